@@ -1,0 +1,1 @@
+"""dashscope-proxy: a DashScope-compatible reverse proxy."""

@@ -1,0 +1,70 @@
+"""Which upstream account serves a call: a pure function of model, tenant and health.
+
+Tasks, uploads (`oss://` keys) and results belong to the account that made them, so the choice
+must not wander: the same tenant and model meet the same account in every replica for as long
+as the account is healthy (weighted rendezvous hashing). Polls do not choose, they return to
+the account in the task's record.
+"""
+
+import hashlib
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.policy import matches
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One upstream account: where it lives and what it may run.
+
+    `url` is the root (`https://dashscope.aliyuncs.com`), without `/api/v1`. `key` is the secret
+    sent upstream and stays out of every `repr`. `models` are patterns as in a grant. `weight`
+    is this account's share among those that serve the model; 0 takes no new work, but its
+    tasks can still be polled.
+    """
+
+    name: str
+    url: str
+    key: str = field(repr=False)
+    workspace: str | None = None
+    models: tuple[str, ...] = ("*",)
+    weight: float = 1.0
+
+
+def choose(
+    accounts: Sequence[Account], model: str | None, tenant: str, unhealthy: Collection[str] = ()
+) -> Account:
+    """The account for a new call; `model` is None where the call names none.
+
+    Raises `ProxyError`: `MODEL_NOT_FOUND` when no account is bound to the model (the same words
+    as a model that is not allowed), `MODEL_UNAVAILABLE` when every bound one is in `unhealthy`.
+    A single candidate is always tried: refusing on its behalf helps nobody.
+    """
+    bound = [a for a in accounts if a.weight > 0 and (model is None or matches(a.models, model))]
+    if not bound:
+        raise model_not_found()
+    if len(bound) == 1:
+        return bound[0]
+    healthy = [account for account in bound if account.name not in unhealthy]
+    if not healthy:
+        raise ProxyError(
+            Situation.MODEL_UNAVAILABLE, "No upstream account is healthy for this model; try again."
+        )
+    return max(healthy, key=lambda account: _rank(account, f"{tenant}\0{model or ''}"))
+
+
+def model_not_found() -> ProxyError:
+    """One answer for three causes, so that nobody learns which models exist."""
+    return ProxyError(
+        Situation.MODEL_NOT_FOUND,
+        "model: the model does not exist or this token may not use it.",
+    )
+
+
+def _rank(account: Account, key: str) -> float:
+    """Weighted rendezvous score: the highest wins, shares follow the weights."""
+    digest = hashlib.sha256(f"{account.name}\0{key}".encode()).digest()
+    uniform = (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+    return -account.weight / math.log(uniform)

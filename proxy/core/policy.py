@@ -1,0 +1,154 @@
+"""Who may do what: the grant behind a token, and the questions asked of it.
+
+A grant travels as flat text fields (the Redis hash `dsp:token:<digest>`, a row in SQLite),
+so that a control plane may write one with `redis-cli HSET`. Reading is strict: a field that
+cannot be understood makes the whole grant unreadable, and an unreadable grant grants nothing.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+INFERENCE = "inference"
+"""Model-bearing calls, the caller's own tasks, uploads and the catalogue of allowed models."""
+
+ACCOUNT = "account"
+"""Everything that acts on the whole upstream account: files, fine-tunes, deployments, apps."""
+
+SCOPES = frozenset({INFERENCE, ACCOUNT})
+
+_SEPARATORS = re.compile(r"[\s,]+")
+_TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+class GrantUnreadableError(ValueError):
+    """A stored grant has a field nobody can understand. The text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one token may do.
+
+    `models` are patterns, see `may_use`. `expires` and `created` are Unix seconds;
+    `expires=None` never ends. `id` survives a rotation of the secret and names the token
+    in logs; `tenant` owns the tasks.
+    """
+
+    id: str
+    name: str
+    tenant: str
+    models: tuple[str, ...]
+    scopes: frozenset[str] = frozenset({INFERENCE})
+    expires: float | None = None
+    enabled: bool = True
+    created: float = 0.0
+
+    def __post_init__(self) -> None:
+        unknown = self.scopes - SCOPES
+        if unknown:
+            listed = ", ".join(sorted(SCOPES))
+            msg = f"scopes: {sorted(unknown)[0]!r} is not one of {listed}"
+            raise GrantUnreadableError(msg)
+
+
+def digest_of(token: str) -> str:
+    """SHA-256 of the token as lower-case hex: the only form in which a token is remembered."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_active(grant: Grant, now: float) -> bool:
+    """Whether the grant counts at `now` (Unix seconds)."""
+    return grant.enabled and (grant.expires is None or now < grant.expires)
+
+
+def may_use(grant: Grant, model: str) -> bool:
+    """Whether one of the grant's patterns matches the whole model name.
+
+    Case-sensitive. `*` stands for any run of characters, `/` included, because model names
+    contain it (`kling/kling-v3-video-generation`); every other character is literal.
+    """
+    return matches(grant.models, model)
+
+
+def matches(patterns: tuple[str, ...], model: str) -> bool:
+    """Whether one of the patterns matches the whole model name, as `may_use` describes."""
+    return _matcher(patterns).fullmatch(model) is not None
+
+
+def may_see(grant: Grant, tenant: str) -> bool:
+    """Whether the grant's holder owns what `tenant` owns."""
+    return grant.tenant == tenant
+
+
+def has_scope(grant: Grant, scope: str) -> bool:
+    """Whether the grant carries `scope`."""
+    return scope in grant.scopes
+
+
+@lru_cache(maxsize=4096)
+def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One compiled expression for a grant's patterns; no pattern matches nothing."""
+    alternatives = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    return re.compile("|".join(alternatives) if patterns else r"(?!)", re.DOTALL)
+
+
+def grant_to_fields(grant: Grant) -> dict[str, str]:
+    """The grant as the flat text fields that stores keep. Inverse of `grant_from_fields`."""
+    fields = {
+        "id": grant.id,
+        "name": grant.name,
+        "tenant": grant.tenant,
+        "models": " ".join(grant.models),
+        "scopes": " ".join(sorted(grant.scopes)),
+        "enabled": "1" if grant.enabled else "0",
+        "created": _number(grant.created),
+    }
+    if grant.expires is not None:
+        fields["expires"] = _number(grant.expires)
+    return fields
+
+
+def grant_from_fields(digest: str, fields: Mapping[str, str]) -> Grant:
+    """Read stored fields; `models` alone is enough, everything else has a safe default.
+
+    Defaults: `id` the first 16 hex digits of the digest, `name` and `tenant` the id,
+    `scopes` inference, `enabled` 1, no expiry. Unknown fields are left for later versions.
+    Raises `GrantUnreadableError` naming the field.
+    """
+    identity = fields.get("id") or digest[:16]
+    return Grant(
+        id=identity,
+        name=fields.get("name") or identity,
+        tenant=fields.get("tenant") or identity,
+        models=tuple(_words(fields.get("models", ""))),
+        scopes=frozenset(_words(fields.get("scopes", INFERENCE))),
+        expires=_seconds("expires", fields["expires"]) if fields.get("expires") else None,
+        enabled=_flag("enabled", fields.get("enabled", "1")),
+        created=_seconds("created", fields.get("created", "0")),
+    )
+
+
+def _words(text: str) -> Iterable[str]:
+    return (word for word in _SEPARATORS.split(text) if word)
+
+
+def _flag(field: str, text: str) -> bool:
+    try:
+        return _TRUTH[text.strip().lower()]
+    except KeyError:
+        msg = f"{field}: {text!r} is not 1 or 0"
+        raise GrantUnreadableError(msg) from None
+
+
+def _seconds(field: str, text: str) -> float:
+    # float() alone would let `nan` through, and a grant that expires at NaN never does.
+    if not re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
+        msg = f"{field}: {text!r} is not Unix seconds"
+        raise GrantUnreadableError(msg)
+    return float(text)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.6f}"

@@ -1,0 +1,130 @@
+"""ASKS. The nouns that edges and stores share; each is a few methods wide.
+
+`proxy.stores` implements `Store`, `proxy.edge.upstream` implements `Upstream`; whoever calls
+them sees only this file. What may go wrong outside is raised as `proxy.core.errors.ProxyError`,
+translated at the border; no foreign exception travels inward.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from proxy.core.accounts import Account
+from proxy.core.policy import Grant, GrantUnreadableError
+from proxy.core.tasks import TaskRecord
+
+Headers: TypeAlias = Sequence[tuple[str, str]]
+"""Header fields in wire order; names keep their spelling, repeats are kept."""
+
+
+class Tokens(Protocol):
+    """Grants by the SHA-256 digest of their token. Secrets never get this far."""
+
+    async def grant(self, digest: str) -> Grant | None:
+        """The grant behind a token, or None when there is none or it is unreadable.
+
+        The hot path: known tokens are answered from local memory. Neither expiry nor
+        `enabled` is looked at here, that is policy. Raises `StoreUnavailable`.
+        """
+        ...
+
+    async def save_grant(self, digest: str, grant: Grant) -> None:
+        """Create or replace a grant; every process sees it within a second."""
+        ...
+
+    async def remove_grant(self, digest: str) -> bool:
+        """Forget a token for good; False when there was none. Seen everywhere within a second."""
+        ...
+
+    def grants(self) -> AsyncIterator[tuple[str, Grant | GrantUnreadableError]]:
+        """All digests with their grants in no particular order, for administration only.
+
+        An unreadable grant comes as the error that says why, so that it can be shown.
+        """
+        ...
+
+
+class Tasks(Protocol):
+    """Owners of upstream tasks, remembered for `proxy.core.tasks.RETENTION` seconds."""
+
+    async def claim(self, record: TaskRecord) -> None:
+        """Write the owner durably before the task id is given away.
+
+        Claiming again for the same tenant changes nothing. Raises `TaskConflictError` when
+        another tenant owns the id, `StoreUnavailable` when the owner could not be written.
+        """
+        ...
+
+    async def owner(self, task_id: str) -> TaskRecord | None:
+        """The record of a task, or None. Known tasks stay known through a store outage."""
+        ...
+
+    async def observe(self, task_id: str, status: str, at: float) -> None:
+        """Note the status seen on a poll at `at` (Unix seconds); an unknown id is ignored."""
+        ...
+
+    async def tasks_of(self, tenant: str, since: float, until: float) -> list[TaskRecord]:
+        """The tenant's tasks with `since <= created <= until`, newest first, at most 10,000."""
+        ...
+
+
+class Store(Tokens, Tasks, Protocol):
+    """One place that remembers both, with a lifetime."""
+
+    async def open(self) -> None:
+        """Connect. A store that cannot be reached is not an error here: see `ping`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections, files and background tasks. Safe to call twice."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the store answers now; raises `StoreUnavailable`. Serves `/readyz`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an upstream account, complete but for its connection.
+
+    `target` is path and query exactly as they go on the request line. `headers` already carry
+    the account's credentials and the framing: with a `Content-Length` the body must be that
+    long, without one it is sent chunked. `read_timeout` is seconds of silence from upstream.
+    """
+
+    method: str
+    account: Account
+    target: str
+    headers: Headers
+    body: AsyncIterable[bytes] | None
+    read_timeout: float
+
+
+class Reply(Protocol):
+    """An answer whose head has arrived. `chunks` may be walked once."""
+
+    status: int
+    reason: str
+    headers: Headers
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, neither decoded nor joined; slow callers slow upstream down.
+
+        Raises `ProxyError` (`BAD_GATEWAY`, `GATEWAY_TIMEOUT`) when upstream breaks midway.
+        """
+        ...
+
+
+class Upstream(Protocol):
+    """Sends calls. Leaving the context early gives the connection up, never back to a pool."""
+
+    def send(self, call: Call) -> AbstractAsyncContextManager[Reply]:
+        """Send and wait for the head of the answer, which may come while the body still goes up.
+
+        Never re-sends a request of which a byte may have left, except safe methods.
+        Raises `ProxyError` (`BAD_GATEWAY`, `GATEWAY_TIMEOUT`). An exception raised by
+        `call.body` itself comes out unchanged, and upstream is left with an incomplete message.
+        """
+        ...
