@@ -25,7 +25,7 @@ class Tokens(Protocol):
         """The grant behind a token, or None when there is none or it is unreadable.
 
         The hot path: known tokens are answered from local memory. Neither expiry nor
-        `enabled` is looked at here, that is policy. Raises `StoreUnavailable`.
+        `enabled` is looked at here, that is policy. Raises `StoreUnavailableError`.
         """
         ...
 
@@ -52,7 +52,7 @@ class Tasks(Protocol):
         """Write the owner durably before the task id is given away.
 
         Claiming again for the same tenant changes nothing. Raises `TaskConflictError` when
-        another tenant owns the id, `StoreUnavailable` when the owner could not be written.
+        another tenant owns the id, `StoreUnavailableError` when the owner could not be written.
         """
         ...
 
@@ -81,7 +81,7 @@ class Store(Tokens, Tasks, Protocol):
         ...
 
     async def ping(self) -> None:
-        """Return when the store answers now; raises `StoreUnavailable`. Serves `/readyz`."""
+        """Return when the store answers now; raises `StoreUnavailableError`. Serves `/readyz`."""
         ...
 
 

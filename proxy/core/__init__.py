@@ -1,1 +1,1 @@
-"""placeholder"""
+"""DECIDES. Standard library values only: no await, no clock, no environment, no log."""

@@ -34,7 +34,8 @@ class Situation(Enum):
     ILLEGAL_INPUT = Row(
         400,
         "BadRequest.IllegalInput",
-        "not HTTP, body not JSON, not UTF-8, two `model` keys, a spelling two parsers could read differently",
+        "not HTTP, body not JSON or not UTF-8, two `model` keys, "
+        "a spelling two parsers could read differently",
     )
     COMPRESSED_BODY = Row(415, "UnsupportedMediaType", "compressed body on a route with a model")
     TOO_LARGE = Row(413, "BadRequest.TooLarge", "body or header over the limit")
@@ -88,7 +89,7 @@ class ProxyError(Exception):
         return f"ProxyError({self.situation.name}, {self.message!r})"
 
 
-class StoreUnavailable(ProxyError):
+class StoreUnavailableError(ProxyError):
     """The store did not answer and local knowledge is too old: raised by `proxy.stores`."""
 
     def __init__(self, message: str = "The proxy's token store is unavailable; try again.") -> None:

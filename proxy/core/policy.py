@@ -49,7 +49,7 @@ class Grant:
         unknown = self.scopes - SCOPES
         if unknown:
             listed = ", ".join(sorted(SCOPES))
-            msg = f"scopes: {sorted(unknown)[0]!r} is not one of {listed}"
+            msg = f"scopes: {min(unknown)!r} is not one of {listed}"
             raise GrantUnreadableError(msg)
 
 
