@@ -1,0 +1,175 @@
+"""The gate: a body goes through only when every question about it was answered well.
+
+A *demand* is a place in the body (`model`, `input.target_model`) and the judge of what stands
+there. The gate is fed the body as it arrives and returns what may be passed on; the caller
+keeps what comes out until `judged`, then sends it, then goes on feeding.
+
+Property 1: what comes out is a prefix of what went in, comments blanked.
+Property 2: no refusal means that all of it came out.
+Property 3: whatever the verdict, if what came out after `judged` is a complete document, every
+            place was judged, once, and nothing in it can be read as a second one. For that the
+            bytes from the root's closing brace on come out of `finish` only: a second `model`
+            in the last ten bytes is still refused, and upstream never held a complete document
+            that was not approved.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Mapping
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.jsonscan import JsonError, JsonScanner, Path
+
+Judge = Callable[[str | None], None]
+"""Hears the string at a place, or None when the body ended without one; raises to refuse.
+
+What is no string is heard as the empty one: present, and naming nothing.
+"""
+
+NOTED_LEVEL: Path = ("parameters",)
+NOTED = frozenset({"duration", "resolution", "size", "ratio", "n", "audio", "mode", "quality"})
+"""Members of `parameters` that decide a task's price where its answer is silent (section 5)."""
+
+
+class Gate:
+    """Judges one body. `feed` chunks, then `finish`; both raise `ProxyError` on a refusal.
+
+    `noted` are scalars of `parameters` as JSON text, the last one where a name repeats: they
+    are the client's claims, kept for the meter, and no policy rests on them.
+    """
+
+    def __init__(self, demands: Mapping[Path, Judge]) -> None:
+        self._reader = _Reader(demands)
+        self._scanner = JsonScanner(self._reader)
+        self._held = bytearray()
+
+    @property
+    def judged(self) -> bool:
+        """Whether every place has been judged, so that bytes may begin to leave."""
+        return not self._reader.unheard
+
+    @property
+    def noted(self) -> Mapping[str, str]:
+        """Price inputs seen so far, name to JSON text."""
+        return self._reader.noted
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes of the body; return what is approved, often the same object."""
+        try:
+            approved = self._scanner.feed(chunk)
+        except JsonError as error:
+            raise _unreadable(error) from error
+        if self._scanner.root_end is None:
+            return approved
+        return self._hold_from_root_end(approved)
+
+    def finish(self) -> bytes:
+        """Assert that the body ended well; return the bytes held back. They complete it."""
+        try:
+            self._scanner.finish()
+        except JsonError as error:
+            raise _unreadable(error) from error
+        self._reader.finish()
+        return bytes(self._held)
+
+    def _hold_from_root_end(self, approved: bytes) -> bytes:
+        """Split at the root's closing brace: before it may leave, the rest waits."""
+        if self._held:
+            self._held += approved
+            return b""
+        behind_root = self._scanner.scanned - (self._scanner.root_end or 0)
+        split = len(approved) - behind_root - 1
+        self._held += approved[split:]
+        return approved[:split]
+
+
+class _Reader:
+    """Hears the scanner and calls the judges; refuses what could be read in two ways."""
+
+    def __init__(self, demands: Mapping[Path, Judge]) -> None:
+        self.unheard = set(demands)
+        self.noted: dict[str, str] = {}
+        self._demands = demands
+        self._strict = {path[:depth] for path in demands for depth in range(1, len(path) + 1)}
+        self._seen: set[Path] = set()
+        self._folded = {(path[:-1], _fold(path[-1])): path for path in self._strict}
+
+    def member(self, level: Path, raw_name: bytes | None) -> Path | None:
+        """Ask for the values of judged and noted members; refuse doubles and look-alikes."""
+        if level == NOTED_LEVEL and level not in self._strict:
+            return self._noted_member(raw_name)
+        if raw_name is None:
+            raise _ambiguous(f"{_dotted(level)}a member name is too long to be told apart")
+        name: str = json.loads(b'"%b"' % raw_name)
+        path = (*level, name)
+        judged = self._folded.get((level, _fold(name)))
+        if judged is None:
+            return NOTED_LEVEL if path == NOTED_LEVEL else None
+        if path != judged or raw_name != name.encode():
+            raise _ambiguous(f"{'.'.join(judged)}: spell this name plainly, just so")
+        if path in self._seen:
+            raise _ambiguous(f"{'.'.join(path)}: given twice")
+        self._seen.add(path)
+        return path
+
+    def value(self, path: Path, raw: bytes | None) -> bool:
+        """Judge a string where one is demanded; watch an object where one leads there."""
+        if path in self._demands:
+            self._judge(path, raw)
+        elif path[:-1] == NOTED_LEVEL:
+            self._note(path[-1], raw)
+        elif path in self._strict and raw != b"{":
+            raise _ambiguous(f"{'.'.join(path)}: must be an object, so that it can be judged")
+        return raw == b"{"
+
+    def finish(self) -> None:
+        """Tell the judges of the places that never came."""
+        for path in self._demands:
+            if path in self.unheard:
+                self._demands[path](None)
+
+    def _judge(self, path: Path, raw: bytes | None) -> None:
+        if raw is None:
+            raise _ambiguous(f"{'.'.join(path)}: too long for a name")
+        text: str = json.loads(raw) if raw.startswith(b'"') else ""
+        if any(unicodedata.category(char) in _INVISIBLE for char in text):
+            # Parsers in C end a string at NUL; nobody can see the others.
+            raise _ambiguous(f"{'.'.join(path)}: must not contain control characters")
+        self._demands[path](text)
+        self.unheard.discard(path)
+
+    def _noted_member(self, raw_name: bytes | None) -> Path | None:
+        name = raw_name.decode() if raw_name else ""
+        return (*NOTED_LEVEL, name) if name in NOTED else None
+
+    def _note(self, name: str, raw: bytes | None) -> None:
+        if raw is not None and raw not in {b"{", b"["}:
+            self.noted[name] = raw.decode()
+
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
+
+
+def _fold(name: str) -> str:
+    """What the most forgiving parser would make of a member name.
+
+    Some match names without regard to case, and `fastjson` also without `_` and `-`; full-width
+    and invisible characters are what an attacker would try next.
+    """
+    visible = (c for c in unicodedata.normalize("NFKC", name) if c.isalnum())
+    return "".join(visible).casefold()
+
+
+def _dotted(level: Path) -> str:
+    return f"{'.'.join(level)}: " if level else ""
+
+
+def _ambiguous(problem: str) -> ProxyError:
+    return ProxyError(Situation.ILLEGAL_INPUT, problem + ".")
+
+
+def _unreadable(error: JsonError) -> ProxyError:
+    return ProxyError(
+        Situation.ILLEGAL_INPUT,
+        f"The body must be one JSON object in UTF-8: {error.problem} at byte {error.offset}.",
+    )

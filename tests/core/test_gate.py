@@ -1,0 +1,218 @@
+"""The gate: what comes out, what is refused, and that nothing complete comes out unapproved."""
+
+import json
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.gate import Gate, Judge
+from proxy.core.jsonscan import Path
+
+MODEL: Path = ("model",)
+TARGET: Path = ("input", "target_model")
+
+
+def only(*names: str) -> Judge:
+    """A judge that lets these names pass and tells the refusals apart."""
+
+    def judge(name: str | None) -> None:
+        if not name:
+            raise ProxyError(Situation.EMPTY_MODEL, "empty")
+        if name not in names:
+            raise ProxyError(Situation.MODEL_NOT_FOUND, "not found")
+
+    return judge
+
+
+def run(chunks: Iterable[bytes], *places: Path) -> tuple[bytes, Situation | None]:
+    """What left for upstream, as the edge does it: nothing before `judged`; and the verdict."""
+    gate = Gate({place: only("ok", "a/b", "视频") for place in places or (MODEL,)})
+    spool = bytearray()
+    sent = bytearray()
+    try:
+        for chunk in chunks:
+            spool += gate.feed(chunk)
+            if gate.judged:
+                sent += spool
+                spool.clear()
+        sent += spool + gate.finish()
+    except ProxyError as error:
+        return bytes(sent), error.situation
+    return bytes(sent), None
+
+
+def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
+    bounds = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
+    return [body[start:end] for start, end in pairwise(bounds)]
+
+
+ALLOWED = [
+    b'{"model":"ok"}',
+    b'{"input":{"model":"bad"},"model":"ok","parameters":{"model":"bad"}}',
+    b'{"model":"a\\/b"}',
+    b'{"model":"\\u006f\\u006b"}',
+    '{"model":"视频","input":{"prompt":"中文"}}'.encode(),
+    b' { "model" : "ok" , // "duration": 5,\n "input" : "opaque" } \n',
+    b'{"model":"ok","models":1,"model_name":"bad","my model":2}',
+    b'{"model":"ok","parameters":[],"parameters":{"size":"1*1","size":"2*2"}}',
+]
+
+REFUSED = [
+    (b'{"model":"bad"}', Situation.MODEL_NOT_FOUND),
+    (b'{"model":"OK"}', Situation.MODEL_NOT_FOUND),
+    (b'{"model":" ok"}', Situation.MODEL_NOT_FOUND),
+    (b'{"model":"bad",,,', Situation.MODEL_NOT_FOUND),
+    (b'{"model":""}', Situation.EMPTY_MODEL),
+    (b'{"model":null}', Situation.EMPTY_MODEL),
+    (b'{"model":1}', Situation.EMPTY_MODEL),
+    (b'{"model":["ok"]}', Situation.EMPTY_MODEL),
+    (b'{"model":{"model":"ok"}}', Situation.EMPTY_MODEL),
+    (b"{}", Situation.EMPTY_MODEL),
+    (b'{"input":{"model":"ok"}}', Situation.EMPTY_MODEL),
+    (b"", Situation.ILLEGAL_INPUT),
+    (b"[]", Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","model":"ok"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","input":{},"model":"bad"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","Model":"ok"}', Situation.ILLEGAL_INPUT),
+    (b'{"MODEL":"ok"}', Situation.ILLEGAL_INPUT),
+    (b'{"mod\\u0065l":"ok"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","mod\\u0065l":"bad"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","model\\u0000":"bad"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","mo_del":"bad"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","model ":"bad"}', Situation.ILLEGAL_INPUT),
+    ('{"model":"ok","ｍｏｄｅｌ":"bad"}'.encode(), Situation.ILLEGAL_INPUT),
+    ('{"model":"ok","mo\u200bdel":"bad"}'.encode(), Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok\\u0000"}', Situation.ILLEGAL_INPUT),
+    ('{"model":"ok\u200b"}'.encode(), Situation.ILLEGAL_INPUT),
+    (b'{"model":"' + b"x" * 2000 + b'"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","' + b"x" * 2000 + b'":1}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok"}x', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok"}{"model":"bad"}', Situation.ILLEGAL_INPUT),
+    (b'{"model":"ok","input":"\xed\xa0\x80"}', Situation.ILLEGAL_INPUT),
+    (b'\xef\xbb\xbf{"model":"ok"}', Situation.ILLEGAL_INPUT),
+    ('{"model":"ok"}'.encode("utf-16"), Situation.ILLEGAL_INPUT),
+]
+
+
+@pytest.mark.parametrize("body", ALLOWED)
+def test_an_allowed_body_comes_out_whole(body: bytes) -> None:
+    """Property 2: no refusal means every byte came out, for any cut."""
+    out, verdict = run([body])
+    assert verdict is None
+    assert len(out) == len(body)
+    assert run(cut(body, range(len(body)))) == (out, None)
+
+
+@pytest.mark.parametrize(("body", "situation"), REFUSED)
+def test_every_refusal(body: bytes, situation: Situation) -> None:
+    """A model that may not run, or may be read in two ways, is refused, for any cut."""
+    assert run([body])[1] is situation
+    assert run(cut(body, range(len(body))))[1] is situation
+
+
+def test_customization_is_judged_twice() -> None:
+    """With two places both are judged, and neither can be hidden behind a double or a string."""
+    places = (MODEL, TARGET)
+    good = b'{"model":"ok","input":{"target_model":"a/b"}}'
+    assert run([good], *places) == (good, None)
+    for body, situation in [
+        (b'{"model":"ok","input":{"target_model":"bad"}}', Situation.MODEL_NOT_FOUND),
+        (b'{"model":"ok","input":{}}', Situation.EMPTY_MODEL),
+        (b'{"model":"ok"}', Situation.EMPTY_MODEL),
+        (b'{"model":"ok","input":"x"}', Situation.ILLEGAL_INPUT),
+        (b'{"model":"ok","input":[{"target_model":"ok"}]}', Situation.ILLEGAL_INPUT),
+        (b'{"model":"ok","input":{"target_model":"ok"},"input":{}}', Situation.ILLEGAL_INPUT),
+        (b'{"model":"ok","input":{"targetModel":"ok"}}', Situation.ILLEGAL_INPUT),
+        (
+            b'{"model":"ok","input":{"target_model":"ok","target_model":"ok"}}',
+            Situation.ILLEGAL_INPUT,
+        ),
+    ]:
+        assert run([body], *places)[1] is situation, body
+
+
+def test_nothing_leaves_before_the_verdict_nor_the_end_before_the_last_byte() -> None:
+    """The judged flag rises with the model, and the closing brace waits for `finish`."""
+    gate = Gate({MODEL: only("ok")})
+    judged = []
+    for chunk in (b'{"input":{},"model":"o', b'k","x":{}'):
+        assert gate.feed(chunk) == chunk
+        judged.append(gate.judged)
+    assert judged == [False, True]
+    assert gate.feed(b"} \n") == b""
+    assert gate.feed(b" ") == b""
+    assert gate.finish() == b"} \n "
+
+
+def test_a_second_model_in_the_last_bytes_is_still_refused() -> None:
+    """What left by then is no complete document."""
+    body = b'{"model":"ok","input":"' + b"x" * 100_000 + b'","model":"bad"}'
+    sent, verdict = run(cut(body, range(0, len(body), 4096)))
+    assert verdict is Situation.ILLEGAL_INPUT
+    assert len(sent) > 90_000
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
+        json.loads(sent)
+
+
+def test_price_inputs_are_noted_but_never_judged() -> None:
+    """Scalars of `parameters` are kept as written, the last where a name repeats."""
+    gate = Gate({MODEL: only("ok")})
+    gate.feed(
+        b'{"model":"ok","parameters":{"duration":5,"size":"1280*720","seed":1,'
+        b'"duration":"10","n":{"a":1},"audio":true}}'
+    )
+    gate.finish()
+    assert gate.noted == {"duration": '"10"', "size": '"1280*720"', "audio": "true"}
+
+
+NAME = st.sampled_from(
+    ['"model"', '"Model"', '"mod\\u0065l"', '"input"', '"x"', '"mo-del"', '"parameters"']
+)
+LEAF = st.sampled_from(['"ok"', '"bad"', '""', "null", "1", "{}", '[{"model":"bad"}]', '"a\\/b"'])
+NESTED = LEAF | st.lists(st.tuples(NAME, LEAF), max_size=3).map(
+    lambda members: "{" + ",".join(f"{name}:{leaf}" for name, leaf in members) + "}"
+)
+BLANK = st.sampled_from(["", "", " ", "\n", "// c\n", "/* */", "/"])
+MEMBER = st.tuples(BLANK, NAME, BLANK, NESTED, BLANK).map(
+    lambda parts: f"{parts[0]}{parts[1]}{parts[2]}:{parts[3]}{parts[4]}"
+)
+BODY = (
+    st.tuples(
+        BLANK, st.lists(MEMBER, max_size=4), st.sampled_from(["}", "", "}}", '}{"model":"bad"}'])
+    )
+    .map(lambda parts: parts[0] + "{" + ",".join(parts[1]) + parts[2])
+    .map(str.encode)
+)
+
+
+def models_of(document: bytes) -> list[object] | None:
+    """Every value any sane parser might take for the root's model; None when incomplete."""
+    try:
+        pairs = json.loads(document, object_pairs_hook=lambda pairs: pairs)
+    except ValueError:
+        return None
+    root = pairs if isinstance(pairs, list) else []
+    return [value for name, value in root if name.replace("-", "").lower() == "model"]
+
+
+@given(BODY, st.lists(st.integers(0, 120), max_size=10) | st.just(list(range(120))))
+@example(b'{"model":"ok"}}', [14])
+@example(b'{"model":"ok"}', [13])
+def test_the_three_properties(body: bytes, places: list[int]) -> None:
+    """Prefix; whole when allowed; and no complete document out with any but one allowed model."""
+    sent, verdict = run(cut(body, places))
+    blanked, whole_verdict = run([body])
+    assert verdict is whole_verdict
+    if verdict is None:
+        assert sent == blanked
+        assert len(sent) == len(body)
+    complete = models_of(sent)
+    if complete is not None:
+        assert verdict is None
+        assert len(complete) == 1
+        assert complete[0] in {"ok", "a/b"}
+    assert all(out == came or out == ord(" ") for out, came in zip(sent, body, strict=False))
