@@ -1,1 +1,35 @@
-"""A simulated DashScope to develop, demonstrate and test against; no key, no cost."""
+"""A simulated DashScope: good enough to develop a client against, honest about being a stage.
+
+It speaks the wire protocol the way the real service does, rough edges included: it leaks
+account headers, lists every task of the account, sets sticky cookies, and answers UNKNOWN
+for ids it never gave. Nothing is generated; results are tiny placeholder files.
+
+The walk of one request:
+
+    server     one handler: log it, break it if told to, answer it
+    record     every request as it came off the wire, with framing and a digest of the body
+    faults     what goes wrong on purpose, and how often
+    ask        who asks what: key, JSON body, model, mode
+    api        path and mode to endpoint: one table
+      inference      text, multimodal, embeddings, rerank, speech, tokenizer
+      customization  vocabularies and voices
+      tasks          the task desk: poll, cancel, list
+        ledger         the tasks of every account and where they stand
+        outputs        what a finished task answers
+        usage          what it reports as used, by model family
+      uploads        upload policies, object POST, `oss://`
+      models         the catalogue
+    prompts    words in a prompt that steer the outcome (`sandbox:fail`, ...)
+    files      result links, signed and expiring like the real ones
+    answers    what an answer is: native JSON, refusal, SSE frames
+    delivery   how an answer goes over the wire, faults included
+    control    the HTTP surface under `/sandbox/` for tests in other processes
+
+Imports point down this list, and to nothing else of ours.
+"""
+
+from proxy.sandbox.faults import Fault
+from proxy.sandbox.record import ReceivedRequest
+from proxy.sandbox.server import Sandbox
+
+__all__ = ["Fault", "ReceivedRequest", "Sandbox"]

@@ -1,0 +1,93 @@
+"""The task desk: submit, poll, cancel, list, with the real service's manners.
+
+A key sees the tasks of its whole account, others read UNKNOWN with HTTP 200, cancelling works
+while PENDING only, and the list shows everything with account ids (protocol section 5).
+"""
+
+from collections.abc import Callable
+
+from proxy.sandbox.answers import Payload, RefusalError
+from proxy.sandbox.ask import Ask
+from proxy.sandbox.files import fingerprint
+from proxy.sandbox.ledger import Kind, Ledger, Status, Task, new_task_id
+from proxy.sandbox.outputs import Link, beijing, report, unknown
+from proxy.sandbox.prompts import doom
+
+PAGE_SIZE = 10
+
+
+class TaskDesk:
+    """Answers everything about tasks out of one ledger."""
+
+    def __init__(self, ledger: Ledger, link: Link, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._link = link
+        self._clock = clock
+
+    def submit(self, ask: Ask, service: str, kind: Kind) -> Payload:
+        """Take a task on; the answer names it and says PENDING."""
+        task = Task(
+            id=new_task_id(),
+            account=ask.account,
+            request_id=ask.request_id,
+            model=ask.model,
+            service=service,
+            kind=kind,
+            submitted=self._clock(),
+            input=ask.input,
+            parameters=ask.parameters,
+            doom=None if kind is Kind.TRANSCRIPTION else doom(ask.input),
+        )
+        self._ledger.submit(task)
+        return {"output": {"task_id": task.id, "task_status": Status.PENDING}}
+
+    def poll(self, ask: Ask, task_id: str) -> Payload:
+        """Where a task stands."""
+        task = self._ledger.poll(ask.account, task_id)
+        return unknown(task_id) if task is None else report(task, self._ledger, self._link)
+
+    def cancel(self, ask: Ask, task_id: str) -> Payload:
+        """Cancel while PENDING; what is unknown cannot be cancelled either [not verified]."""
+        if self._ledger.cancel(ask.account, task_id):
+            return {}
+        raise RefusalError(
+            400,
+            "UnsupportedOperation",
+            "Failed to cancel the task, please confirm if the task is in PENDING status.",
+        )
+
+    def page(self, ask: Ask) -> Payload:
+        """Every task of the account that passes the filters, one page of them."""
+        number, size = ask.number("page_no", 1), ask.number("page_size", PAGE_SIZE)
+        rows = [row for row in map(self._row, self._ledger.of(ask.account)) if _wanted(row, ask)]
+        return {
+            "total": len(rows),
+            "total_page": -(-len(rows) // size),
+            "page_no": number,
+            "page_size": size,
+            "data": rows[(number - 1) * size : number * size],
+        }
+
+    def _row(self, task: Task) -> Payload:
+        """One list entry, leaking account ids like the real one."""
+        account = fingerprint(task.account)
+        return {
+            "task_id": task.id,
+            "status": self._ledger.status(task),
+            "model_name": task.model,
+            "region": "cn-beijing",
+            "gmt_create": beijing(task.submitted),
+            "start_time": beijing(self._ledger.scheduled_at(task)),
+            "end_time": beijing(self._ledger.ended_at(task)),
+            "request_id": task.request_id,
+            "api_key_id": account[:7],
+            "caller_parent_id": account,
+            "caller_uid": account,
+            "user_api_unique_key": f"apikey:v1:{task.service.replace('/', ':')}:{task.model}",
+        }
+
+
+def _wanted(row: Payload, ask: Ask) -> bool:
+    """Whether a row passes the filters that are given; time filters are not simulated."""
+    filters = ("task_id", "model_name", "status", "region", "api_key_id")
+    return all(ask.first(name) in ("", row[name]) for name in filters)
