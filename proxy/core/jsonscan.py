@@ -84,8 +84,8 @@ class JsonScanner:
         self.scanned = 0  # bytes, which is also the offset of the first byte of `_tail`
         self._tail = b""  # scanned in the next call, with what follows
         self._step: Callable[[bytes, int], int] = self._between
-        self._expected = _ROOT
-        self._closers: list[_Expectations] = []  # what may follow a value, one per open container
+        self._place = _ROOT
+        self._closers: list[_Place] = []  # what may follow a value, one per open container
         self._levels: list[Path | None] = []  # the path of each open container, where watched
         self._path: Path | None = ()  # where the next value stands, if the visitor cares
         self._is_name = False  # of the string being walked
@@ -132,20 +132,28 @@ class JsonScanner:
     # -- between tokens: one table per place in the grammar, see the end of this file ----------
 
     def _between(self, data: bytes, at: int) -> int:
+        place = self._place
+        run = place.run.match(data, at) if place.run and self._levels[-1] is None else None
+        if run:  # plain members or items nobody listens to, with their commas
+            self._place = _NAME if place.is_object else _ITEM
+            return run.end()
         blank = _BLANK.match(data, at)
         if blank:
             return blank.end()
-        action = self._expected.get(data[at])
+        action = place.actions.get(data[at])
         if action is None:
-            raise JsonError(f"expected {_NAMES[id(self._expected)]}", self.scanned + at)
+            raise self._unexpected(at)
         return action(self, data, at)
+
+    def _unexpected(self, at: int) -> JsonError:
+        return JsonError(f"expected {self._place.wanted}", self.scanned + at)
 
     def _slash(self, data: bytes, at: int) -> int:
         follower = data[at + 1 : at + 2]
         if not follower:
             return at
         if follower not in {b"/", b"*"}:
-            raise JsonError(f"expected {_NAMES[id(self._expected)]}", self.scanned + at)
+            raise self._unexpected(at)
         self._step = self._in_line_comment if follower == b"/" else self._in_block_comment
         self._blanks.append((at, at + 2))
         return at + 2
@@ -153,17 +161,17 @@ class JsonScanner:
     def _open_object(self, data: bytes, at: int) -> int:
         watched = self._path is not None and self._visitor.value(self._path, b"{")
         self._open(_AFTER_MEMBER, self._path if watched else None, at)
-        self._expected = _FIRST_NAME
+        self._place = _FIRST_NAME
         return at + 1
 
     def _open_array(self, data: bytes, at: int) -> int:
         if self._path is not None:
             self._visitor.value(self._path, b"[")
         self._open(_AFTER_ITEM, None, at)
-        self._expected = _FIRST_ITEM
+        self._place = _FIRST_ITEM
         return at + 1
 
-    def _open(self, closer: "_Expectations", level: Path | None, at: int) -> None:
+    def _open(self, closer: "_Place", level: Path | None, at: int) -> None:
         if len(self._closers) == MAX_DEPTH:
             raise JsonError(f"nested deeper than {MAX_DEPTH}", self.scanned + at)
         self._closers.append(closer)
@@ -180,18 +188,18 @@ class JsonScanner:
 
     def _after_value(self) -> None:
         self._path = None
-        self._expected = self._closers[-1] if self._closers else _AFTER_ROOT
+        self._place = self._closers[-1] if self._closers else _AFTER_ROOT
 
     def _comma_in_object(self, data: bytes, at: int) -> int:
-        self._expected = _NAME
+        self._place = _NAME
         return at + 1
 
     def _comma_in_array(self, data: bytes, at: int) -> int:
-        self._expected = _VALUE
+        self._place = _ITEM
         return at + 1
 
     def _colon(self, data: bytes, at: int) -> int:
-        self._expected = _VALUE
+        self._place = _MEMBER_VALUE
         return at + 1
 
     def _atom(self, data: bytes, at: int) -> int:
@@ -266,7 +274,7 @@ class JsonScanner:
         if self._is_name:
             level = self._levels[-1]
             self._path = None if level is None else self._visitor.member(level, text)
-            self._expected = _COLON
+            self._place = _COLON
         else:
             if self._path is not None:
                 self._visitor.value(self._path, None if text is None else b'"%b"' % text)
@@ -328,15 +336,32 @@ _ESCAPES = re.compile(
     re.VERBOSE,
 )
 
+# A short cut through what nobody listens to: a subset of the grammar, whole tokens up to a
+# comma, about ten times faster than step by step.
+_SHORT_TEXT = rb'"[^"\\\x00-\x1f]{0,512}+"'
+_SHORT_NUMBER = rb"-?+(?>0|[1-9]\d{0,31}+)(?:\.\d{1,31}+)?+(?:[eE][+-]?\d{1,9}+)?+"
+_SHORT_SCALAR = rb"(?>%b|%b|true|false|null)" % (_SHORT_TEXT, _SHORT_NUMBER)
+_GAP = rb"[ \t\n\r]{0,64}+"
+_ITEMS = re.compile(rb"(?:%b%b%b,){1,256}+" % (_GAP, _SHORT_SCALAR, _GAP))
+_MEMBERS = re.compile(
+    rb"(?:%b%b%b:%b%b%b,){1,256}+" % (_GAP, _SHORT_TEXT, _GAP, _GAP, _SHORT_SCALAR, _GAP)
+)
+
 # The grammar: what may stand at each place, and what it does.
 _Action = Callable[[JsonScanner, bytes, int], int]
-_Expectations = dict[int, _Action]
 
 
-def _place(actions: dict[str, _Action]) -> _Expectations:
-    """A row of the grammar by byte; a comment may begin anywhere between tokens."""
-    either = {"/": JsonScanner._slash} | actions
-    return {ord(char): action for chars, action in either.items() for char in chars}
+class _Place:
+    """A row of the grammar: what is wanted here, what each byte does, which run may be skipped."""
+
+    def __init__(
+        self, wanted: str, actions: dict[str, _Action], run: re.Pattern[bytes] | None = None
+    ) -> None:
+        either = {"/": JsonScanner._slash} | actions  # a comment may begin between any two tokens
+        self.wanted = wanted
+        self.actions = {ord(char): action for chars, action in either.items() for char in chars}
+        self.run = run
+        self.is_object = run is _MEMBERS
 
 
 _SCALAR_OR_CONTAINER: dict[str, _Action] = {
@@ -345,24 +370,15 @@ _SCALAR_OR_CONTAINER: dict[str, _Action] = {
     "[": JsonScanner._open_array,
     "-0123456789tfn": JsonScanner._atom,
 }
-_ROOT = _place({"{": JsonScanner._open_object})
-_FIRST_NAME = _place({'"': JsonScanner._open_name, "}": JsonScanner._close})
-_NAME = _place({'"': JsonScanner._open_name})
-_COLON = _place({":": JsonScanner._colon})
-_VALUE = _place(_SCALAR_OR_CONTAINER)
-_FIRST_ITEM = _place(_SCALAR_OR_CONTAINER | {"]": JsonScanner._close})
-_AFTER_MEMBER = _place({",": JsonScanner._comma_in_object, "}": JsonScanner._close})
-_AFTER_ITEM = _place({",": JsonScanner._comma_in_array, "]": JsonScanner._close})
-_AFTER_ROOT = _place({})
-
-_NAMES = {
-    id(_ROOT): "a JSON object",
-    id(_FIRST_NAME): "a member name or '}'",
-    id(_NAME): "a member name",
-    id(_COLON): "':'",
-    id(_VALUE): "a value",
-    id(_FIRST_ITEM): "a value or ']'",
-    id(_AFTER_MEMBER): "',' or '}'",
-    id(_AFTER_ITEM): "',' or ']'",
-    id(_AFTER_ROOT): "nothing after the end",
-}
+_ROOT = _Place("a JSON object", {"{": JsonScanner._open_object})
+_FIRST_NAME = _Place(
+    "a member name or '}'", {'"': JsonScanner._open_name, "}": JsonScanner._close}, _MEMBERS
+)
+_NAME = _Place("a member name", {'"': JsonScanner._open_name}, _MEMBERS)
+_COLON = _Place("':'", {":": JsonScanner._colon})
+_MEMBER_VALUE = _Place("a value", _SCALAR_OR_CONTAINER)
+_FIRST_ITEM = _Place("a value or ']'", _SCALAR_OR_CONTAINER | {"]": JsonScanner._close}, _ITEMS)
+_ITEM = _Place("a value", _SCALAR_OR_CONTAINER, _ITEMS)
+_AFTER_MEMBER = _Place("',' or '}'", {",": JsonScanner._comma_in_object, "}": JsonScanner._close})
+_AFTER_ITEM = _Place("',' or ']'", {",": JsonScanner._comma_in_array, "]": JsonScanner._close})
+_AFTER_ROOT = _Place("nothing after the end", {})
