@@ -10,6 +10,7 @@ The README prints this table; a test holds the two together.
 """
 
 from enum import Enum
+from http import HTTPStatus
 from typing import NamedTuple
 
 
@@ -60,6 +61,11 @@ class Situation(Enum):
     def status(self) -> int:
         """HTTP status of the answer."""
         return self.value.status
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the fault lies on this side of the client: ours, the store's or upstream's."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def code(self) -> str:

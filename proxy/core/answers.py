@@ -1,0 +1,61 @@
+"""What the proxy reads in upstream's answers: task ids to claim, states to remember.
+
+The answer itself crosses as it came; this is a reading of a copy.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable
+
+from proxy.core.jsonscan import Path
+from proxy.core.tasks import is_task_id
+
+MAX_READ = 1024 * 1024
+"""Bytes of an answer that are looked at; a submit's has some 150, a poll's a few thousand."""
+
+_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+class AnswerUnreadableError(ValueError):
+    """An answer that should have been read cannot be: not JSON, or in a coding unknown here."""
+
+
+def read_json(body: bytes, coding: str | None) -> object:
+    """Decode a copy of an answer. Raises `AnswerUnreadableError`."""
+    try:
+        return json.loads(_identity(body, (coding or "").strip().lower()))
+    except (ValueError, RecursionError, zlib.error) as error:
+        raise AnswerUnreadableError(str(error)) from error
+
+
+def task_ids(answer: object, places: Iterable[Path]) -> list[str]:
+    """The task ids an answer gives away, at the places the route names; each once."""
+    found = (_at(answer, place) for place in places)
+    return list(dict.fromkeys(text for text in found if isinstance(text, str) and is_task_id(text)))
+
+
+def task_status(answer: object) -> str | None:
+    """The state in a poll's answer, or None where it tells none."""
+    status = _at(answer, ("output", "task_status"))
+    return status if isinstance(status, str) else None
+
+
+def request_id(answer: object) -> str:
+    """Upstream's own id of the request, which users quote to its support; may be empty."""
+    found = _at(answer, ("request_id",))
+    return found if isinstance(found, str) else ""
+
+
+def _at(value: object, path: Path) -> object:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _identity(body: bytes, coding: str) -> bytes:
+    """Undo a content coding, up to `MAX_READ`: a small answer may inflate without end."""
+    if coding in {"", "identity"}:
+        return body
+    if coding not in _WINDOW:
+        raise AnswerUnreadableError(f"content-encoding {coding}")
+    return zlib.decompressobj(_WINDOW[coding]).decompress(body, MAX_READ)

@@ -1,0 +1,134 @@
+"""Which header fields cross the proxy, in each direction: one annotated list for both.
+
+Everything that is not listed crosses unchanged, in its order and spelling. The README's table
+of changes is printed from these rows.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from proxy.core.accounts import Account
+
+Fields = Sequence[tuple[str, str]]
+
+ASYNC = "x-dashscope-async"
+REQUEST_ID = "x-proxy-request-id"
+SHOULD_RETRY = "x-should-retry"
+
+
+class Stopped(NamedTuple):
+    """Header fields that do not cross, and why. A trailing `*` stands for any ending."""
+
+    names: tuple[str, ...]
+    why: str
+
+
+HOP_BY_HOP = Stopped(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ),
+    "hop-by-hop (RFC 9110 section 7.6.1), with whatever `Connection` names; framing is kept",
+)
+
+REQUEST_STOPPED = (
+    HOP_BY_HOP,
+    Stopped(("host",), "names the upstream host"),
+    Stopped(("expect",), "answered by the proxy once the caller is known"),
+    Stopped(
+        ("authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"),
+        "the client's credentials; the account's key goes up instead",
+    ),
+    Stopped(
+        ("x-dashscope-workspace", "x-dashscope-uid", "x-dashscope-apikeyid", "x-dashscope-inner-*"),
+        "choose or claim an identity within the upstream account",
+    ),
+    Stopped(
+        ("forwarded", "x-forwarded-*", "x-real-ip", "x-client-ip", "true-client-ip", "via"),
+        "where the client is, which upstream has no need to know or trust",
+    ),
+    Stopped(
+        ("x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"),
+        "some servers route by them, around what was judged here",
+    ),
+)
+
+REPLY_STOPPED = (
+    HOP_BY_HOP,
+    Stopped(("set-cookie",), "upstream's sticky cookies would cross from tenant to tenant"),
+    Stopped(
+        ("x-dashscope-uid", "x-dashscope-apikeyid", "x-dashscope-inner-*"),
+        "identify the upstream account (protocol section 3)",
+    ),
+    Stopped(
+        ("alt-svc", "strict-transport-security", "public-key-pins"),
+        "speak about the upstream host, and would be believed about this one",
+    ),
+    Stopped((REQUEST_ID,), "is the proxy's own"),
+)
+
+
+def _index(rows: Iterable[Stopped]) -> tuple[frozenset[str], tuple[str, ...]]:
+    names = [name for row in rows for name in row.names]
+    exact = frozenset(name for name in names if not name.endswith("*"))
+    return exact, tuple(name[:-1] for name in names if name.endswith("*"))
+
+
+_REQUEST = _index(REQUEST_STOPPED)
+_REPLY = _index(REPLY_STOPPED)
+
+
+def outbound(fields: Fields, account: Account, *, force_async: bool, claims: bool) -> Fields:
+    """The header for upstream: what may cross, the account's credentials, and the framing.
+
+    `claims` asks for an uncompressed answer, because a task id will be read from it.
+    The framing (`Content-Length`, or none for chunked) crosses with the rest.
+    """
+    crossing = list(_crossing(fields, _REQUEST))
+    if force_async:
+        crossing = [pair for pair in crossing if pair[0].lower() != ASYNC]
+        crossing.append(("X-DashScope-Async", "enable"))
+    if claims:
+        crossing = [pair for pair in crossing if pair[0].lower() != "accept-encoding"]
+        crossing.append(("Accept-Encoding", "identity"))
+    crossing.append(("Authorization", f"Bearer {account.key}"))
+    if account.workspace:
+        crossing.append(("X-DashScope-WorkSpace", account.workspace))
+    return crossing
+
+
+def inbound(fields: Fields, request_id: str) -> Fields:
+    """The header for the client: what may cross of upstream's, and the proxy's request id."""
+    return [*_crossing(fields, _REPLY), (REQUEST_ID, request_id)]
+
+
+def value_of(fields: Fields, name: str) -> str | None:
+    """The first value of a field, by its lower-case name."""
+    return next((value for key, value in fields if key.lower() == name), None)
+
+
+def values_of(fields: Fields, name: str) -> list[str]:
+    """All values of a field, by its lower-case name."""
+    return [value for key, value in fields if key.lower() == name]
+
+
+def _crossing(
+    fields: Fields, stopped: tuple[frozenset[str], tuple[str, ...]]
+) -> Iterator[tuple[str, str]]:
+    exact, prefixes = stopped
+    named = {
+        token.strip().lower()
+        for value in values_of(fields, "connection")
+        for token in value.split(",")
+    }
+    for name, value in fields:
+        lower = name.lower()
+        if lower not in exact and lower not in named and not lower.startswith(prefixes):
+            yield name, value

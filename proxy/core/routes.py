@@ -1,0 +1,184 @@
+"""The route table: which public path is whose, and what the proxy does on it. Data, no code.
+
+A pattern is a path of literal segments, `{name}` for one segment and, last, `{name**}` for the
+rest of the path (one segment or more). The most specific pattern wins, segment by segment:
+literal before `{name}` before `{name**}`; the order in the file does not matter. Methods are
+looked at afterwards: a path that is known but not for this method is a 405, never somebody
+else's route.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.jsonscan import Path
+from proxy.core.policy import INFERENCE, matches
+from proxy.core.target import Target
+
+ANY = "ANY"
+"""The method that stands for all of them."""
+
+_CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
+
+
+class Answer(Enum):
+    """Who answers."""
+
+    UPSTREAM = "upstream"
+    OWN_TASKS = "own-tasks"
+    ALLOWED_MODELS = "allowed-models"
+
+
+class Envelope(Enum):
+    """In which shape an error is told (`proxy.core.envelope`)."""
+
+    NATIVE = "native"
+    OPENAI = "openai"
+
+
+class Async(Enum):
+    """Whether the proxy adds `X-DashScope-Async: enable`."""
+
+    AS_ASKED = "as-asked"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What happens on one public pattern. Every field but the first four has a quiet default.
+
+    `scope` None means that no token reaches it. `models` are places in the body that must name
+    an allowed model; `query_model` and `path_model` name the parameter or the capture that does.
+    `retargets` send a model (by pattern) to another target. `claims` are places in the answer
+    where task ids appear. `task` is the capture that must be a task of the caller's.
+    `tenant_safe` are values at a place in the body without which the call acts on the whole
+    account.
+    """
+
+    name: str
+    methods: frozenset[str]
+    pattern: str
+    target: str
+    alias: str = ""
+    scope: str | None = INFERENCE
+    models: tuple[Path, ...] = ()
+    query_model: str | None = None
+    path_model: str | None = None
+    retargets: tuple[tuple[tuple[str, ...], str], ...] = ()
+    asynchronous: Async = Async.AS_ASKED
+    claims: tuple[Path, ...] = ()
+    task: str | None = None
+    unknown_task_is_native: bool = False
+    tenant_safe: tuple[Path, tuple[str, ...]] | None = None
+    answer: Answer = Answer.UPSTREAM
+    envelope: Envelope = Envelope.NATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route met by a target. `captures` are decoded, `raw_captures` as they came."""
+
+    route: Route
+    target: Target
+    captures: Mapping[str, str]
+    raw_captures: Mapping[str, str]
+
+    def upstream_target(self, model: str | None) -> str:
+        """Path and query for upstream: the public bytes, under the route's target."""
+        template = self.route.target
+        for patterns, other in self.route.retargets:
+            if model is not None and matches(patterns, model):
+                template = other
+        path = _CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
+        slash = "/" if self.target.slash and not path.endswith("/") else ""
+        query = "" if self.target.query is None else f"?{self.target.query}"
+        return f"{path}{slash}{query}"
+
+
+@dataclass(slots=True)
+class _Node:
+    """A place in the tree of patterns; `routes` are those of the pattern that ends here."""
+
+    literals: dict[str, "_Node"] = field(default_factory=dict)
+    capture: "_Node | None" = None
+    rest: "_Node | None" = None
+    routes: dict[str, Route] = field(default_factory=dict)
+
+
+class RouteTable:
+    """All routes, as a tree of segments: one step per segment, however many routes there are."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._root = _Node()
+        for route in self.routes:
+            self._insert(route)
+
+    def match(self, method: str, target: Target) -> Match:
+        """The route for a request.
+
+        Raises `ProxyError`: `NOT_FOUND` naming the nearest pattern, `METHOD_NOT_ALLOWED` with
+        an `Allow` header.
+        """
+        found = _find(self._root, target.segments, 0)
+        if found is None:
+            raise ProxyError(Situation.NOT_FOUND, f"No such path. {self._nearest(target)}")
+        route = found.routes.get(method) or found.routes.get(ANY)
+        if route is None:
+            allowed = ", ".join(sorted(found.routes))
+            raise ProxyError(
+                Situation.METHOD_NOT_ALLOWED,
+                f"{method} is not possible on this path, only {allowed}.",
+                headers=(("Allow", allowed),),
+            )
+        decoded, raw = (_captured(route.pattern, parts) for parts in (target.segments, target.raw))
+        return Match(route, target, decoded, raw)
+
+    def _insert(self, route: Route) -> None:
+        node = self._root
+        for segment in route.pattern.strip("/").split("/"):
+            capture = _CAPTURE.fullmatch(segment)
+            if capture is None:
+                node = node.literals.setdefault(segment, _Node())
+                continue
+            if capture[2]:
+                node.rest = node.rest or _Node()
+                node = node.rest
+            else:
+                node.capture = node.capture or _Node()
+                node = node.capture
+        for method in route.methods:
+            if method in node.routes:
+                other = node.routes[method].pattern
+                raise ValueError(f"{method} {route.pattern} stands twice, also as {other}")
+            node.routes[method] = route
+
+    def _nearest(self, target: Target) -> str:
+        """The pattern most like the path: a typo or a wrong base is what brings people here."""
+        patterns = sorted({route.pattern for route in self.routes if route.scope == INFERENCE})
+        near = difflib.get_close_matches("/" + "/".join(target.segments), patterns, 1, 0.0)
+        return f"The nearest is {near[0]}." if near else ""
+
+
+def _find(node: _Node, segments: tuple[str, ...], at: int) -> _Node | None:
+    """The most specific node that takes the segments from `at` on."""
+    if at == len(segments):
+        return node if node.routes else None
+    literal = node.literals.get(segments[at])
+    found = _find(literal, segments, at + 1) if literal else None
+    if found is None and node.capture:
+        found = _find(node.capture, segments, at + 1)
+    return found or node.rest
+
+
+def _captured(pattern: str, segments: tuple[str, ...]) -> Mapping[str, str]:
+    """What stands in a path where the pattern has captures."""
+    captures = {}
+    for index, wanted in enumerate(pattern.strip("/").split("/")):
+        found = _CAPTURE.fullmatch(wanted)
+        if found:
+            captures[found[1]] = "/".join(segments[index:]) if found[2] else segments[index]
+    return captures

@@ -1,0 +1,91 @@
+"""The request target: taken apart without changing a byte, refused when it could mean two paths.
+
+The public path is matched decoded, because that is how upstream will read it, and forwarded as
+it came, escape for escape. Between the two lies every traversal trick, so what could be read
+differently by a second decoder is no path of ours: dot segments, empty segments, encoded
+slashes, backslashes, `;` parameters, `%25` (an escape within an escape), control characters.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from proxy.core.errors import ProxyError, Situation
+
+_ABSOLUTE_FORM = re.compile(r"https?://[^/?#]*", re.IGNORECASE)  # RFC 9112 section 3.2.2
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_RAW = re.compile(r"[!$&'()*+,\-./0-9:=@A-Z_a-z~%]*")  # RFC 3986 pchar, without `;`
+_UNSAFE_DECODED = re.compile(r"[\x00-\x1f\x7f\\;?#%]")
+_DOTS = frozenset({".", ".."})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A confined request target.
+
+    `raw` are the path's segments as they came, `segments` the same decoded; `slash` tells of a
+    trailing slash, kept and never redirected. `query` is raw, None when there was no `?`.
+    """
+
+    raw: tuple[str, ...]
+    segments: tuple[str, ...]
+    slash: bool
+    query: str | None
+
+    @property
+    def path(self) -> str:
+        """The path as it came."""
+        return "/" + "/".join(self.raw) + ("/" if self.slash and self.raw else "")
+
+
+def parse_target(text: str) -> Target:
+    """Take a request target apart. Raises `ProxyError` (`NOT_FOUND`) for what is no safe path.
+
+    Of an absolute-form target only the path counts: the host is the configured upstream's.
+    """
+    path, mark, query = _ABSOLUTE_FORM.sub("", text, count=1).partition("?")
+    if not path.startswith("/") or not _RAW.fullmatch(path) or _BAD_ESCAPE.search(path):
+        raise _no_such_path("has characters that may not stand in a path")
+    raw = path[1:].split("/")
+    slash = raw[-1] == ""
+    if slash:
+        raw.pop()
+    segments = tuple(_decoded(segment) for segment in raw)
+    return Target(tuple(raw), segments, slash, query if mark else None)
+
+
+def _decoded(segment: str) -> str:
+    try:
+        text = unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        raise _no_such_path("is not UTF-8") from None
+    if not text or text in _DOTS:
+        raise _no_such_path("has an empty or a dot segment")
+    if "/" in text or _UNSAFE_DECODED.search(text):
+        raise _no_such_path("has an escape that another server could read as part of the path")
+    return text
+
+
+def query_values(query: str | None, name: str) -> list[str]:
+    """The decoded values of `name` in a query.
+
+    Raises `ProxyError` (`ILLEGAL_INPUT`) for a look-alike of the name (`Model`, `model[]`) and
+    for `;`, which some parsers take for `&`: what is judged must be what upstream reads.
+    """
+    if not query:
+        return []
+    pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
+    similar = [(key, value) for key, value in pairs if _fold(key) == _fold(name)]
+    if similar and (";" in query or any(key != name for key, _ in similar)):
+        raise ProxyError(
+            Situation.ILLEGAL_INPUT, f"query.{name}: spell it plainly, once, without `;`."
+        )
+    return [value for _, value in similar]
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[^0-9a-z]", "", name.casefold())
+
+
+def _no_such_path(problem: str) -> ProxyError:
+    return ProxyError(Situation.NOT_FOUND, f"No such path: it {problem}.")
