@@ -1,0 +1,66 @@
+"""YAML that remembers where everything stood: the only file that imports yaml."""
+
+from dataclasses import dataclass, field
+
+import yaml
+
+from proxy.config import ConfigError
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data read from `name`, and the line (from 1) of everything in it."""
+
+    name: str
+    data: object
+    lines: dict[Location, int] = field(default_factory=dict)
+
+    def at(self, location: Location) -> str:
+        """`file:line` of a place, or of the nearest place around it that is there."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return f"{self.name}:{self.lines.get(location, 1)}"
+
+
+def read_document(name: str, text: str) -> Document:
+    """Parse one YAML document. Raises `ConfigError` for bad syntax and for a name given twice."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError([f"{name}:{line}: not YAML: {error.problem}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{name}:1: not YAML: {error}"]) from error
+    document = Document(name, None)
+    problems: list[str] = []
+    data = None if root is None else _plain(root, (), document, problems)
+    if problems:
+        raise ConfigError(problems)
+    return Document(name, data, document.lines)
+
+
+def _plain(node: yaml.Node, at: Location, document: Document, problems: list[str]) -> object:
+    document.lines[at] = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*at, n), document, problems) for n, item in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, at, document, problems)
+    return yaml.SafeLoader("").construct_object(node)
+
+
+def _mapping(
+    node: yaml.MappingNode, at: Location, document: Document, problems: list[str]
+) -> dict[str, object]:
+    """A mapping with text keys. YAML keeps the last of two equal keys; here that is a mistake."""
+    plain: dict[str, object] = {}
+    for key, value in node.value:
+        name = str(key.value)
+        where = (*at, name)
+        if name in plain:
+            line = key.start_mark.line + 1
+            problems.append(f"{document.name}:{line}: {name}: stands twice, keep one")
+        plain[name] = _plain(value, where, document, problems)
+        document.lines[where] = key.start_mark.line + 1
+    return plain

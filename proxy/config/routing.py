@@ -1,0 +1,209 @@
+"""`routes.yaml` -> the route table and the upstream accounts, or all its mistakes at once."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from proxy.config import ConfigError
+from proxy.config.document import Document, Location, read_document
+from proxy.config.schema import RouteEntry, RouteFile, UpstreamEntry
+from proxy.core.accounts import Account
+from proxy.core.policy import ACCOUNT, INFERENCE
+from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable
+
+PACKAGED = Path(__file__).parents[1] / "routes.yaml"
+
+_SCOPES = {"inference": INFERENCE, "account": ACCOUNT, "nobody": None}
+_CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What the file said: the routes, and the accounts it lists (none: one is given by env)."""
+
+    table: RouteTable
+    accounts: tuple[Account, ...]
+
+
+def load_routing(path: Path, env: Mapping[str, str]) -> Routing:
+    """Read, check and freeze. Raises `ConfigError` with `file:line: what is wrong` per mistake."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}:1: cannot be read: {error}"]) from error
+    return parse_routing(read_document(str(path), text), env)
+
+
+def parse_routing(document: Document, env: Mapping[str, str]) -> Routing:
+    """Check and freeze what was read. Raises `ConfigError`."""
+    try:
+        file = RouteFile.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError([_told(document, detail) for detail in error.errors()]) from error
+    problems: list[str] = []
+    routes = list(_routes(file, document, problems))
+    accounts = tuple(_accounts(file.upstreams, document, env, problems))
+    if problems:
+        raise ConfigError(problems)
+    return Routing(RouteTable(routes), accounts)
+
+
+def _told(document: Document, detail: ErrorDetails) -> str:
+    """One of pydantic's findings in words for the person who wrote the file."""
+    location = tuple(part for part in detail["loc"] if part != "asynchronous")
+    where = ".".join(str(part) for part in location) or "the file"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = f"no such field{_closest(str(location[-1]), location)}"
+    elif detail["type"] == "missing":
+        message = "is missing"
+    return f"{document.at(location)}: {where}: {message}"
+
+
+def _closest(name: str, location: Location) -> str:
+    models: dict[str, type[BaseModel]] = {"routes": RouteEntry, "upstreams": UpstreamEntry}
+    model = models.get(str(location[0]), RouteFile) if len(location) > 1 else RouteFile
+    known = [field.alias or key for key, field in model.model_fields.items()]
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(known)}"
+
+
+def _routes(file: RouteFile, document: Document, problems: list[str]) -> Iterator[Route]:
+    taken: dict[tuple[str, str], str] = {}
+    for number, entry in enumerate(file.routes):
+        at = document.at(("routes", number))
+        for methods, alias, pattern in _patterns(entry, file.prefixes, at, problems):
+            flaws = [*_capture_flaws(entry, pattern), *_overlaps(methods, pattern, taken, at)]
+            problems += [f"{at}: {flaw}" for flaw in flaws]
+            if not flaws:
+                yield _route(entry, methods, alias, pattern)
+
+
+def _patterns(
+    entry: RouteEntry, prefixes: Mapping[str, list[str]], at: str, problems: list[str]
+) -> Iterator[tuple[frozenset[str], str, str]]:
+    """Methods, alias and pattern of each match, one for each prefix a `{prefix}` stands for."""
+    for match in entry.match:
+        methods, path = match.split(" ")
+        named = re.match(r"\{([a-z]+)\}/", path)
+        if named and named[1] not in prefixes:
+            known = ", ".join(prefixes) or "none"
+            problems.append(f"{at}: match: no prefix is called {named[1]!r}; there are {known}")
+        elif named:
+            for prefix in prefixes[named[1]]:
+                yield frozenset(methods.split(",")), prefix, prefix + path[named.end() - 1 :]
+        else:
+            yield frozenset(methods.split(",")), path, path
+
+
+def _capture_flaws(entry: RouteEntry, pattern: str) -> Iterator[str]:
+    """What the fields say about captures that the pattern does not have."""
+    segments = pattern.strip("/").split("/")
+    names = [found[1] for found in map(_CAPTURE.fullmatch, segments) if found]
+    if any(part.endswith("**}") for part in segments[:-1]):
+        yield f"{pattern}: `{{name**}}` takes the rest of the path, so it must stand last"
+    if any("{" in part and not _CAPTURE.fullmatch(part) for part in segments) or "//" in pattern:
+        yield f"{pattern}: a segment is literal, `{{name}}`, or at the end `{{name**}}`"
+    if len(set(names)) < len(names):
+        yield f"{pattern}: a capture's name stands twice"
+    for target in (entry.target, *(other.target for other in entry.retarget)):
+        for found in _CAPTURE.finditer(target):
+            if found[1] not in names:
+                yield f"target: {{{found[1]}}} is not captured by {pattern}"
+    for place in (entry.task, *entry.model):
+        if place and place.startswith("path.") and place[5:] not in names:
+            yield f"{place}: is not captured by {pattern}"
+
+
+def _overlaps(
+    methods: frozenset[str], pattern: str, taken: dict[tuple[str, str], str], at: str
+) -> Iterator[str]:
+    """The same method on the same path, whatever its captures are called."""
+    shape = re.sub(r"\{[a-z_]+", "{", pattern)
+    for method in sorted(methods):
+        first = taken.setdefault((method, shape), at)
+        if first != at:
+            yield f"{method} {pattern} is already routed at {first}"
+
+
+def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str) -> Route:
+    body = [place[5:].split(".") for place in entry.model if place.startswith("body.")]
+    safe = entry.tenant_safe
+    return Route(
+        name=entry.name or entry.target.removeprefix("/api/v1/"),
+        methods=methods,
+        pattern=pattern,
+        target=entry.target,
+        alias=alias,
+        scope=_SCOPES[entry.scope],
+        models=tuple(tuple(path) for path in body),
+        query_model=_named(entry.model, "query."),
+        path_model=_named(entry.model, "path."),
+        retargets=tuple((tuple(other.models), other.target) for other in entry.retarget),
+        asynchronous=Async(entry.asynchronous),
+        claims=tuple(tuple(place.split(".")) for place in entry.claims),
+        task=_named([entry.task] if entry.task else [], "path."),
+        unknown_task_is_native=entry.unknown_task == "native",
+        tenant_safe=(tuple(safe.at[5:].split(".")), tuple(safe.values)) if safe else None,
+        answer=Answer(entry.answer),
+        envelope=Envelope(entry.envelope),
+    )
+
+
+def _named(places: list[str], kind: str) -> str | None:
+    return next((place.removeprefix(kind) for place in places if place.startswith(kind)), None)
+
+
+def _accounts(
+    entries: list[UpstreamEntry], document: Document, env: Mapping[str, str], problems: list[str]
+) -> Iterator[Account]:
+    names: set[str] = set()
+    for number, entry in enumerate(entries):
+        at = document.at(("upstreams", number))
+        if entry.name in names:
+            problems.append(f"{at}: upstreams.{number}.name: {entry.name!r} stands twice")
+        names.add(entry.name)
+        try:
+            key = _secret(entry, env)
+        except ConfigError as error:
+            problems += [f"{at}: {problem}" for problem in error.problems]
+            continue
+        yield Account(
+            name=entry.name,
+            url=entry.url.rstrip("/"),
+            key=key,
+            workspace=entry.workspace,
+            models=tuple(entry.models),
+            weight=entry.weight,
+        )
+
+
+def _secret(entry: UpstreamEntry, env: Mapping[str, str]) -> str:
+    """The account's key from where the entry says. Raises `ConfigError`, never showing it."""
+    if entry.key.env is not None:
+        key = env.get(entry.key.env, "")
+        source = f"the environment variable {entry.key.env}"
+    else:
+        key, source = read_secret_file(entry.key.file or ""), f"the file {entry.key.file}"
+    return checked_key(key, f"upstreams.{entry.name}.key", source)
+
+
+def read_secret_file(path: str) -> str:
+    """A secret from a file, as container platforms mount them. Raises `ConfigError`."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"key file {path} cannot be read: {type(error).__name__}"]) from error
+
+
+def checked_key(key: str, field: str, source: str) -> str:
+    """The key, if it can stand in a header. Raises `ConfigError` without showing it."""
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        state = "is empty" if not key else "has blanks or characters outside ASCII"
+        raise ConfigError([f"{field}: {source} {state}; it must hold the account's API key"])
+    return key

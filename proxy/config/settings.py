@@ -1,0 +1,213 @@
+"""The environment -> `Settings`. Flags of the command line are laid over it by name."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from proxy.config import ConfigError
+from proxy.config.routing import PACKAGED, Routing, checked_key, load_routing, read_secret_file
+from proxy.core.accounts import Account
+
+ACCOUNT_NAME = "default"
+"""Name of the one account given by variables. It stands in task records, so it never changes."""
+
+_LAST_PORT = 2**16 - 1
+_MOST_WORKERS = 256
+_UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: a host and port (0 picks a free one), or a Unix socket's path."""
+
+    host: str = ""
+    port: int = 0
+    path: str | None = None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _addresses(value: object) -> object:
+    return tuple(map(_address, value.split(","))) if isinstance(value, str) else value
+
+
+def _address(text: str) -> Address:
+    text = text.strip()
+    if text.startswith("unix:/"):
+        return Address(path=text.removeprefix("unix:"))
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):(\d{1,5})", text)
+    if not found or int(found[3]) > _LAST_PORT:
+        raise ValueError(f"{text!r} is no address; write host:port, [ipv6]:port or unix:/path")
+    return Address(host=found[1] or found[2], port=int(found[3]))
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d{1,15})\s*([KMG]i?B)?", value.strip())
+    if not found:
+        raise ValueError(f"{value!r} is no size; write bytes as a plain number, or 128MiB")
+    return int(found[1]) * _UNITS[found[2] or ""]
+
+
+def _workers(value: object) -> object:
+    if value == "auto":
+        return os.cpu_count() or 1
+    if isinstance(value, str) and value.isdecimal() and 0 < int(value) <= _MOST_WORKERS:
+        return int(value)
+    raise ValueError(f"{value!r} must be a number from 1 to {_MOST_WORKERS}, or auto")
+
+
+def _root_url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):
+        raise ValueError(f"{url!r} is no root URL; write https://host, without a path")
+    return url.rstrip("/")
+
+
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_addresses)]
+Size = Annotated[int, BeforeValidator(_size)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+class Environment(BaseModel):
+    """Every variable: its name, default and meaning. `check` and the README print this table."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    api_key: str = Field("", alias="DASHSCOPE_API_KEY", description="key of the upstream account")
+    api_key_file: str = Field(
+        "", alias="DASHSCOPE_API_KEY_FILE", description="a file that holds the key instead"
+    )
+    upstream: Annotated[str, AfterValidator(_root_url)] = Field(
+        "https://dashscope.aliyuncs.com",
+        alias="PROXY_UPSTREAM",
+        description="root URL of that account",
+    )
+    workspace: str = Field(
+        "", alias="PROXY_WORKSPACE", description="its workspace, sent as `X-DashScope-WorkSpace`"
+    )
+    listen: Addresses = Field(
+        (Address("127.0.0.1", 8080),),
+        alias="PROXY_LISTEN",
+        description="`host:port`, `unix:/path`, comma-separated list",
+    )
+    admin_listen: Addresses = Field(
+        (Address("127.0.0.1", 9090),),
+        alias="PROXY_ADMIN_LISTEN",
+        description="`/healthz`, `/readyz`, `/metrics`; same forms, never public",
+    )
+    store: str = Field(
+        "",
+        alias="PROXY_STORE",
+        description="`redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`, "
+        "`sqlite:///path`, `memory:`; default: a SQLite file in the user's state directory",
+    )
+    store_prefix: str = Field(
+        "dsp:", alias="PROXY_STORE_PREFIX", description="what every Redis key begins with"
+    )
+    routes: str = Field(
+        "", alias="PROXY_ROUTES", description="route table and accounts; default: the packaged one"
+    )
+    workers: Annotated[int, BeforeValidator(_workers)] = Field(
+        1, alias="PROXY_WORKERS", description="processes sharing the listening port; `auto` = cores"
+    )
+    max_body: Size = Field(
+        128 * 1024**2,
+        alias="PROXY_MAX_BODY",
+        description="largest request body; a plain number is bytes",
+    )
+    spool: Size = Field(
+        1024**3,
+        alias="PROXY_SPOOL",
+        description="temporary space for bodies whose `model` comes late, all together",
+    )
+    drain: Seconds = Field(
+        30, alias="PROXY_DRAIN", description="seconds that SIGTERM lets running requests finish"
+    )
+    connect_timeout: Seconds = Field(
+        10, alias="PROXY_CONNECT_TIMEOUT", description="seconds to reach upstream"
+    )
+    read_timeout: Seconds = Field(
+        330,
+        alias="PROXY_READ_TIMEOUT",
+        description="seconds of silence from upstream, whose own limit is 300",
+    )
+    body_timeout: Seconds = Field(
+        60,
+        alias="PROXY_BODY_TIMEOUT",
+        description="seconds of silence from a client that is sending",
+    )
+    staleness: Seconds = Field(
+        300, alias="PROXY_STALENESS", description="seconds that known tokens outlive a store outage"
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", alias="PROXY_LOG", description="`json`, `console`, or `auto`: console on a terminal"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a process needs to know, read once: the variables and what they point at."""
+
+    env: Environment
+    store: str
+    routing: Routing
+    accounts: tuple[Account, ...]
+
+
+def load_settings(variables: Mapping[str, str]) -> Settings:
+    """Read the variables and the files they name. Raises `ConfigError` with all problems.
+
+    An empty variable counts as unset, as shells and compose files pass them. `accounts` is
+    empty when neither a key nor `upstreams:` is given; whether that is a mistake depends on
+    the command.
+    """
+    given = {name: value for name, value in variables.items() if value}
+    problems: list[str] = []
+    env, routing = None, None
+    accounts: tuple[Account, ...] = ()
+    try:
+        env = Environment.model_validate(given)
+    except ValidationError as error:
+        problems += [f"{e['loc'][0]}: {_plain(e['msg'])}" for e in error.errors()]
+    try:
+        routing = load_routing(Path(given.get("PROXY_ROUTES") or PACKAGED), given)
+        accounts = routing.accounts or _account_of(env)
+    except ConfigError as error:
+        problems += error.problems
+    if problems or env is None or routing is None:
+        raise ConfigError(problems)
+    store = env.store or f"sqlite:///{_state_directory(given) / 'proxy.db'}"
+    return Settings(env, store, routing, accounts)
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _account_of(env: Environment | None) -> tuple[Account, ...]:
+    """The account given by variables, the zero-configuration case, or none."""
+    if env is None or not (env.api_key or env.api_key_file):
+        return ()
+    if env.api_key:
+        key = checked_key(env.api_key, "DASHSCOPE_API_KEY", "the variable")
+    else:
+        secret = read_secret_file(env.api_key_file)
+        key = checked_key(secret, "DASHSCOPE_API_KEY_FILE", f"the file {env.api_key_file}")
+    return (Account(ACCOUNT_NAME, env.upstream, key, env.workspace or None),)
+
+
+def _state_directory(variables: Mapping[str, str]) -> Path:
+    """Where the embedded store lives: systemd's choice, XDG's, or the usual place."""
+    if "STATE_DIRECTORY" in variables:
+        return Path(variables["STATE_DIRECTORY"].split(":")[0])
+    base = variables.get("XDG_STATE_HOME") or f"{variables.get('HOME', '.')}/.local/state"
+    return Path(base) / "dashscope-proxy"
