@@ -82,7 +82,9 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    api_key: str = Field("", alias="DASHSCOPE_API_KEY", description="key of the upstream account")
+    api_key: str = Field(
+        "", alias="DASHSCOPE_API_KEY", repr=False, description="key of the upstream account"
+    )
     api_key_file: str = Field(
         "", alias="DASHSCOPE_API_KEY_FILE", description="a file that holds the key instead"
     )
@@ -107,6 +109,7 @@ class Environment(BaseModel):
     store: str = Field(
         "",
         alias="PROXY_STORE",
+        repr=False,
         description="`redis://…`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…`, "
         "`sqlite:///path`, `memory:`; default: a SQLite file in the user's state directory",
     )
