@@ -1,1 +1,74 @@
 """REMEMBERS. Tokens and task owners: in Redis, in one SQLite file, or in memory."""
+
+from urllib.parse import unquote, urlsplit
+
+from proxy.ports import Store
+from proxy.stores.notices import OnChange, OnUnreadable, ignore
+
+# Why imports stand inside functions here: the driver of a store that is not used is not loaded
+# (a sidecar on SQLite starts without redis-py, which is the larger part of a second).
+
+FORMS = "redis://host:6379, redis+sentinel://…, redis+cluster://…, sqlite:///path or memory:"
+
+
+def open_store(
+    url: str,
+    *,
+    prefix: str = "dsp:",
+    max_staleness: float | None = None,
+    on_change: OnChange = ignore,
+    on_unreadable: OnUnreadable = ignore,
+) -> Store:
+    """The store a URL names, not connected yet: `await store.open()` comes next.
+
+    `prefix` (of keys) and `max_staleness` (seconds a known grant outlives an outage, None for
+    the default) matter to Redis only. Raises `ValueError` saying what is wrong with the URL and
+    what would be right, without repeating it, because it may hold a password.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon:
+        msg = f"store URL has no scheme; write {FORMS}"
+        raise ValueError(msg)
+    if scheme == "memory":
+        return _memory(on_change, on_unreadable)
+    if scheme == "sqlite":
+        return _sqlite(url, on_change, on_unreadable)
+    return _redis(url, prefix, max_staleness, on_change, on_unreadable)
+
+
+def _memory(on_change: OnChange, on_unreadable: OnUnreadable) -> Store:
+    from proxy.stores.memory import MemoryStore  # noqa: PLC0415  # see above
+
+    return MemoryStore(on_change=on_change, on_unreadable=on_unreadable)
+
+
+def _sqlite(url: str, on_change: OnChange, on_unreadable: OnUnreadable) -> Store:
+    from proxy.stores.sqlite import SqliteStore  # noqa: PLC0415  # see above
+
+    parts = urlsplit(url)
+    if parts.netloc or not parts.path.strip("/") or parts.query or parts.fragment:
+        msg = "a SQLite store is one file; write sqlite:///path/from/root or sqlite:path/from/here"
+        raise ValueError(msg)
+    return SqliteStore(unquote(parts.path), on_change=on_change, on_unreadable=on_unreadable)
+
+
+def _redis(
+    url: str,
+    prefix: str,
+    max_staleness: float | None,
+    on_change: OnChange,
+    on_unreadable: OnUnreadable,
+) -> Store:
+    from proxy.stores.redis import MAX_STALENESS, RedisStore  # noqa: PLC0415  # see above
+
+    try:
+        return RedisStore(
+            url,
+            prefix=prefix,
+            max_staleness=MAX_STALENESS if max_staleness is None else max_staleness,
+            on_change=on_change,
+            on_unreadable=on_unreadable,
+        )
+    except ValueError as error:
+        msg = f"store URL: {error}; write {FORMS}"
+        raise ValueError(msg) from None

@@ -1,0 +1,124 @@
+"""The verified fake: the whole contract in two dicts, gone with the process.
+
+For tests, documentation and `memory:`. It passes the same contract suite as the real stores.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, grant_to_fields
+from proxy.core.tasks import TaskConflictError, TaskRecord
+from proxy.stores.notices import OnChange, OnUnreadable, ignore
+from proxy.stores.records import LIST_LIMIT, is_kept, supersedes
+
+
+class MemoryStore:
+    """Tokens and tasks of one process.
+
+    `tokens` holds the fields of each grant by digest; a test may plant any there, unreadable
+    ones too. `now` is the wall clock in Unix seconds. `set_available(up=False)` plays a store
+    that is down: everything raises `StoreUnavailableError` until it is up again.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float] = time.time,
+        on_change: OnChange = ignore,
+        on_unreadable: OnUnreadable = ignore,
+    ) -> None:
+        self.tokens: dict[str, dict[str, str]] = {}
+        self._tasks: dict[str, TaskRecord] = {}
+        self._now = now
+        self._on_change = on_change
+        self._on_unreadable = on_unreadable
+        self._available = True
+
+    def set_available(self, *, up: bool) -> None:
+        """Begin or end an outage."""
+        if up is not self._available:
+            self._available = up
+            self._on_change(up)
+
+    async def open(self) -> None:
+        """Nothing to connect."""
+
+    async def close(self) -> None:
+        """Nothing to let go of; what is remembered stays."""
+
+    async def ping(self) -> None:
+        """Raise `StoreUnavailableError` during a played outage."""
+        if not self._available:
+            raise StoreUnavailableError
+
+    async def grant(self, digest: str) -> Grant | None:
+        """See `proxy.ports.Tokens.grant`."""
+        await self.ping()
+        fields = self.tokens.get(digest)
+        if fields is None:
+            return None
+        try:
+            return grant_from_fields(digest, fields)
+        except GrantUnreadableError as error:
+            self._on_unreadable(digest[:16], str(error))
+            return None
+
+    async def save_grant(self, digest: str, grant: Grant) -> None:
+        """See `proxy.ports.Tokens.save_grant`."""
+        await self.ping()
+        self.tokens[digest] = grant_to_fields(grant)
+
+    async def remove_grant(self, digest: str) -> bool:
+        """See `proxy.ports.Tokens.remove_grant`."""
+        await self.ping()
+        return self.tokens.pop(digest, None) is not None
+
+    async def grants(self) -> AsyncIterator[tuple[str, Grant | GrantUnreadableError]]:
+        """See `proxy.ports.Tokens.grants`."""
+        await self.ping()
+        for digest, fields in list(self.tokens.items()):
+            try:
+                yield digest, grant_from_fields(digest, fields)
+            except GrantUnreadableError as error:
+                yield digest, error
+
+    async def claim(self, record: TaskRecord) -> None:
+        """See `proxy.ports.Tasks.claim`."""
+        await self.ping()
+        self._purge()
+        if self._tasks.setdefault(record.task_id, record).tenant != record.tenant:
+            raise TaskConflictError(record.task_id)
+
+    async def owner(self, task_id: str) -> TaskRecord | None:
+        """See `proxy.ports.Tasks.owner`."""
+        await self.ping()
+        record = self._tasks.get(task_id)
+        return record if record is not None and is_kept(record, self._now()) else None
+
+    async def observe(self, task_id: str, status: str, at: float) -> None:
+        """See `proxy.ports.Tasks.observe`."""
+        record = await self.owner(task_id)
+        if record is not None and supersedes(status, record.status):
+            self._tasks[task_id] = replace(record, status=status, updated=at)
+
+    async def tasks_of(self, tenant: str, since: float, until: float) -> list[TaskRecord]:
+        """See `proxy.ports.Tasks.tasks_of`."""
+        await self.ping()
+        now = self._now()
+        found = [
+            record
+            for record in self._tasks.values()
+            if record.tenant == tenant and since <= record.created <= until and is_kept(record, now)
+        ]
+        return sorted(found, key=lambda record: record.created, reverse=True)[:LIST_LIMIT]
+
+    def _purge(self) -> None:
+        """Drop what is past retention, oldest claim first, stopping at the first that counts."""
+        now = self._now()
+        while self._tasks:
+            oldest = next(iter(self._tasks))
+            if is_kept(self._tasks[oldest], now):
+                return
+            del self._tasks[oldest]

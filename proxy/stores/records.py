@@ -1,0 +1,81 @@
+"""What a task record looks like at rest, how long it counts, and which status may replace which.
+
+Pure rules that all stores share, so that the contract suite meets one truth, not three.
+"""
+
+import json
+from collections.abc import Mapping
+
+from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
+
+LIST_LIMIT = 10_000
+"""Most records one `tasks_of` answers: a page for a person, a bound for the store."""
+
+
+def is_kept(record: TaskRecord, now: float) -> bool:
+    """Whether the record still counts at `now` (Unix seconds).
+
+    Every store asks this on reading, so that the end of retention does not depend on when a
+    store gets round to deleting.
+    """
+    return now < record.created + RETENTION
+
+
+def supersedes(status: str, known: str) -> bool:
+    """Whether a sighting of `status` changes a task last seen as `known`.
+
+    Polls overtake each other, so a late RUNNING never revives a finished task. The same status
+    again changes nothing: most polls cost the store no write.
+    """
+    return status != known and (known not in TERMINAL or status in TERMINAL)
+
+
+def record_to_fields(record: TaskRecord) -> dict[str, str]:
+    """The record as flat text, but for its id, which is the key. See `record_from_fields`."""
+    return {
+        "tenant": record.tenant,
+        "token": record.token,
+        "account": record.account,
+        "model": record.model,
+        "created": repr(record.created),
+        "request_id": record.request_id,
+        "inputs": inputs_to_text(record.inputs),
+        "status": record.status,
+        "updated": repr(record.updated),
+    }
+
+
+def record_from_fields(task_id: str, fields: Mapping[str, str]) -> TaskRecord | None:
+    """Read stored fields; None when a field is missing or makes no sense.
+
+    A task whose owner cannot be read has no owner: nobody gets to see it.
+    """
+    try:
+        return TaskRecord(
+            task_id=task_id,
+            tenant=fields["tenant"],
+            token=fields["token"],
+            account=fields["account"],
+            model=fields["model"],
+            created=float(fields["created"]),
+            request_id=fields["request_id"],
+            inputs=inputs_from_text(fields["inputs"]),
+            status=fields["status"],
+            updated=float(fields["updated"]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def inputs_to_text(inputs: Mapping[str, str]) -> str:
+    """Price inputs as one JSON object."""
+    return json.dumps(dict(inputs), separators=(",", ":"))
+
+
+def inputs_from_text(text: str) -> dict[str, str]:
+    """Inverse of `inputs_to_text`. Raises `ValueError` when it is not an object of texts."""
+    inputs = json.loads(text)
+    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+        msg = "inputs: not a JSON object of texts"
+        raise ValueError(msg)
+    return inputs

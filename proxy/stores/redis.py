@@ -1,0 +1,211 @@
+"""The shared store: tokens and tasks in Redis, one memory of both in every process.
+
+Rule 1: a token seen before costs no round trip. Redis pushes what changes (`redis_push`), and
+        a revocation counts in every process within a second, whoever wrote it.
+Rule 2: when Redis is gone, a grant confirmed less than `max_staleness` ago goes on working, and
+        so do the owners of tasks seen before; everything else is `StoreUnavailableError`, at
+        once while the outage lasts.
+Rule 3: many who ask for the same unknown token make one question.
+
+How it all lies in Redis stands in `redis_commands`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, grant_to_fields
+from proxy.core.tasks import TaskConflictError, TaskRecord
+from proxy.stores import redis_commands as commands
+from proxy.stores.grant_cache import Flight, Found, GrantCache
+from proxy.stores.notices import OnChange, OnUnreadable, ignore
+from proxy.stores.records import is_kept
+from proxy.stores.redis_nodes import nodes_at
+from proxy.stores.redis_push import Feed
+from proxy.stores.redis_session import Session
+from proxy.stores.redis_url import parse_redis_url
+from proxy.stores.task_cache import TaskCache
+
+T = TypeVar("T")
+
+MAX_STALENESS = 300.0
+"""Seconds a grant outlives its last confirmation: longer than a failover or a restart takes,
+shorter than a revoked token could do much harm in."""
+
+
+class RedisStore:
+    """Tokens and tasks in the Redis at `url` (forms: `redis_url`).
+
+    `prefix` starts every key. `max_staleness` is seconds, 0 trusts nothing once Redis is gone.
+    `clock` is monotonic seconds and ages the memory, `now` is Unix seconds and ages tasks.
+    Raises `ValueError` for a URL that makes no sense.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "dsp:",
+        max_staleness: float = MAX_STALENESS,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        on_change: OnChange = ignore,
+        on_unreadable: OnUnreadable = ignore,
+    ) -> None:
+        address = parse_redis_url(url)
+        self._keys = commands.Keys(prefix)
+        self._grants = GrantCache(max_staleness, clock)
+        self._tasks = TaskCache()
+        self._now = now
+        self._on_unreadable = on_unreadable
+        self._feed = Feed(
+            lambda: nodes_at(address), self._keys.tokens, self._grants, on_change, clock
+        )
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self._feed!r}, {self._grants!r})"
+
+    @property
+    def trouble(self) -> str:
+        """Why the store is down, or was last: for the operator's log, not for clients."""
+        return self._feed.trouble
+
+    async def open(self) -> None:
+        """Connect, or begin trying to. Returns within about a second, connected or not."""
+        await self._feed.open()
+
+    async def close(self) -> None:
+        """Disconnect. Lookups under way end with `StoreUnavailableError`."""
+        await self._feed.close()
+
+    async def ping(self) -> None:
+        """See `proxy.ports.Store.ping`."""
+        await self._feed.ask(commands.ping, self._keys.tokens)
+
+    async def grant(self, digest: str) -> Grant | None:
+        """See `proxy.ports.Tokens.grant`."""
+        known = self._grants.lookup(digest)
+        if known is not None:
+            return known.grant
+        # Shielded: the one who asked first may leave, the others still want the answer.
+        return (await asyncio.shield(self._flight(digest))).grant
+
+    async def save_grant(self, digest: str, grant: Grant) -> None:
+        """See `proxy.ports.Tokens.save_grant`."""
+        key, fields = self._keys.token(digest), grant_to_fields(grant)
+        await self._feed.ask(commands.write_token, key, fields)
+        self._grants.forget(digest)  # the push comes a moment later; who wrote, reads it now
+
+    async def remove_grant(self, digest: str) -> bool:
+        """See `proxy.ports.Tokens.remove_grant`."""
+        removed = await self._feed.ask(commands.delete_token, self._keys.token(digest))
+        self._grants.forget(digest)
+        return removed
+
+    async def grants(self) -> AsyncIterator[tuple[str, Grant | GrantUnreadableError]]:
+        """See `proxy.ports.Tokens.grants`."""
+        session = self._feed.session()
+        scan = commands.token_keys(session.nodes.client, self._keys)
+        # A set, because SCAN may answer a key twice.
+        keys = sorted({key.decode("latin-1") async for key in _in_session(session, scan)})
+        for batch in _pages(keys):
+            found = await session.ask(commands.read_tokens, batch)
+            for key, fields in zip(batch, found, strict=True):
+                if fields is None or fields:  # no fields: gone since the scan
+                    digest = key.removeprefix(self._keys.tokens)
+                    yield digest, _grant_or_error(digest, fields)
+
+    async def claim(self, record: TaskRecord) -> None:
+        """See `proxy.ports.Tasks.claim`."""
+        key = self._keys.task(record.task_id)
+        tenant = await self._feed.ask(commands.claim_task, key, record)
+        if tenant is None:
+            self._tasks.put(record)
+        elif tenant != record.tenant:
+            raise TaskConflictError(record.task_id)
+        # Also when claimed before: that claim may have died between the two writes.
+        index = self._keys.tasks(record.tenant)
+        await self._feed.ask(commands.index_task, index, record, self._now())
+
+    async def owner(self, task_id: str) -> TaskRecord | None:
+        """See `proxy.ports.Tasks.owner`. A task seen before costs no round trip either.
+
+        Its `status` and `updated` are then what this process last saw, which may lag behind the
+        polls of others; `tasks_of` reads them from Redis.
+        """
+        record = self._tasks.get(task_id)
+        if record is None:
+            key = self._keys.task(task_id)
+            record = await self._feed.ask(commands.read_task, key, task_id)
+            if record is not None:
+                self._tasks.put(record)
+        return record if record is not None and is_kept(record, self._now()) else None
+
+    async def observe(self, task_id: str, status: str, at: float) -> None:
+        """See `proxy.ports.Tasks.observe`. A status this process has seen costs no round trip."""
+        known = self._tasks.get(task_id)
+        if known is None or known.status != status:
+            await self._feed.ask(commands.observe_task, self._keys.task(task_id), status, at)
+            self._tasks.observe(task_id, status, at)
+
+    async def tasks_of(self, tenant: str, since: float, until: float) -> list[TaskRecord]:
+        """See `proxy.ports.Tasks.tasks_of`."""
+        session, now = self._feed.session(), self._now()
+        ids = await session.ask(commands.list_tasks, self._keys.tasks(tenant), since, until)
+        records: list[TaskRecord] = []
+        for batch in _pages(ids):
+            records += await session.ask(commands.read_tasks, self._keys, batch)
+        return [record for record in records if record.tenant == tenant and is_kept(record, now)]
+
+    def _flight(self, digest: str) -> Flight:
+        """The lookup under way for this token, a new one if there is none."""
+        flight = self._grants.flight(digest)
+        if flight is None:
+            session = self._feed.session()
+            flight = asyncio.ensure_future(self._fetch(digest, session))
+            flight.add_done_callback(partial(self._land, digest, session))
+            self._grants.begin(digest, flight)
+        return flight
+
+    async def _fetch(self, digest: str, session: Session) -> Found:
+        fields, left = await session.ask(commands.read_token, self._keys.token(digest))
+        if fields is not None and not fields:
+            return Found(exists=False)
+        grant = _grant_or_error(digest, fields)
+        if isinstance(grant, GrantUnreadableError):
+            self._on_unreadable(digest[:16], str(grant))
+            return Found(None, left)
+        return Found(grant, left)
+
+    def _land(self, digest: str, session: Session, flight: Flight) -> None:
+        """The lookup is over: remember what it found, if it read where we listen."""
+        if flight.cancelled() or flight.exception() or not session.nodes.is_current():
+            self._grants.abandon(digest, flight)
+        else:
+            self._grants.settle(digest, flight, flight.result())
+
+
+def _grant_or_error(digest: str, fields: commands.Fields | None) -> Grant | GrantUnreadableError:
+    """The grant, or why it is unreadable; `fields` is None when the key is not a hash."""
+    if fields is None:
+        return GrantUnreadableError("the key is not a hash")
+    try:
+        return grant_from_fields(digest, commands.text_of(fields))
+    except UnicodeDecodeError:
+        return GrantUnreadableError("a field is not UTF-8")
+    except GrantUnreadableError as error:
+        return error
+
+
+def _pages(items: list[T]) -> Iterator[list[T]]:
+    """Slices small enough for one pipeline each."""
+    for start in range(0, len(items), commands.BATCH):
+        yield items[start : start + commands.BATCH]
+
+
+async def _in_session(session: Session, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The items, each fetched under the session's deadline and with its errors."""
+    while (item := await session.ask(lambda _: anext(items, None))) is not None:
+        yield item

@@ -1,0 +1,206 @@
+"""How tokens and tasks lie in Redis, and the commands that read and write them.
+
+    <prefix>token:<sha256 hex of the token>   hash, fields of `core.policy.grant_to_fields`
+    <prefix>task:<task id>                    hash, fields of `records.record_to_fields`,
+                                              expires after RETENTION
+    <prefix>tasks:{<tenant>}                  sorted set of the tenant's task ids by creation,
+                                              trimmed on writing, expires with its last task
+
+Rule 1: every command and script touches one key, so Redis Cluster needs no hash tags; pipelines
+        are never transactions, so they may span slots.
+Rule 2: every command may be repeated without harm.
+Rule 3: bytes in, text out; text that is not UTF-8 raises `UnicodeDecodeError`.
+Rule 4: what goes wrong is raised as redis-py raises it; `redis_session` translates.
+
+A Redis user of its own needs, besides its keys: `+hello +ping +client|tracking +client|setname
++hgetall +hset +hget +del +pttl +expire +eval +exists +scan +zadd +zremrangebyscore
++zrevrangebyscore`, and in a cluster `+cluster|slots +command`.
+"""
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from redis.exceptions import ResponseError
+
+from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
+from proxy.stores.records import LIST_LIMIT, record_from_fields, record_to_fields
+from proxy.stores.redis_nodes import Client
+
+Fields: TypeAlias = Mapping[bytes, bytes]
+
+BATCH = 500
+"""Hashes read in one pipeline: a few hundred kilobytes, a few milliseconds of Redis."""
+
+_NO_EXPIRY, _NO_KEY = -1, -2  # what PTTL answers instead of milliseconds
+
+# DEL first: a field that the new grant lacks (an expiry) must not survive. KEYS: token.
+_SAVE = """
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV))
+"""
+
+# Answers the tenant who was there first, nil when that is now the caller. KEYS: task.
+_CLAIM = """
+local owner = redis.call('HGET', KEYS[1], 'tenant')
+if owner then return owner end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return nil
+"""
+
+# The rule of `records.supersedes`; a task that is gone stays gone. KEYS: task.
+# ARGV: status, seconds, 1 when the status is terminal, then the terminal ones.
+_OBSERVE = """
+local known = redis.call('HGET', KEYS[1], 'status')
+if not known or known == ARGV[1] then return end
+if ARGV[3] == '0' then
+  for i = 4, #ARGV do if known == ARGV[i] then return end end
+end
+redis.call('HSET', KEYS[1], 'status', ARGV[1], 'updated', ARGV[2])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names of keys under one prefix."""
+
+    prefix: str
+
+    @property
+    def tokens(self) -> str:
+        """What every token's key starts with."""
+        return f"{self.prefix}token:"
+
+    def token(self, digest: str) -> str:
+        """Key of a grant."""
+        return f"{self.prefix}token:{digest}"
+
+    def task(self, task_id: str) -> str:
+        """Key of a task's record."""
+        return f"{self.prefix}task:{task_id}"
+
+    def tasks(self, tenant: str) -> str:
+        """Key of a tenant's index."""
+        return f"{self.prefix}tasks:{{{tenant}}}"
+
+
+async def ping(client: Client, key: str) -> None:
+    """One read on the way that every command takes; a cluster's PING would ask replicas too."""
+    await client.exists(key)
+
+
+async def read_token(client: Client, key: str) -> tuple[Fields | None, float]:
+    """Fields of a grant (empty: no grant, None: not a hash) and the seconds it has left.
+
+    Two commands, not one transaction: a change in between is pushed like any other.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.hgetall(key)
+    pipe.pttl(key)
+    fields, left = await pipe.execute(raise_on_error=False)
+    if isinstance(fields, ResponseError) and str(fields).startswith("WRONGTYPE"):
+        return None, math.inf
+    for answer in (fields, left):
+        if isinstance(answer, Exception):
+            raise answer
+    if left == _NO_KEY:
+        return {}, math.inf
+    return fields, math.inf if left == _NO_EXPIRY else left / 1000
+
+
+async def read_tokens(client: Client, keys: list[str]) -> list[Fields | None]:
+    """Fields of many grants in the order asked, None where the key holds something else."""
+    answers = await _hashes(client, keys)
+    return [None if isinstance(answer, ResponseError) else answer for answer in answers]
+
+
+async def write_token(client: Client, key: str, fields: Mapping[str, str]) -> None:
+    """Create or replace a grant."""
+    await client.eval(_SAVE, 1, key, *_flat(fields))
+
+
+async def delete_token(client: Client, key: str) -> bool:
+    """Delete a grant; whether there was one."""
+    return bool(await client.delete(key))
+
+
+def token_keys(client: Client, keys: Keys) -> AsyncIterator[bytes]:
+    """Keys of all grants, some of them twice."""
+    found: AsyncIterator[bytes] = client.scan_iter(match=f"{_literal(keys.tokens)}*", count=BATCH)
+    return found
+
+
+async def claim_task(client: Client, key: str, record: TaskRecord) -> str | None:
+    """Write the record unless the task has an owner already: then the tenant of that owner."""
+    owner: bytes | None = await client.eval(
+        _CLAIM, 1, key, str(RETENTION), *_flat(record_to_fields(record))
+    )
+    return None if owner is None else owner.decode()
+
+
+async def index_task(client: Client, key: str, record: TaskRecord, now: float) -> None:
+    """Add the task to its tenant's index, and drop what is past retention there."""
+    pipe = client.pipeline(transaction=False)
+    pipe.zadd(key, {record.task_id: record.created})
+    pipe.zremrangebyscore(key, "-inf", f"({now - RETENTION!r}")
+    pipe.expire(key, RETENTION)
+    await pipe.execute()
+
+
+async def read_task(client: Client, key: str, task_id: str) -> TaskRecord | None:
+    """The record of a task, None when there is none or it is unreadable."""
+    fields: Any = await client.hgetall(key)
+    return record_from_fields(task_id, text_of(fields))
+
+
+async def observe_task(client: Client, key: str, status: str, at: float) -> None:
+    """Note a status seen at `at` (Unix seconds), by the rule of `records.supersedes`."""
+    terminal = "1" if status in TERMINAL else "0"
+    await client.eval(_OBSERVE, 1, key, status, repr(at), terminal, *sorted(TERMINAL))
+
+
+async def list_tasks(client: Client, key: str, since: float, until: float) -> list[str]:
+    """Ids from a tenant's index, newest first, at most `LIST_LIMIT`."""
+    found: Any = await client.zrevrangebyscore(
+        key, repr(until), repr(since), start=0, num=LIST_LIMIT
+    )
+    return [task_id.decode() for task_id in found]
+
+
+async def read_tasks(client: Client, keys: Keys, task_ids: list[str]) -> list[TaskRecord]:
+    """The records there are among these, in the order asked."""
+    answers = await _hashes(client, [keys.task(task_id) for task_id in task_ids])
+    records = (
+        record_from_fields(task_id, text_of(fields))
+        for task_id, fields in zip(task_ids, answers, strict=True)
+        if not isinstance(fields, ResponseError)
+    )
+    return [record for record in records if record is not None]
+
+
+async def _hashes(client: Client, keys: list[str]) -> list[Any]:
+    """Each key's hash, or the `ResponseError` that says why there is none."""
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.hgetall(key)
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
+            raise answer
+    return answers
+
+
+def text_of(fields: Fields) -> dict[str, str]:
+    """Fields as text. Raises `UnicodeDecodeError`."""
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def _flat(fields: Mapping[str, str]) -> list[str]:
+    return [text for pair in fields.items() for text in pair]
+
+
+def _literal(text: str) -> str:
+    """The text as a glob pattern that matches only itself."""
+    return "".join(f"\\{char}" if char in "*?[]^\\" else char for char in text)

@@ -1,0 +1,114 @@
+"""One stretch of time in which Redis answers: a client, and a listening connection per primary.
+
+Everything asked in a session ends with it: when the session closes, commands under way are cut
+at once, so that nobody waits for a server that is known to be gone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError
+
+from proxy.core.errors import StoreUnavailableError
+from proxy.stores.redis_nodes import Client, Nodes
+
+ASK_TIMEOUT = 1.0
+"""Seconds for one command, waiting for its turn included."""
+
+MAX_AT_ONCE = 64
+"""Commands under way at once, hence connections; more would only queue inside Redis."""
+
+LOST = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What redis-py raises. `RedisClusterException` is no `RedisError`."""
+
+Pushed = Callable[[list[bytes] | None], None]
+"""Told which keys changed; None when all may have."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Session:
+    """See the module. `link` comes first, `close` last and always."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self.links: list[AbstractConnection] = []
+        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def link(self, prefix: str, pushed: Pushed) -> None:
+        """Have every primary report changes of keys that start with `prefix`. Raises `LOST`."""
+        self.links = await self.nodes.primaries()
+        for link in self.links:
+            _hear(link, pushed)
+            await link.connect()  # type: ignore[no-untyped-call]
+            await link.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
+            await link.read_response()
+
+    async def ask(
+        self,
+        command: Callable[Concatenate[Client, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run one command of `redis_commands`. Raises `StoreUnavailableError`."""
+        deadline = asyncio.timeout(ASK_TIMEOUT)
+        try:
+            async with deadline:
+                self._enter(deadline)
+                async with self._turns:
+                    return await command(self.nodes.client, *args, **kwargs)
+        except LOST as error:
+            raise StoreUnavailableError from error
+        finally:
+            self._leave(deadline)
+
+    async def close(self) -> None:
+        """Cut what is under way, then disconnect. Any error on the way out is of no interest."""
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(0)
+        await self._idle.wait()
+        for link in self.links:
+            await link.disconnect(nowait=True)
+        await self.nodes.close()
+
+    def _enter(self, deadline: asyncio.Timeout) -> None:
+        self._deadlines.add(deadline)
+        self._idle.clear()
+
+    def _leave(self, deadline: asyncio.Timeout) -> None:
+        self._deadlines.discard(deadline)
+        if not self._deadlines:
+            self._idle.set()
+
+
+async def read_any(link: AbstractConnection) -> object:
+    """The next thing a listening connection receives: an answer, or a push already handled.
+
+    Raises `LOST` when the connection is dead. May be cancelled without losing a byte.
+    """
+    received: object = await link.read_response(
+        timeout=float("inf"), disconnect_on_error=False, push_request=True
+    )
+    if received is None:  # redis-py's word for a socket that timed out: it will not recover
+        msg = "the connection timed out"
+        raise RedisConnectionError(msg)
+    return received
+
+
+def _hear(link: AbstractConnection, pushed: Pushed) -> None:
+    async def handle(push: list[object]) -> list[object]:
+        keys = push[1]
+        pushed([bytes(key) for key in keys] if isinstance(keys, list) else None)
+        return push
+
+    # redis-py 8.1 has no public way to the parser of an async connection.
+    parser: Any = link._parser  # noqa: SLF001  # see above
+    parser.set_invalidation_push_handler(handle)

@@ -1,0 +1,104 @@
+"""What lies in the SQLite file: its tables and version, every statement, and how rows are read.
+
+Text and values only: nothing here opens a file.
+"""
+
+import json
+from functools import lru_cache
+
+from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields
+from proxy.core.tasks import TaskRecord
+from proxy.stores.records import inputs_from_text, inputs_to_text
+
+VERSION = 1
+"""`PRAGMA user_version` of the tables below; 0 is an empty file."""
+
+# WITHOUT ROWID: the primary key is the table, so a lookup walks one tree, not two.
+CREATE = (
+    """CREATE TABLE tokens (
+        digest TEXT PRIMARY KEY,
+        fields TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE tasks (
+        task_id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        token TEXT NOT NULL,
+        account TEXT NOT NULL,
+        model TEXT NOT NULL,
+        created REAL NOT NULL,
+        request_id TEXT NOT NULL,
+        inputs TEXT NOT NULL,
+        status TEXT NOT NULL,
+        updated REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX tasks_by_tenant ON tasks (tenant, created)",
+    "CREATE INDEX tasks_by_age ON tasks (created)",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+GRANT = "SELECT fields FROM tokens WHERE digest = ?"
+GRANTS = "SELECT digest, fields FROM tokens"
+SAVE_GRANT = "INSERT OR REPLACE INTO tokens (digest, fields) VALUES (?, ?)"
+REMOVE_GRANT = "DELETE FROM tokens WHERE digest = ?"
+
+_TASK = "task_id, tenant, token, account, model, created, request_id, inputs, status, updated"
+TASK = f"SELECT {_TASK} FROM tasks WHERE task_id = ?"  # noqa: S608  # a constant
+TASKS_OF = f"""
+    SELECT {_TASK} FROM tasks WHERE tenant = ? AND created BETWEEN ? AND ? AND created > ?
+    ORDER BY created DESC LIMIT ?
+"""  # noqa: S608  # a constant
+CLAIM = f"""
+    INSERT INTO tasks ({_TASK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""  # noqa: S608  # a constant
+OBSERVE = "UPDATE tasks SET status = ?, updated = ? WHERE task_id = ?"
+
+PURGE = """
+    DELETE FROM tasks WHERE task_id IN (SELECT task_id FROM tasks WHERE created <= ? LIMIT 100)
+"""
+"""At most 100 per claim: after a long pause no single claim pays for all that expired."""
+
+
+def row_of(record: TaskRecord) -> tuple[str | float, ...]:
+    """A record in the order of the columns. Inverse of `record_of`."""
+    return (
+        record.task_id,
+        record.tenant,
+        record.token,
+        record.account,
+        record.model,
+        record.created,
+        record.request_id,
+        inputs_to_text(record.inputs),
+        record.status,
+        record.updated,
+    )
+
+
+def record_of(row: tuple[str, str, str, str, str, float, str, str, str, float]) -> TaskRecord:
+    """A row of `TASK` or `TASKS_OF` as the record it was."""
+    task_id, tenant, token, account, model, created, request_id, inputs, status, updated = row
+    return TaskRecord(
+        task_id=task_id,
+        tenant=tenant,
+        token=token,
+        account=account,
+        model=model,
+        created=created,
+        request_id=request_id,
+        inputs=inputs_from_text(inputs),
+        status=status,
+        updated=updated,
+    )
+
+
+@lru_cache(maxsize=4096)
+def grant_of(digest: str, text: str) -> Grant:
+    """Read stored fields; the same text is read once. Raises `GrantUnreadableError`."""
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        msg = "fields: not a JSON object of texts"
+        raise GrantUnreadableError(msg)
+    return grant_from_fields(digest, fields)

@@ -1,0 +1,41 @@
+"""One process's memory of task owners, so that polls go on when the store does not answer."""
+
+from dataclasses import replace
+
+from proxy.core.tasks import TaskRecord
+from proxy.stores.records import supersedes
+
+MAX_TASKS = 50_000
+"""Records remembered, least recently used out first: about 50 MB when full."""
+
+
+class TaskCache:
+    """Records by task id, bounded.
+
+    Who owns a task never changes, so a record is true for as long as it is kept. Its status
+    may lag behind what other processes have seen.
+    """
+
+    def __init__(self, limit: int = MAX_TASKS) -> None:
+        self._limit = limit
+        self._records: dict[str, TaskRecord] = {}
+
+    def get(self, task_id: str) -> TaskRecord | None:
+        """The record, which becomes the youngest."""
+        record = self._records.pop(task_id, None)
+        if record is not None:
+            self._records[task_id] = record
+        return record
+
+    def put(self, record: TaskRecord) -> None:
+        """Remember as the youngest, evicting the oldest beyond the limit."""
+        self._records.pop(record.task_id, None)
+        self._records[record.task_id] = record
+        if len(self._records) > self._limit:
+            del self._records[next(iter(self._records))]
+
+    def observe(self, task_id: str, status: str, at: float) -> None:
+        """Note a status (`at` in Unix seconds) as a store would."""
+        record = self._records.get(task_id)
+        if record is not None and supersedes(status, record.status):
+            self._records[task_id] = replace(record, status=status, updated=at)
