@@ -3,29 +3,18 @@
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from proxy.config.settings import Environment
+from proxy.stores import open_store
+
 REPOSITORY = Path(__file__).parents[2]
 
-# The operator contract: a name that is not here configures nothing, and nobody would be told.
-PROXY_SETTINGS = frozenset(
-    {
-        "DASHSCOPE_API_KEY",
-        "DASHSCOPE_API_KEY_FILE",
-        "PROXY_ADMIN_LISTEN",
-        "PROXY_DRAIN",
-        "PROXY_IMPORT_TOKEN",
-        "PROXY_LISTEN",
-        "PROXY_MAX_BODY",
-        "PROXY_ROUTES",
-        "PROXY_STORE",
-        "PROXY_UPSTREAM",
-        "PROXY_WORKERS",
-    },
-)
+# Read by one command, `token import`; everything that serves is in Environment.
+COMMAND_SETTINGS = frozenset({"PROXY_IMPORT_TOKEN"})
 # Read by Python and its libraries, not by the proxy.
 PLATFORM_SETTINGS = frozenset({"PATH", "PYTHONUNBUFFERED", "TMPDIR", "XDG_STATE_HOME"})
 
@@ -37,7 +26,22 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def settings() -> frozenset[str]:
-    return PROXY_SETTINGS | PLATFORM_SETTINGS
+    """Every name that configures something; any other would be ignored, and nobody told."""
+    own = {field.alias for field in Environment.model_fields.values() if field.alias}
+    return COMMAND_SETTINGS | PLATFORM_SETTINGS | own
+
+
+@pytest.fixture(scope="session")
+def accepted() -> Callable[[Mapping[str, str]], Environment]:
+    """The proxy's own reading of variables: it raises for a value it would refuse to start with."""
+
+    def read(variables: Mapping[str, str]) -> Environment:
+        environment = Environment.model_validate(dict(variables))
+        if environment.store:
+            open_store(environment.store)
+        return environment
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import yaml
+
+from proxy.config.settings import Environment
 
 PASSWORD = "0123456789abcdef"
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -94,9 +96,18 @@ def test_secrets_stay_out_of_git(path: Path) -> None:
     assert {"DASHSCOPE_API_KEY=", "REDIS_PASSWORD="} <= set(example)
 
 
-def test_only_known_settings(proxy: Compose, settings: frozenset[str]) -> None:
-    """The proxy is given nothing it would not read."""
+def test_only_known_settings(
+    proxy: Compose,
+    settings: frozenset[str],
+    accepted: Callable[[Mapping[str, str]], Environment],
+) -> None:
+    """The proxy is given nothing it would not read, and values it takes once they are filled in."""
     assert set(proxy["environment"]) <= settings
+    filled = {
+        name: VARIABLE.sub(lambda found: found[3] if found[2] == "-" else PASSWORD, value)
+        for name, value in proxy["environment"].items()
+    }
+    assert accepted(filled).store == f"redis://:{PASSWORD}@redis:6379/0"
     assert "env_file" not in proxy
 
 

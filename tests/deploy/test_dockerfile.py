@@ -118,6 +118,7 @@ def test_only_known_settings(runtime: list[Instruction], settings: frozenset[str
     ]
     assert set(environment) <= settings
     assert not {"DASHSCOPE_API_KEY", "PROXY_ADMIN_LISTEN"} & set(environment)
+    assert environment["XDG_STATE_HOME"] == "/var/lib"
     assert [i.rest for i in runtime if i.word == "EXPOSE"] == [
         environment["PROXY_LISTEN"].split(":")[1]
     ]

@@ -4,7 +4,7 @@ import copy
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -12,14 +12,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from proxy.config.settings import Environment
+
 Document = dict[str, Any]
 
 MANIFESTS = Path(__file__).parents[2] / "deploy/kubernetes"
 # The first version with native sidecars switched on, and the newest the verifier knows.
 VERSIONS = ("1.29", kubernetes_validate.latest_version().removesuffix(".0"))
 ADMIN_PORT = 9090
-# How long the proxy goes on with tokens it has confirmed while Redis is away, in seconds.
-OUTAGE = 300
 # What the SDKs read, and the public path each has to end in.
 SDK_VARIABLES = {
     "DASHSCOPE_BASE_URL": "http://{listen}/api/v1",
@@ -212,6 +212,22 @@ def test_only_known_settings(shape: Shape, settings: frozenset[str]) -> None:
         assert "envFrom" not in container
 
 
+def test_values_are_taken(
+    shape: Shape, accepted: Callable[[Mapping[str, str]], Environment]
+) -> None:
+    """The proxy's own configuration takes every value, the example Secret's too."""
+    examples = load(MANIFESTS / shape.name / "secret.yaml.example")
+    secrets = {
+        (example["metadata"]["name"], key): value
+        for example in examples
+        for key, value in example["stringData"].items()
+    }
+    for container in shape.containers:
+        if container["image"].startswith("dashscope-proxy:"):
+            resolved = {name: secrets[ref] for name, ref in references(container).items()}
+            assert accepted(values(container) | resolved).store
+
+
 def test_secrets_exist(shape: Shape) -> None:
     """Each reference to a Secret meets a key of the example; each key there is used."""
     used = {reference for c in shape.containers for reference in references(c).values()}
@@ -340,6 +356,19 @@ def test_writable_paths(shape: Shape) -> None:
     assert used == set(volumes(shape))
 
 
+def test_spool_fits(shape: Shape, accepted: Callable[[Mapping[str, str]], Environment]) -> None:
+    """Spooled bodies fit into the volume they go to, and that into the container's allowance."""
+    server = shape.server
+    unit = {"Mi": 1024**2, "Gi": 1024**3}
+
+    def size(quantity: str) -> int:
+        return int(quantity[:-2]) * unit[quantity[-2:]]
+
+    limit = volume_under(shape, server, values(server)["TMPDIR"])["emptyDir"]["sizeLimit"]
+    spool = accepted({"PROXY_SPOOL": values(server)["PROXY_SPOOL"]}).spool
+    assert spool < size(limit) < size(server["resources"]["limits"]["ephemeral-storage"])
+
+
 def test_grace_covers_the_drain(shape: Shape) -> None:
     """The kubelet waits longer than preStop and drain together."""
     server = shape.server
@@ -371,10 +400,13 @@ def test_edge_shares_its_store(edge: Shape) -> None:
     assert re.match(r"rediss?://", example["stringData"][key])
 
 
-def test_edge_outlives_redis(edge: Shape) -> None:
+def test_edge_outlives_redis(
+    edge: Shape, accepted: Callable[[Mapping[str, str]], Environment]
+) -> None:
     """Redis away turns all pods unready at once: none leaves while it can still serve."""
     probe = edge.server["readinessProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] >= OUTAGE
+    outage = accepted(values(edge.server)).staleness
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= outage
 
 
 def test_edge_service_reaches_the_listener(edge: Shape) -> None:
@@ -410,7 +442,7 @@ def test_sidecar_store_is_embedded(sidecar: Shape) -> None:
     first, second = sidecar.pod["initContainers"]
     store = values(second)["PROXY_STORE"]
     assert values(first)["PROXY_STORE"] == store
-    path = store.removeprefix("sqlite:///")
+    path = store.removeprefix("sqlite://")
     assert path.startswith("/")
     assert volume_under(sidecar, first, path) == volume_under(sidecar, second, path)
 

@@ -1,11 +1,14 @@
 """The systemd unit, read by systemd itself: no manager runs here, `systemd-analyze` needs none."""
 
+import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from proxy.config.settings import Environment
 
 # systemd's own scale, times ten: 0 is locked away, 100 is root at large. What is left is mostly the
 # network, which a proxy needs, and /proc/stat, which the metrics read.
@@ -83,9 +86,19 @@ def test_exposure_is_low(
     assert result.returncode == 0, result.stdout
 
 
-def test_only_known_settings(environment: dict[str, str], settings: frozenset[str]) -> None:
-    """The unit sets nothing the proxy would not read."""
+def test_only_known_settings(
+    environment: dict[str, str],
+    settings: frozenset[str],
+    accepted: Callable[[Mapping[str, str]], Environment],
+) -> None:
+    """The unit sets nothing the proxy would not read, to values it takes."""
     assert set(environment) <= settings
+    specifiers = {"%S": "/var/lib", "%d": "/run/credentials/dashscope-proxy.service"}
+    expanded = {
+        name: re.sub("%.", lambda found: specifiers[found[0]], value)
+        for name, value in environment.items()
+    }
+    assert accepted(expanded).store == "sqlite:///var/lib/dashscope-proxy/proxy.db"
 
 
 def test_example_environment(repository: Path, settings: frozenset[str]) -> None:
@@ -109,8 +122,7 @@ def test_state_is_writable(unit: dict[str, list[str]], environment: dict[str, st
     assert unit["ProtectSystem"] == ["strict"]
     assert unit["DynamicUser"] == ["yes"]
     (directory,) = unit["StateDirectory"]
-    assert environment["PROXY_STORE"].startswith(f"sqlite:///%S/{directory}/")
-    assert environment["XDG_STATE_HOME"] == f"%S/{directory}"
+    assert environment["PROXY_STORE"].startswith(f"sqlite://%S/{directory}/")
 
 
 def test_drain_fits(unit: dict[str, list[str]], environment: dict[str, str]) -> None:
