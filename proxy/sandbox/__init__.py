@@ -25,7 +25,7 @@ The walk of one request:
     delivery   how an answer goes over the wire, faults included
     control    the HTTP surface under `/sandbox/` for tests in other processes
 
-Imports point down this list, and to nothing else of ours.
+The room stands alone: it imports aiohttp and nothing else of ours.
 """
 
 from proxy.sandbox.faults import Fault

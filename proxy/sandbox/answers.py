@@ -19,7 +19,7 @@ SSE_TYPE = "text/event-stream;charset=UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers of its own, and the body in the pieces in which it is sent.
+    """Status, content type, and the body in the pieces in which it is sent.
 
     `streamed` answers go out chunked, piece by piece; others with a Content-Length.
     """
@@ -27,27 +27,32 @@ class Answer:
     status: int
     content_type: str
     pieces: tuple[bytes, ...]
-    headers: tuple[tuple[str, str], ...] = ()
     streamed: bool = False
 
 
 class RefusalError(Exception):
-    """An error the service answers with: HTTP status, native code, message."""
+    """An error the service answers with: HTTP status, native code, message.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    `more` is what some families of endpoints add to the native object.
+    """
+
+    def __init__(self, status: int, code: str, message: str, more: Payload | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self._more = more or {}
 
     def payload(self, request_id: str) -> Payload:
         """The native error object."""
-        return {"code": self.code, "message": self.message, "request_id": request_id}
+        native_fields = {"code": self.code, "message": self.message, "request_id": request_id}
+        return native_fields | self._more
 
 
 def dumps(payload: Payload) -> bytes:
-    """Compact UTF-8 JSON, non-ASCII characters as they are."""
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    """Compact UTF-8 JSON, non-ASCII characters as they are, lone surrogates as `?`."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def native(payload: Payload, request_id: str) -> Answer:

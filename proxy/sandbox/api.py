@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from proxy.sandbox import inference, models
-from proxy.sandbox.answers import Answer, Payload, RefusalError, dumps, native, stream
+from proxy.sandbox.answers import Answer, Payload, RefusalError, native, stream
 from proxy.sandbox.ask import Ask
 from proxy.sandbox.customization import Customization
 from proxy.sandbox.inference import Endpoint
@@ -122,8 +122,8 @@ class Api:
             (_compiled("tasks/{task_id}/cancel[/]"), "POST", desk.cancel),
             (_compiled("uploads"), "GET", uploads.policy),
             (_compiled("models"), "GET", models.page),
+            (_compiled("models/{name:path}"), "GET", models.one),
         ]
-        self._model = _compiled("models/{name:path}")
 
     def answer(self, ask: Ask) -> Answer:
         """The answer to one call; raises `RefusalError`."""
@@ -136,7 +136,7 @@ class Api:
             if found:
                 _require(ask, method)
                 return native(action(ask, **found.groupdict()), ask.request_id)
-        return self._one_model(ask)
+        raise RefusalError(404, "NotFound", "Request path not found.")
 
     def _serve(self, ask: Ask, path: str, service: Service) -> Answer:
         _check_path(ask.model, path)
@@ -161,17 +161,6 @@ class Api:
         if failure is not None:
             raise failure
         return native(reply.whole, ask.request_id)
-
-    def _one_model(self, ask: Ask) -> Answer:
-        found = self._model.fullmatch(ask.path)
-        if found is None:
-            raise RefusalError(404, "NotFound", "Request path not found.")
-        _require(ask, "GET")
-        entry = models.one(ask, found["name"])
-        if entry is not None:
-            return native(entry, ask.request_id)
-        body = dumps(models.missing(found["name"]) | {"request_id": ask.request_id})
-        return Answer(404, "application/json", (body,))
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

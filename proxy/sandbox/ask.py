@@ -4,11 +4,12 @@ A body over `record.PARSED_BODY` is not parsed: its model is searched for in the
 last MiB, its input counts as empty. Everything else a JSON parser would find is tolerated.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from proxy.sandbox.answers import Payload, RefusalError
 from proxy.sandbox.record import ReceivedRequest
@@ -90,6 +91,11 @@ def account_of(received: ReceivedRequest, keys: Collection[str]) -> str:
     return key.strip()
 
 
+def fingerprint(key: str) -> str:
+    """Sixteen digits that stand for an account wherever the real service shows an account id."""
+    return str(int(hashlib.sha256(key.encode()).hexdigest()[:14], 16)).zfill(16)[:16]
+
+
 def body_of(received: ReceivedRequest) -> Payload:
     """The JSON object in a body; raises `RefusalError` (`BadRequest.IllegalInput`)."""
     whole = received.whole()
@@ -111,6 +117,20 @@ def skim_model(received: ReceivedRequest) -> str | None:
         if found:
             return found[1].decode("utf-8", "replace")
     return None
+
+
+def items_of(given: Payload, name: str) -> list[Any]:
+    """A list field; empty when it is missing or something else."""
+    value = given.get(name)
+    return value if isinstance(value, list) else []
+
+
+def number_in(given: Payload, name: str, default: int) -> int:
+    """A whole, non-negative number field; the default when it is missing or something else."""
+    value = given.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return default
 
 
 def _no_constants(name: str) -> NoReturn:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from proxy.sandbox.answers import Payload, RefusalError
-from proxy.sandbox.ask import Ask
+from proxy.sandbox.ask import Ask, number_in
 from proxy.sandbox.inference import Reply
 from proxy.sandbox.outputs import Link, beijing
 
@@ -76,8 +76,8 @@ class Customization:
 
     def _list(self, ask: Ask, shelf: Shelf, things: Things) -> Payload:
         prefix = f"{shelf.prefix}-{ask.input.get('prefix', '')}"
-        size = int(ask.input.get("page_size", PAGE_SIZE))
-        start = int(ask.input.get("page_index", 0)) * size
+        size = number_in(ask.input, "page_size", PAGE_SIZE)
+        start = number_in(ask.input, "page_index", 0) * size
         rows = [{shelf.id_name: made} | thing for made, thing in things.items()]
         chosen = [row for row in rows if row[shelf.id_name].startswith(prefix)]
         return {shelf.list_name: chosen[start : start + size]}

@@ -12,35 +12,32 @@ from collections.abc import Iterator
 from typing import cast
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from proxy.sandbox.answers import Answer
+from proxy.sandbox.ask import fingerprint
 from proxy.sandbox.faults import Fault
-from proxy.sandbox.files import fingerprint
 
 COMPRESSION = 16 + zlib.MAX_WBITS
 """zlib's spelling of gzip."""
 
 
-def gateway_headers(request_id: str, account: str | None, now: float) -> CIMultiDict[str]:
+def gateway_headers(request_id: str, account: str | None, now: float) -> dict[str, str]:
     """What the real gateway adds to every answer; `now` is Unix seconds."""
     millis = int(now * 1000)
-    headers = CIMultiDict(
-        {
-            "x-request-id": request_id,
-            "x-dashscope-call-gateway": "true",
-            "x-dashscope-timeout": "298",
-            "x-dashscope-finished": "true",
-            "req-cost-time": "12",
-            "req-arrive-time": str(millis),
-            "resp-start-time": str(millis + 12),
-            "x-envoy-upstream-service-time": "11",
-            "eagleeye-traceid": request_id.replace("-", ""),
-            "vary": "Origin,Access-Control-Request-Method,Accept-Encoding",
-            "server": "istio-envoy",
-            "Set-Cookie": f"acw_tc={request_id};path=/;HttpOnly;Max-Age=1800",
-        }
-    )
+    headers = {
+        "x-request-id": request_id,
+        "x-dashscope-call-gateway": "true",
+        "x-dashscope-timeout": "298",
+        "x-dashscope-finished": "true",
+        "req-cost-time": "12",
+        "req-arrive-time": str(millis),
+        "resp-start-time": str(millis + 12),
+        "x-envoy-upstream-service-time": "11",
+        "eagleeye-traceid": request_id.replace("-", ""),
+        "vary": "Origin,Access-Control-Request-Method,Accept-Encoding",
+        "server": "istio-envoy",
+        "Set-Cookie": f"acw_tc={request_id};path=/;HttpOnly;Max-Age=1800",
+    }
     if account is not None:
         uid = fingerprint(account)
         headers["x-dashscope-uid"] = uid
@@ -51,7 +48,7 @@ def gateway_headers(request_id: str, account: str | None, now: float) -> CIMulti
 
 
 async def deliver(
-    request: web.BaseRequest, answer: Answer, headers: CIMultiDict[str], fault: Fault
+    request: web.BaseRequest, answer: Answer, headers: dict[str, str], fault: Fault
 ) -> web.StreamResponse:
     """Send the answer, or as much of it as the fault lets through.
 
@@ -90,10 +87,9 @@ def abort(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamR
     return response
 
 
-def _head(answer: Answer, headers: CIMultiDict[str], fault: Fault) -> web.StreamResponse:
+def _head(answer: Answer, headers: dict[str, str], fault: Fault) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=headers)
     response.headers["Content-Type"] = answer.content_type
-    response.headers.extend(answer.headers)
     response.headers.update(fault.headers)
     if fault.gzip:
         response.headers["content-encoding"] = "gzip"

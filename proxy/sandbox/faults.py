@@ -5,7 +5,8 @@ A fault is spent on the first requests that match it, oldest fault first, one fa
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Literal, TypeAlias
 
 from proxy.sandbox.answers import JSON_TYPE, Answer, RefusalError, refused
@@ -136,15 +137,37 @@ class FaultBook:
             self._left[index] = (fault, left - 1)
 
 
+KINDS: dict[str, tuple[type, ...]] = {
+    "method": (str, NoneType),
+    "path": (str,),
+    "model": (str, NoneType),
+    "times": (int, NoneType),
+    "status": (int, NoneType),
+    "body": (str, NoneType),
+    "content_type": (str,),
+    "early": (int, NoneType),
+    "headers": (dict,),
+    "delay": (int, float),
+    "chunk_delay": (int, float),
+    "chunk_bytes": (int, NoneType),
+    "gzip": (bool,),
+    "reset": (str, NoneType),
+}
+"""The fields that may come as JSON, and as what."""
+
+
 def fault_from_json(payload: Mapping[str, Any]) -> Fault:
     """Read a fault as `POST /sandbox/faults` takes it: flat, with the conditions under `match`.
 
     Raises `ValueError` naming a field that is unknown or unfit.
     """
     flat = {**payload.get("match", {}), **{k: v for k, v in payload.items() if k != "match"}}
-    known = {entry.name for entry in fields(Fault)} - {"hold", "hold_after"}
-    for name in flat:
-        if name not in known:
-            msg = f"{name}: not a field of a fault; known are {', '.join(sorted(known))}"
+    for name, value in flat.items():
+        if name not in KINDS:
+            msg = f"{name}: not a field of a fault; known are {', '.join(KINDS)}"
             raise ValueError(msg)
+        if not isinstance(value, KINDS[name]):
+            wanted = " or ".join(kind.__name__ for kind in KINDS[name])
+            msg = f"{name}: {value!r} is not {wanted}"
+            raise ValueError(msg)  # noqa: TRY004 - one documented exception for every unfit field
     return Fault(**flat)

@@ -5,7 +5,7 @@ The files are placeholders: a one-pixel PNG, an MP4 without a picture, a second 
 """
 
 import base64
-import hashlib
+import gzip
 import hmac
 import json
 import struct
@@ -65,7 +65,7 @@ CONTENTS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "mp4": ("video/mp4", _mp4),
     "wav": ("audio/x-wav", _wav),
     "json": ("application/json", _transcription),
-    "gz": ("application/gzip", lambda: base64.b64decode("H4sIAAAAAAAAAwMAAAAAAAAAAAA=")),
+    "gz": ("application/gzip", lambda: gzip.compress(b'{"text_index": 0, "embedding": []}\n')),
     "glb": ("model/gltf-binary", lambda: b"glTF\x02\x00\x00\x00\x0c\x00\x00\x00"),
 }
 """Content type and content by the ending of the name."""
@@ -114,8 +114,3 @@ def object_store_refusal(status: int, code: str, message: str) -> Answer:
 def _sign(path: str, expires: int) -> str:
     digest = hmac.digest(_SECRET, f"{path}\n{expires}".encode("utf-8", "surrogateescape"), "sha1")
     return base64.b64encode(digest).decode()
-
-
-def fingerprint(key: str) -> str:
-    """Sixteen digits that stand for an account wherever the real service shows an account id."""
-    return str(int(hashlib.sha256(key.encode()).hexdigest()[:14], 16)).zfill(16)[:16]

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from proxy.sandbox.answers import Payload
-from proxy.sandbox.ask import Ask
+from proxy.sandbox.ask import Ask, items_of, number_in
 from proxy.sandbox.files import RESULT_LIFE, sample_audio
 from proxy.sandbox.outputs import Link, image_choices, item_count
 from proxy.sandbox.prompts import prompt_of, strings
@@ -116,8 +116,8 @@ def text_embedding(ask: Ask, _link: Link) -> Reply:
 
 def multimodal_embedding(ask: Ask, _link: Link) -> Reply:
     """One vector per content item, whatever its modality."""
-    contents = ask.input.get("contents")
-    items = [item for item in contents if isinstance(item, dict)] if contents else []
+    contents = items_of(ask.input, "contents")
+    items = [item for item in contents if isinstance(item, dict)]
     vectors = [
         {"index": index, "embedding": _vector(repr(item), _dimension(ask)), "type": _modality(item)}
         for index, item in enumerate(items)
@@ -134,13 +134,13 @@ def multimodal_embedding(ask: Ask, _link: Link) -> Reply:
 def rerank(ask: Ask, _link: Link) -> Reply:
     """Documents in order of the words they share with the query."""
     query = set(" ".join(strings(ask.input.get("query"))).lower().split())
-    documents = ask.input.get("documents") or []
+    documents = items_of(ask.input, "documents")
     scored: list[Payload] = [
         {"index": index, "relevance_score": _overlap(query, document)}
         for index, document in enumerate(documents)
     ]
     scored.sort(key=lambda row: -row["relevance_score"])
-    top = scored[: ask.parameters.get("top_n") or len(scored)]
+    top = scored[: number_in(ask.parameters, "top_n", len(scored))]
     if ask.parameters.get("return_documents"):
         for row in top:
             row["document"] = {"text": documents[row["index"]]}
@@ -185,8 +185,7 @@ def _token_usage(heard: int, spoken: int) -> Payload:
 
 
 def _dimension(ask: Ask) -> int:
-    wanted = ask.parameters.get("dimension")
-    return wanted if isinstance(wanted, int) and 0 < wanted <= 2 * DIMENSION else DIMENSION
+    return min(number_in(ask.parameters, "dimension", DIMENSION), 4 * DIMENSION)
 
 
 def _vector(said: str, dimension: int) -> list[float]:

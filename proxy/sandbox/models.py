@@ -7,7 +7,7 @@ the control plane's envelope: success says `"code": null`, failure `"output": nu
 
 from fnmatch import fnmatchcase
 
-from proxy.sandbox.answers import Payload
+from proxy.sandbox.answers import Payload, RefusalError
 from proxy.sandbox.ask import Ask
 
 PAGE_SIZE = 10
@@ -71,16 +71,13 @@ def page(ask: Ask) -> Payload:
     return _success(output)
 
 
-def one(_ask: Ask, name: str) -> Payload | None:
-    """`GET models/{name}`: one entry, None when there is none. The name may contain `/`."""
-    found = next((entry for entry in ENTRIES if entry["model"] == name), None)
-    return None if found is None else _success(found)
-
-
-def missing(name: str) -> Payload:
-    """The control plane's way to say 404."""
+def one(_ask: Ask, name: str) -> Payload:
+    """`GET models/{name}`: one entry. The name may contain `/`; raises `RefusalError`."""
+    for entry in ENTRIES:
+        if entry["model"] == name:
+            return _success(entry)
     message = f"The model {name} does not exist."
-    return {"success": False, "code": "ModelNotFound", "message": message, "output": None}
+    raise RefusalError(404, "ModelNotFound", message, {"success": False, "output": None})
 
 
 def _success(output: Payload) -> Payload:

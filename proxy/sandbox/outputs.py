@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TypeAlias
 
 from proxy.sandbox.answers import Payload
+from proxy.sandbox.ask import items_of, number_in
 from proxy.sandbox.ledger import Kind, Ledger, Status, Task
 from proxy.sandbox.prompts import PARTIAL, doom, prompt_of, says
 from proxy.sandbox.usage import video_usage
@@ -68,7 +69,7 @@ def _images(task: Task, link: Link) -> tuple[Payload, Payload]:
     prompt = prompt_of(task.input)
     items: list[Payload] = [
         {"orig_prompt": prompt, "url": link(f"{task.id}/{index}.png")}
-        for index in range(_count(task))
+        for index in range(item_count(task.parameters))
     ]
     if says(task.input, PARTIAL):
         items[-1] = {"code": "InternalError.Timeout", "message": "An internal timeout error."}
@@ -78,7 +79,9 @@ def _images(task: Task, link: Link) -> tuple[Payload, Payload]:
 
 
 def _image_choices(task: Task, link: Link) -> tuple[Payload, Payload]:
-    return image_choices(task.parameters, _count(task), lambda name: link(f"{task.id}/{name}"))
+    return image_choices(
+        task.parameters, item_count(task.parameters), lambda name: link(f"{task.id}/{name}")
+    )
 
 
 def image_choices(parameters: Payload, count: int, link: Link) -> tuple[Payload, Payload]:
@@ -108,8 +111,8 @@ def _transcription(task: Task, link: Link) -> tuple[Payload, Payload]:
     if "file_url" in task.input:
         url = link(f"{task.id}/transcription.json")
         return {"result": {"transcription_url": url}}, {"duration": 1}
-    urls = task.input.get("file_urls")
-    items = [_subtask(task, index, url, link) for index, url in enumerate(urls or [])]
+    urls = items_of(task.input, "file_urls")
+    items = [_subtask(task, index, url, link) for index, url in enumerate(urls)]
     good = sum(item["subtask_status"] == Status.SUCCEEDED for item in items)
     metrics = {"TOTAL": len(items), "SUCCEEDED": good, "FAILED": len(items) - good}
     return {"results": items, "task_metrics": metrics}, {"duration": good}
@@ -149,11 +152,6 @@ FINISH: dict[Kind, Finish] = {
 }
 
 
-def _count(task: Task) -> int:
-    return item_count(task.parameters)
-
-
 def item_count(parameters: Payload) -> int:
     """`parameters.n`, held within 1 and `MOST_ITEMS`."""
-    wanted = parameters.get("n")
-    return min(max(wanted, 1), MOST_ITEMS) if isinstance(wanted, int) else 1
+    return min(max(number_in(parameters, "n", 1), 1), MOST_ITEMS)

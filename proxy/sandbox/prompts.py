@@ -36,14 +36,15 @@ def says(given: object, word: str) -> bool:
 
 def strings(given: object) -> Iterator[str]:
     """Every string value inside a JSON value, in document order; keys are not looked at."""
-    if isinstance(given, str):
-        yield given
-    elif isinstance(given, dict):
-        for value in given.values():
-            yield from strings(value)
-    elif isinstance(given, list):
-        for value in given:
-            yield from strings(value)
+    left = [given]  # a stack, not recursion: JSON may be nested deeper than Python's calls
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            left.extend(reversed(value.values()))
+        elif isinstance(value, list):
+            left.extend(reversed(value))
 
 
 def prompt_of(given: Payload) -> str:

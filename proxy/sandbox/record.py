@@ -21,6 +21,8 @@ KEPT_BODY = 1024 * 1024
 
 KEPT_ENTRIES = 10_000
 KEPT_TOTAL = 64 * 1024 * 1024
+TRIMMED_EVERY = 128
+"""Requests between two looks at the two limits above: a look walks the whole log."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 Framing: TypeAlias = Literal["content-length", "chunked", "none"]
@@ -117,7 +119,7 @@ class ReceivedRequest:
 
 
 class RequestLog(list[ReceivedRequest]):
-    """The requests in order of arrival, oldest first; `wait_for` waits for one to come."""
+    """The requests in order of arrival, oldest first. A plain list, and one can wait for more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +127,8 @@ class RequestLog(list[ReceivedRequest]):
 
     def open(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> ReceivedRequest:
         """Log a request whose head has arrived."""
-        self._trim()
+        if len(self) % TRIMMED_EVERY == 0:
+            self._trim()
         entry = ReceivedRequest(method, target, tuple(headers))
         self.append(entry)
         self.touch()

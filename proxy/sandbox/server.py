@@ -27,6 +27,9 @@ DEFAULT_KEY = "sk-sandbox"
 OBJECT_STORE = "/oss/"
 RESULTS = "/results/"
 
+SPOKEN_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104 - looked up, not bound
+"""How a URL says an address that one can listen on."""
+
 
 class Sandbox:
     """A simulated DashScope on a socket of its own.
@@ -75,7 +78,7 @@ class Sandbox:
             msg = "the sandbox has no URL before start()"
             raise RuntimeError(msg)
         host, port = self._listener.sockets[0].getsockname()[:2]
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - a comparison
+        return f"http://{SPOKEN_HOSTS.get(host, host)}:{port}"
 
     @property
     def public_url(self) -> str:
@@ -129,9 +132,9 @@ class Sandbox:
             response = await self._exchange(request, entry)
             entry.answered = request.transport is not None and not request.transport.is_closing()
             entry.hung_up = not entry.answered
-        except OSError:  # the client is gone; aiohttp finds out when it sends this
+        except (OSError, web.RequestPayloadError):  # gone, or its chunks make no sense
             entry.hung_up = True
-            return web.StreamResponse()
+            return web.Response(status=400)
         except asyncio.CancelledError:
             entry.hung_up = True
             raise

@@ -7,8 +7,7 @@ while PENDING only, and the list shows everything with account ids (protocol sec
 from collections.abc import Callable
 
 from proxy.sandbox.answers import Payload, RefusalError
-from proxy.sandbox.ask import Ask
-from proxy.sandbox.files import fingerprint
+from proxy.sandbox.ask import Ask, fingerprint
 from proxy.sandbox.ledger import Kind, Ledger, Status, Task, new_task_id
 from proxy.sandbox.outputs import Link, beijing, report, unknown
 from proxy.sandbox.prompts import doom
@@ -36,7 +35,7 @@ class TaskDesk:
             submitted=self._clock(),
             input=ask.input,
             parameters=ask.parameters,
-            doom=None if kind is Kind.TRANSCRIPTION else doom(ask.input),
+            doom=None if "file_urls" in ask.input else doom(ask.input),  # each file for itself
         )
         self._ledger.submit(task)
         return {"output": {"task_id": task.id, "task_status": Status.PENDING}}

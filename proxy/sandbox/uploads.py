@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.sandbox.answers import Answer, Payload, RefusalError
-from proxy.sandbox.ask import Ask
-from proxy.sandbox.files import fingerprint, object_store_refusal
+from proxy.sandbox.ask import Ask, fingerprint
+from proxy.sandbox.files import object_store_refusal
 from proxy.sandbox.outputs import beijing
 from proxy.sandbox.prompts import strings
 from proxy.sandbox.record import ReceivedRequest
