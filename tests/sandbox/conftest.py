@@ -52,7 +52,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def call(sandbox: Sandbox) -> AsyncIterator[Call]:
-    """`await call("POST", path, json=..., key=..., headers=...)`; paths are sent as written."""
+    """Send one request with a key; the options are aiohttp's."""
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(cookie_jar=jar, auto_decompress=False) as session:
 

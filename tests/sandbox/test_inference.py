@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -53,7 +54,7 @@ async def test_frames_are_native(call: Call, headers: dict[str, str]) -> None:
     frames = _frames(reply.body)
     texts = [data["output"]["text"] for _, data in frames]
     assert len(frames) > 2
-    assert all(later.startswith(sooner) for sooner, later in zip(texts, texts[1:], strict=False))
+    assert all(later.startswith(sooner) for sooner, later in pairwise(texts))
     assert texts[-1] == f"{ECHO}hello"
     assert [data["output"]["finish_reason"] for _, data in frames][-2:] == ["null", "stop"]
     assert len({data["request_id"] for _, data in frames}) == 1
