@@ -79,6 +79,7 @@ def services(customization: Customization) -> dict[str, Service]:
         ),
         "services/rerank/text-rerank/text-rerank": inference.rerank,
         "services/audio/tts/SpeechSynthesizer": inference.speech,
+        "services/audio/music/generation": inference.music,
         "services/audio/asr/customization": customization.answer,
         "services/audio/tts/customization": customization.answer,
     }

@@ -20,6 +20,9 @@ from proxy.sandbox.prompts import prompt_of, strings
 PIECE = 6
 """Characters in one streamed delta: small enough that any answer has several frames."""
 
+ECHOED = 200
+"""Characters of the prompt that are said back: a growing stream is quadratic in them."""
+
 DIMENSION = 1024
 """Length of an embedding when the request names none."""
 
@@ -51,7 +54,7 @@ def multimodal(ask: Ask, link: Link) -> Reply:
 
 def _spoken(ask: Ask, shape: Callable[[str, str], Payload]) -> Reply:
     """Say the echo in the given shape; streamed parts grow, or are deltas if asked for."""
-    said = f"The sandbox heard: {prompt_of(ask.input)}"
+    said = f"The sandbox heard: {prompt_of(ask.input)[:ECHOED]}"
     deltas = ask.parameters.get("incremental_output") is True
     heard = sum(map(tokens, strings(ask.input)))
     parts = []
@@ -101,6 +104,13 @@ def speech(ask: Ask, link: Link) -> Reply:
     sentence = {"index": 0, "words": []}
     first = {"type": "sentence-synthesis", "sentence": sentence, "finish_reason": "null"}
     return Reply(whole, ({"output": first | {"audio": sound}, "usage": usage}, whole))
+
+
+def music(ask: Ask, link: Link) -> Reply:
+    """A second of silence, by any description; billed by the second."""
+    audio = {"url": link(f"{ask.request_id}/music.wav"), "id": f"audio_{ask.request_id}"}
+    whole = {"output": {"finish_reason": "stop", "audio": audio}, "usage": {"duration": 1}}
+    return Reply(whole, (whole,))
 
 
 def text_embedding(ask: Ask, _link: Link) -> Reply:

@@ -41,7 +41,10 @@ class Status(StrEnum):
 
 @dataclass(slots=True)
 class Task:
-    """One task. Times are Unix seconds; `doom` is how it will fail, if it will."""
+    """One task. Times are Unix seconds; `doom` is how it will fail, if it will.
+
+    Of the input only the prompt and the names of files are kept: inputs may carry megabytes.
+    """
 
     id: str
     account: str
@@ -50,7 +53,8 @@ class Task:
     service: str
     kind: Kind
     submitted: float
-    input: Payload = field(repr=False)
+    prompt: str = field(repr=False)
+    files: object = field(repr=False)
     parameters: Payload = field(repr=False)
     doom: RefusalError | None = None
     polls: int = 0

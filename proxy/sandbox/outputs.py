@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TypeAlias
 
 from proxy.sandbox.answers import Payload
-from proxy.sandbox.ask import items_of, number_in
+from proxy.sandbox.ask import number_in
 from proxy.sandbox.ledger import Kind, Ledger, Status, Task
-from proxy.sandbox.prompts import PARTIAL, doom, prompt_of, says
+from proxy.sandbox.prompts import PARTIAL, doom
 from proxy.sandbox.usage import video_usage
 
 Link: TypeAlias = Callable[[str], str]
@@ -58,20 +58,18 @@ def _ended(task: Task, status: Status, output: Payload, link: Link) -> Payload:
 
 
 def _video(task: Task, link: Link) -> tuple[Payload, Payload]:
-    prompt = prompt_of(task.input)
-    made: Payload = {"orig_prompt": prompt, "video_url": link(f"{task.id}/video.mp4")}
+    made: Payload = {"orig_prompt": task.prompt, "video_url": link(f"{task.id}/video.mp4")}
     if task.parameters.get("prompt_extend"):
-        made["actual_prompt"] = f"{prompt}, in more words"
+        made["actual_prompt"] = f"{task.prompt}, in more words"
     return made, video_usage(task.model, task.parameters)
 
 
 def _images(task: Task, link: Link) -> tuple[Payload, Payload]:
-    prompt = prompt_of(task.input)
     items: list[Payload] = [
-        {"orig_prompt": prompt, "url": link(f"{task.id}/{index}.png")}
+        {"orig_prompt": task.prompt, "url": link(f"{task.id}/{index}.png")}
         for index in range(item_count(task.parameters))
     ]
-    if says(task.input, PARTIAL):
+    if PARTIAL in task.prompt:
         items[-1] = {"code": "InternalError.Timeout", "message": "An internal timeout error."}
     good = sum("url" in item for item in items)
     metrics = {"TOTAL": len(items), "SUCCEEDED": good, "FAILED": len(items) - good}
@@ -108,11 +106,10 @@ def image_choices(parameters: Payload, count: int, link: Link) -> tuple[Payload,
 
 def _transcription(task: Task, link: Link) -> tuple[Payload, Payload]:
     """`file_url` gives one `result`, `file_urls` a list in which each file fares alone."""
-    if "file_url" in task.input:
+    if not isinstance(task.files, list):
         url = link(f"{task.id}/transcription.json")
         return {"result": {"transcription_url": url}}, {"duration": 1}
-    urls = items_of(task.input, "file_urls")
-    items = [_subtask(task, index, url, link) for index, url in enumerate(urls)]
+    items = [_subtask(task, index, url, link) for index, url in enumerate(task.files)]
     good = sum(item["subtask_status"] == Status.SUCCEEDED for item in items)
     metrics = {"TOTAL": len(items), "SUCCEEDED": good, "FAILED": len(items) - good}
     return {"results": items, "task_metrics": metrics}, {"duration": good}

@@ -4,7 +4,9 @@
 |---|---|---|---|
 | `sandbox:fail`    | ends FAILED, InternalError.Algo    | 500 | one result frame, then error |
 | `sandbox:inspect` | ends FAILED, DataInspectionFailed  | 400 | one result frame, then error |
-| `sandbox:partial` | SUCCEEDED, last result item failed | -   | -                            |
+| `sandbox:partial` | SUCCEEDED, last image failed       | -   | -                            |
+
+`sandbox:partial` counts in the prompt only. In `file_urls` each file fares by its own words.
 """
 
 from collections.abc import Iterator

@@ -7,10 +7,10 @@ while PENDING only, and the list shows everything with account ids (protocol sec
 from collections.abc import Callable
 
 from proxy.sandbox.answers import Payload, RefusalError
-from proxy.sandbox.ask import Ask, fingerprint
+from proxy.sandbox.ask import Ask, fingerprint, items_of
 from proxy.sandbox.ledger import Kind, Ledger, Status, Task, new_task_id
 from proxy.sandbox.outputs import Link, beijing, report, unknown
-from proxy.sandbox.prompts import doom
+from proxy.sandbox.prompts import doom, prompt_of
 
 PAGE_SIZE = 10
 
@@ -33,7 +33,8 @@ class TaskDesk:
             service=service,
             kind=kind,
             submitted=self._clock(),
-            input=ask.input,
+            prompt=prompt_of(ask.input),
+            files=ask.input.get("file_url") or items_of(ask.input, "file_urls"),
             parameters=ask.parameters,
             doom=None if "file_urls" in ask.input else doom(ask.input),  # each file for itself
         )

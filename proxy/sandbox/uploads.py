@@ -91,6 +91,7 @@ class Uploads:
 
     def _issue(self, account: str, model: str) -> Policy:
         now = self._clock()
+        self._forget_old(now)
         day = beijing(now)[:10]
         directory = f"dashscope-instant/{fingerprint(account)}/{day}/{uuid.uuid4()}"
         terms = {
@@ -102,6 +103,13 @@ class Uploads:
         policy = Policy(account, model, directory, text, signature, now)
         self._policies[text] = policy
         return policy
+
+    def _forget_old(self, now: float) -> None:
+        """Both stand in order of time, so only the front can be old."""
+        while self._policies and now > next(iter(self._policies.values())).issued + OBJECT_LIFE:
+            del self._policies[next(iter(self._policies))]
+        while self.objects and now > next(iter(self.objects.values())).stored + OBJECT_LIFE:
+            del self.objects[next(iter(self.objects))]
 
     def store(self, received: ReceivedRequest) -> Answer:
         """The multipart POST to the object store; refusals are XML, like the real one's."""

@@ -130,6 +130,13 @@ CASES: list[tuple[str, str, dict[str, Any], Callable[[dict[str, Any]], Any], Any
         [1, 0],
     ),
     (
+        "music",
+        "audio/music/generation",
+        {"model": "fun-music", "input": {"prompt": "a tune"}},
+        lambda answer: answer["usage"],
+        {"duration": 1},
+    ),
+    (
         "face detection",
         "aigc/image2video/face-detect",
         {"model": "emo-detect-v1", "input": {"image_url": "http://i"}},
@@ -240,3 +247,11 @@ async def test_speech_of_the_sdk() -> None:
     assert plain.audio_url.startswith("http")
     assert parts[0].audio_data.startswith(b"RIFF")
     assert parts[-1].audio_url
+
+
+async def test_a_long_prompt_is_not_said_back_whole(call: Call) -> None:
+    """Megabytes of prompt are counted, but only their beginning is echoed."""
+    body = {"model": "qwen-plus", "input": {"prompt": "x" * 1_000_000}}
+    answer = (await call("POST", TEXT, json=body, headers=SSE)).body
+    assert len(answer) < 100_000
+    assert _frames(answer)[-1][1]["usage"]["input_tokens"] == 250_001

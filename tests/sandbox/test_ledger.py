@@ -14,7 +14,7 @@ class Clock:
 
 
 def _task(task_id: str = "one", doom: RefusalError | None = None) -> Task:
-    return Task(task_id, "sk", "request", "m", "service", Kind.VIDEO, Clock.now, {}, {}, doom)
+    return Task(task_id, "sk", "request", "m", "service", Kind.VIDEO, Clock.now, "", [], {}, doom)
 
 
 def test_by_the_clock() -> None:
