@@ -4,9 +4,12 @@ The public path is matched decoded, because that is how upstream will read it, a
 it came, escape for escape. Between the two lies every traversal trick, so what could be read
 differently by a second decoder is no path of ours: dot segments, empty segments, encoded
 slashes, backslashes, `;` parameters, `%25` (an escape within an escape), control characters.
+Segments are judged as the most forgiving decoder would see them, after NFKC and without outer
+blanks: full-width dots and slashes are dots and slashes to a best-fit mapping.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -15,8 +18,9 @@ from proxy.core.errors import ProxyError, Situation
 _ABSOLUTE_FORM = re.compile(r"https?://[^/?#]*", re.IGNORECASE)  # RFC 9112 section 3.2.2
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _RAW = re.compile(r"[!$&'()*+,\-./0-9:=@A-Z_a-z~%]*")  # RFC 3986 pchar, without `;`
-_UNSAFE_DECODED = re.compile(r"[\x00-\x1f\x7f\\;?#%]")
-_DOTS = frozenset({".", ".."})
+_UNSAFE_DECODED = re.compile(r"[\x00-\x1f\x7f-\x9f/\\;?#%]")
+_UNSAFE_QUERY = re.compile(r"[\x00-\x20\x7f#\ud800-\udfff]")  # what could end a request line
+_NO_NAMES = frozenset({"", ".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,12 @@ def parse_target(text: str) -> Target:
 
     Of an absolute-form target only the path counts: the host is the configured upstream's.
     """
-    path, mark, query = _ABSOLUTE_FORM.sub("", text, count=1).partition("?")
+    absolute = _ABSOLUTE_FORM.match(text)  # at the very beginning: a query may hold a URL
+    path, mark, query = text[absolute.end() if absolute else 0 :].partition("?")
     if not path.startswith("/") or not _RAW.fullmatch(path) or _BAD_ESCAPE.search(path):
         raise _no_such_path("has characters that may not stand in a path")
+    if _UNSAFE_QUERY.search(query):
+        raise _no_such_path("has characters that may not stand in a query")
     raw = path[1:].split("/")
     slash = raw[-1] == ""
     if slash:
@@ -59,9 +66,10 @@ def _decoded(segment: str) -> str:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
         raise _no_such_path("is not UTF-8") from None
-    if not text or text in _DOTS:
+    forgiven = unicodedata.normalize("NFKC", text)
+    if forgiven.strip() in _NO_NAMES:
         raise _no_such_path("has an empty or a dot segment")
-    if "/" in text or _UNSAFE_DECODED.search(text):
+    if _UNSAFE_DECODED.search(forgiven):
         raise _no_such_path("has an escape that another server could read as part of the path")
     return text
 
@@ -69,8 +77,9 @@ def _decoded(segment: str) -> str:
 def query_values(query: str | None, name: str) -> list[str]:
     """The decoded values of `name` in a query.
 
-    Raises `ProxyError` (`ILLEGAL_INPUT`) for a look-alike of the name (`Model`, `model[]`) and
-    for `;`, which some parsers take for `&`: what is judged must be what upstream reads.
+    Raises `ProxyError` (`ILLEGAL_INPUT`) for a look-alike of the name (`Model`, `model[0]`), for
+    `;`, which some parsers take for `&`, and for a value with characters nobody can see or that
+    are not UTF-8: what is judged must be what upstream reads.
     """
     if not query:
         return []
@@ -80,11 +89,18 @@ def query_values(query: str | None, name: str) -> list[str]:
         raise ProxyError(
             Situation.ILLEGAL_INPUT, f"query.{name}: spell it plainly, once, without `;`."
         )
-    return [value for _, value in similar]
+    values = [value for _, value in similar]
+    if not all(value.isprintable() for value in values):
+        raise ProxyError(
+            Situation.ILLEGAL_INPUT, f"query.{name}: must be UTF-8 without invisible characters."
+        )
+    return values
 
 
 def _fold(name: str) -> str:
-    return re.sub(r"[^0-9a-z]", "", name.casefold())
+    """What the most forgiving parser would make of a name; `name[...]` is a list to some."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return re.sub(r"(?<!^)\[.*|[^0-9a-z]", "", plain, flags=re.DOTALL)
 
 
 def _no_such_path(problem: str) -> ProxyError:
