@@ -20,6 +20,9 @@ ACCOUNT = "account"
 SCOPES = frozenset({INFERENCE, ACCOUNT})
 
 _SEPARATORS = re.compile(r"[\s,]+")
+_END_OF_TIME = 10**12
+"""Unix seconds that need more digits are milliseconds, or a mistake."""
+
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -29,7 +32,7 @@ class GrantUnreadableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one token may do.
+    """What one token may do. Raises `GrantUnreadableError` for what could not be stored.
 
     `models` are patterns, see `may_use`. `expires` and `created` are Unix seconds;
     `expires=None` never ends. `id` survives a rotation of the secret and names the token
@@ -51,6 +54,15 @@ class Grant:
             listed = ", ".join(sorted(SCOPES))
             msg = f"scopes: {min(unknown)!r} is not one of {listed}"
             raise GrantUnreadableError(msg)
+        for pattern in self.models:
+            # Stored as one text: `free *` would come back as two patterns, one of them `*`.
+            if not pattern or _SEPARATORS.search(pattern):
+                msg = f"models: {pattern!r} must be one word, without blanks or commas"
+                raise GrantUnreadableError(msg)
+        for field, value in (("expires", self.expires), ("created", self.created)):
+            if value is not None and not 0 <= value < _END_OF_TIME:
+                msg = f"{field}: {value!r} is not Unix seconds"
+                raise GrantUnreadableError(msg)
 
 
 def digest_of(token: str) -> str:
@@ -90,8 +102,20 @@ def has_scope(grant: Grant, scope: str) -> bool:
 @lru_cache(maxsize=4096)
 def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """One compiled expression for a grant's patterns; no pattern matches nothing."""
-    alternatives = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
-    return re.compile("|".join(alternatives) if patterns else r"(?!)", re.DOTALL)
+    return re.compile("|".join(map(_expression, patterns)) if patterns else r"(?!)", re.DOTALL)
+
+
+def _expression(pattern: str) -> str:
+    """A pattern as a regular expression that never backtracks from one `*` to the one before.
+
+    The first place where a middle part fits is as good as any other (`fnmatch` does the same);
+    plain `.*` would let a caller make `*-*-*-x` cubic in the length of a name.
+    """
+    first, *others = map(re.escape, pattern.split("*"))
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>.*?{part})" for part in middle) + f".*{last}"
 
 
 def grant_to_fields(grant: Grant) -> dict[str, str]:
@@ -143,8 +167,8 @@ def _flag(field: str, text: str) -> bool:
 
 
 def _seconds(field: str, text: str) -> float:
-    # float() alone would let `nan` through, and a grant that expires at NaN never does.
-    if not re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
+    # float() alone would also read `nan`, `1_000` and the digits of every alphabet.
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         msg = f"{field}: {text!r} is not Unix seconds"
         raise GrantUnreadableError(msg)
     return float(text)
