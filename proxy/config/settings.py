@@ -148,6 +148,11 @@ class Environment(BaseModel):
         alias="PROXY_BODY_TIMEOUT",
         description="seconds of silence from a client that is sending",
     )
+    write_timeout: Seconds = Field(
+        300,
+        alias="PROXY_WRITE_TIMEOUT",
+        description="seconds a client may take to accept what was written",
+    )
     staleness: Seconds = Field(
         300, alias="PROXY_STALENESS", description="seconds that known tokens outlive a store outage"
     )

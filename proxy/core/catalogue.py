@@ -6,7 +6,7 @@ anew; its entries cross as they came.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from proxy.core.answers import AnswerUnreadableError
@@ -28,31 +28,29 @@ def gather_query(query: str | None, page_no: int) -> str:
     return urlencode([*kept, ("page_no", str(page_no)), ("page_size", str(GATHER_SIZE))])
 
 
-def models_of(answer: object) -> list[Mapping[str, object]]:
-    """The entries of one page. Raises `AnswerUnreadableError` when it is no catalogue."""
+def models_of(answer: object) -> tuple[Mapping[str, object], list[Mapping[str, object]]]:
+    """One page's answer and its entries. Raises `AnswerUnreadableError` when it is none."""
     output = answer.get("output") if isinstance(answer, dict) else None
     models = output.get("models") if isinstance(output, dict) else None
-    if not isinstance(models, list) or not all(isinstance(entry, dict) for entry in models):
+    if not isinstance(answer, dict) or not isinstance(models, list):
         raise AnswerUnreadableError("no output.models")
-    return models
+    return answer, [entry for entry in models if isinstance(entry, dict)]
 
 
 def narrowed(
     answer: Mapping[str, object],
     models: list[Mapping[str, object]],
-    allowed: Callable[[str], bool],
     page_no: int,
     page_size: int,
 ) -> bytes:
-    """The answer's body: upstream's last envelope around the wanted page of allowed entries."""
-    mine = [entry for entry in models if allowed(name_of(entry))]
+    """The answer's body: upstream's last envelope around one page of `models`."""
     first = (page_no - 1) * page_size
-    output = answer["output"]
+    output = answer.get("output")
     page = {
-        "total": len(mine),
+        "total": len(models),
         "page_no": page_no,
         "page_size": page_size,
-        "models": mine[first : first + page_size],
+        "models": models[first : first + page_size],
     }
     whole = {**answer, "output": {**(output if isinstance(output, dict) else {}), **page}}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()

@@ -50,6 +50,7 @@ class Situation(Enum):
     STORE_UNAVAILABLE = Row(
         503, "ServiceUnavailable", "store unavailable and no fresh enough local knowledge"
     )
+    BUSY = Row(503, "ServiceUnavailable", "no room left for bodies whose `model` comes late")
     MODEL_UNAVAILABLE = Row(503, "ModelUnavailable", "accounts exist for the model, none healthy")
     BAD_GATEWAY = Row(
         502, "BadGateway", "upstream refused the connection or broke before answering"

@@ -85,6 +85,11 @@ _REQUEST = _index(REQUEST_STOPPED)
 _REPLY = _index(REPLY_STOPPED)
 
 
+def asks_async(fields: Fields) -> bool:
+    """Whether the caller asks for a task instead of an answer, and upstream will hear it."""
+    return value_of(list(_crossing(fields, _REQUEST)), ASYNC) is not None
+
+
 def outbound(fields: Fields, account: Account, *, force_async: bool, claims: bool) -> Fields:
     """The header for upstream: what may cross, the account's credentials, and the framing.
 

@@ -36,16 +36,22 @@ class Wanted:
 
 def parse_wanted(query: str | None, now: float) -> Wanted:
     """Read a listing's query. Raises `ProxyError` (`ILLEGAL_INPUT`) naming the parameter."""
+    page_no, page_size = parse_page(query)
     return Wanted(
         since=_time(query, "start_time", now - RETENTION),
         until=_time(query, "end_time", now),
-        page_no=_count(query, "page_no", 1, None),
-        page_size=_count(query, "page_size", 10, MAX_PAGE_SIZE),
+        page_no=page_no,
+        page_size=page_size,
         task_id=_one(query, "task_id"),
         model_name=_one(query, "model_name"),
         status=_one(query, "status"),
         api_key_id=_one(query, "api_key_id"),
     )
+
+
+def parse_page(query: str | None) -> tuple[int, int]:
+    """Page number and size. Raises `ProxyError` (`ILLEGAL_INPUT`) naming the parameter."""
+    return _count(query, "page_no", 1, None), _count(query, "page_size", 10, MAX_PAGE_SIZE)
 
 
 def render_listing(records: Iterable[TaskRecord], wanted: Wanted, request_id: str) -> bytes:

@@ -1,0 +1,5 @@
+"""`python -m proxy` is `dashscope-proxy`."""
+
+from proxy.cli import main
+
+main(prog_name="dashscope-proxy")

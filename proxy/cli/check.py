@@ -1,0 +1,92 @@
+"""`check`: whether the configuration is right, and what each route does."""
+
+import click
+
+from proxy.cli.options import routes_option, settings_from, store_option
+from proxy.config.settings import Environment, Settings
+from proxy.core.routes import Answer, Async, Route
+
+_MEBIBYTE = 1024**2
+
+
+@click.command()
+@routes_option
+@store_option
+@click.option("--variables", is_flag=True, help="Print every environment variable instead.")
+def check(routes: str | None, store: str | None, *, variables: bool) -> None:
+    """Validate the configuration and print the route table.
+
+    Exits with 1 and `file:line: problem` lines when something is wrong.
+    """
+    if variables:
+        for line in variable_lines():
+            click.echo(line)
+        return
+    settings = settings_from({"PROXY_ROUTES": routes, "PROXY_STORE": store})
+    for line in table_lines(settings):
+        click.echo(line)
+
+
+def table_lines(settings: Settings) -> list[str]:
+    """The route table as aligned text, then the accounts."""
+    rows = [
+        ("METHOD", "PUBLIC PATH", "UPSTREAM", "DOES"),
+        *map(_row, settings.routing.table.routes),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    ]
+    accounts = [
+        f"account {account.name}: {account.url}, models {' '.join(account.models)}, "
+        f"weight {account.weight:g}"
+        for account in settings.accounts
+    ]
+    none = ["no account: set DASHSCOPE_API_KEY, or list `upstreams:` in the route file"]
+    return [*lines, "", *(accounts or none)]
+
+
+def variable_lines() -> list[str]:
+    """Every environment variable with its default and meaning, as a Markdown table."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for field in Environment.model_fields.values():
+        default = field.default
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else _plain(default)
+        lines.append(
+            f"| `{field.alias}` | {f'`{shown}`' if shown else '-'} | {field.description} |"
+        )
+    return lines
+
+
+def _plain(default: object) -> str:
+    if isinstance(default, int) and default >= _MEBIBYTE:
+        return f"{default // _MEBIBYTE}MiB"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _row(route: Route) -> tuple[str, str, str, str]:
+    return ",".join(sorted(route.methods)), route.pattern, route.target, "; ".join(_deeds(route))
+
+
+def _deeds(route: Route) -> list[str]:
+    """What a route does, in the order of a request's journey."""
+    deeds = [f"scope {route.scope}" if route.scope else "closed to every token"]
+    if route.task:
+        deeds.append("own tasks only")
+    places = [".".join(path) for path in route.models]
+    places += [f"query.{route.query_model}"] if route.query_model else []
+    places += [f"path.{route.path_model}"] if route.path_model else []
+    if places:
+        deeds.append(f"judges {', '.join(places)}")
+    if route.tenant_safe:
+        path, values = route.tenant_safe
+        deeds.append(f"{'.'.join(path)} only {'|'.join(values)} without scope account")
+    if route.asynchronous is Async.ALWAYS:
+        deeds.append("always async")
+    deeds += [f"{' '.join(patterns)} go to {target}" for patterns, target in route.retargets]
+    if route.claims:
+        deeds.append("claims the task")
+    if route.answer is not Answer.UPSTREAM:
+        deeds.append(f"answers with {route.answer.value}")
+    return deeds

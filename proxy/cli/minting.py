@@ -1,0 +1,100 @@
+"""Making and finding tokens. The secret exists here, for a moment, and nowhere after."""
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from proxy.core.policy import INFERENCE, Grant, GrantUnreadableError, digest_of
+from proxy.ports import Store
+
+_DURATION = re.compile(r"(\d{1,6})([smhdw])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class TokenError(Exception):
+    """What an operator asked for cannot be done; the text says why."""
+
+
+def new_secret() -> str:
+    """A token: 256 random bits behind the prefix that DashScope clients expect."""
+    return f"sk-{secrets.token_urlsafe(32)}"
+
+
+def new_grant(
+    name: str,
+    models: Sequence[str],
+    tenant: str | None = None,
+    scopes: Sequence[str] = (),
+    expires: float | None = None,
+) -> Grant:
+    """A grant for a new token. Without a tenant it is one of its own: nobody shares its tasks."""
+    identity = f"tok_{secrets.token_hex(8)}"
+    return Grant(
+        id=identity,
+        name=name,
+        tenant=tenant or identity,
+        models=tuple(models),
+        scopes=frozenset(scopes or (INFERENCE,)),
+        expires=expires,
+        created=float(int(time.time())),
+    )
+
+
+async def mint(store: Store, grant: Grant) -> str:
+    """Store a grant under a new secret and return the secret, for the only time."""
+    secret = new_secret()
+    await store.save_grant(digest_of(secret), grant)
+    return secret
+
+
+async def rotate(store: Store, digest: str, grant: Grant, grace: float) -> str:
+    """A new secret for a token; the old one ends now, or in `grace` seconds.
+
+    The new one is written first: a failure in between leaves two that work, not none.
+    """
+    secret = await mint(store, grant)
+    if grace:
+        ends = time.time() + grace
+        ends = ends if grant.expires is None else min(ends, grant.expires)
+        await store.save_grant(digest, replace(grant, expires=ends))
+    else:
+        await store.remove_grant(digest)
+    return secret
+
+
+async def all_tokens(store: Store) -> list[tuple[str, Grant | GrantUnreadableError]]:
+    """Every token with its digest, oldest first, the unreadable last."""
+    found = [pair async for pair in store.grants()]
+    return sorted(found, key=lambda pair: _age(pair[1]))
+
+
+async def find(store: Store, wanted: str) -> list[tuple[str, Grant]]:
+    """The digests and grants of one token, by id or name: two while a rotation is in grace.
+
+    Raises `TokenError` when there is none, or when a name fits several tokens.
+    """
+    readable = [(d, g) for d, g in await all_tokens(store) if isinstance(g, Grant)]
+    found = [pair for pair in readable if pair[1].id == wanted]
+    found = found or [pair for pair in readable if pair[1].name == wanted]
+    identities = sorted({grant.id for _, grant in found})
+    if not found:
+        raise TokenError(f"no token has the id or name {wanted!r}; `token list` shows them")
+    if len(identities) > 1:
+        raise TokenError(f"{wanted!r} names several tokens; use an id: {', '.join(identities)}")
+    return found
+
+
+def seconds_of(text: str) -> float:
+    """`90s`, `15m`, `12h`, `30d`, `4w` in seconds. Raises `TokenError`."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise TokenError(f"{text!r} is no duration; write a number with s, m, h, d or w, as 30d")
+    return int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+def _age(grant: Grant | GrantUnreadableError) -> tuple[bool, float, str]:
+    if isinstance(grant, Grant):
+        return False, grant.created, grant.name
+    return True, 0.0, ""

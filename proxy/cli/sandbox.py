@@ -1,0 +1,41 @@
+"""`sandbox`: a simulated DashScope upstream, in the foreground."""
+
+import asyncio
+import signal
+
+import click
+
+from proxy.cli.options import fail
+from proxy.sandbox import Sandbox
+from proxy.sandbox.server import DEFAULT_KEY
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:8081", show_default=True, metavar="HOST:PORT")
+@click.option("--key", "keys", multiple=True, help="An API key it accepts; each is an account.")
+@click.option(
+    "--task-seconds", default=3.0, show_default=True, help="How long a task takes to its end."
+)
+def sandbox(listen: str, keys: tuple[str, ...], task_seconds: float) -> None:
+    """Run a simulated DashScope to develop and demonstrate against: no key, no cost.
+
+    It behaves as the real one as far as clients can see; prompts with `sandbox:fail` fail. What
+    it received is at /sandbox/requests, faults are set at /sandbox/faults.
+    """
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal():
+        fail([f"--listen: {listen!r} is no address; write host:port"])
+    try:
+        asyncio.run(_run(host.strip("[]"), int(port), keys or (DEFAULT_KEY,), task_seconds))
+    except OSError as error:
+        fail([f"--listen: {listen}: {error.strerror}"])
+
+
+async def _run(host: str, port: int, keys: tuple[str, ...], task_seconds: float) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with Sandbox(keys=keys, task_seconds=task_seconds, host=host, port=port) as running:
+        click.echo(f"sandbox at {running.url}, key {keys[0]}")
+        await told.wait()

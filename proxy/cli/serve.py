@@ -1,0 +1,135 @@
+"""`serve`: run the proxy, in this process or in several."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import click
+
+from proxy.app.process import run_process
+from proxy.app.sockets import bind_all, name_of
+from proxy.app.workers import Workers, inherited_sockets, worker_command
+from proxy.cli import minting
+from proxy.cli.options import fail, routes_option, settings_from, store_option, with_store
+from proxy.config import ConfigError
+from proxy.config.settings import Settings
+from proxy.ports import Store
+from proxy.sandbox.server import DEFAULT_KEY
+
+DEMO = "demo"
+_BODY = (
+    '{"model":"wan2.6-t2v","input":{"prompt":"A kitten general on a cliff"},'
+    '"parameters":{"size":"1280*720","duration":5}}'
+)
+_GREETING = """
+Token   {secret}
+Submit  curl {url}/task/bailian/text2video -H 'Authorization: Bearer {secret}' \\
+          -H 'Content-Type: application/json' -d '{body}'
+Poll    curl {url}/task/TASK_ID -H 'Authorization: Bearer {secret}'
+SDK     DASHSCOPE_HTTP_BASE_URL={url}/api/v1 DASHSCOPE_API_KEY={secret}
+"""
+
+
+@click.command()
+@click.option("--listen", metavar="ADDRESS", help="host:port or unix:/path (PROXY_LISTEN).")
+@click.option("--workers", metavar="N", help="Processes, or auto (PROXY_WORKERS).")
+@routes_option
+@store_option
+@click.option(
+    "--demo", is_flag=True, help="Print a token and a curl; without a key, use the sandbox."
+)
+def serve(
+    listen: str | None,
+    workers: str | None,
+    routes: str | None,
+    store: str | None,
+    *,
+    demo: bool,
+) -> None:
+    """Run the proxy until SIGTERM or Ctrl-C, then finish what runs and exit with 0."""
+    flags = {
+        "PROXY_LISTEN": listen,
+        "PROXY_WORKERS": workers,
+        "PROXY_ROUTES": routes,
+        "PROXY_STORE": store,
+    }
+    settings = settings_from(flags)
+    inherited = inherited_sockets(os.environ)
+    if inherited is not None:
+        run_process(settings, *inherited)
+        return
+    with _sandbox_if(wanted=demo and not settings.accounts) as upstream:
+        if upstream is not None:
+            os.environ |= upstream
+            settings = settings_from(flags)
+        if not settings.accounts:
+            fail(
+                ["DASHSCOPE_API_KEY: set it, or list `upstreams:` in the route file, or try --demo"]
+            )
+        sys.exit(_serve(settings, demo=demo))
+
+
+def _serve(settings: Settings, *, demo: bool) -> int:
+    several = settings.env.workers > 1
+    if several and settings.store.startswith("memory:"):
+        fail(["PROXY_STORE: memory: lives in one process; use sqlite:// or redis:// with workers"])
+    public, admin = _bound(settings, shared=several)
+    greet = partial(_greet, name_of(public[0])) if demo else None
+    if not several:
+        run_process(settings, public, admin, greet)
+        return 0
+    if greet is not None:
+        with_store(settings, greet)
+    return Workers(settings.env.workers, worker_command(), public, admin).run()
+
+
+def _bound(settings: Settings, *, shared: bool) -> tuple[list[socket.socket], list[socket.socket]]:
+    try:
+        return (
+            bind_all(settings.env.listen, "PROXY_LISTEN", shared=shared),
+            bind_all(settings.env.admin_listen, "PROXY_ADMIN_LISTEN"),
+        )
+    except ConfigError as error:
+        fail(error.problems)
+
+
+@contextmanager
+def _sandbox_if(*, wanted: bool) -> Iterator[dict[str, str] | None]:
+    """A sandbox in a process of its own, and the variables that point at it."""
+    if not wanted:
+        yield None
+        return
+    command = [sys.executable, "-u", "-m", "proxy", "sandbox", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as helper:  # noqa: S603 - our own command line
+        line = helper.stdout.readline() if helper.stdout else ""
+        found = re.search(r"http://\S+(?=,)", line)
+        if not found:
+            fail([f"the sandbox did not start: {line.strip()}"])
+        click.echo(f"No DASHSCOPE_API_KEY is set: using the sandbox at {found[0]}.")
+        click.echo("Nothing behind it is real, and nothing costs money.")
+        try:
+            yield {"DASHSCOPE_API_KEY": DEFAULT_KEY, "PROXY_UPSTREAM": found[0]}
+        finally:
+            helper.terminate()
+
+
+async def _greet(url: str, store: Store) -> None:
+    """Print a token and a request to paste.
+
+    The demo token gets a new secret at every start and keeps its tenant: tasks of an earlier
+    start can still be polled.
+    """
+    try:
+        found = await minting.find(store, DEMO)
+    except minting.TokenError:
+        found = []
+    grant = found[-1][1] if found else minting.new_grant(DEMO, ["*"])
+    secret = await minting.mint(store, grant)
+    for digest, _ in found:
+        await store.remove_grant(digest)
+    click.echo(_GREETING.format(url=url, secret=secret, body=_BODY))

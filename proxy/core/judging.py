@@ -1,0 +1,95 @@
+"""What a route demands of a request, in the words of the grant: judges for the gate.
+
+Every place where a model can be named is judged, wherever upstream might look: the body's
+places, and a `model` in the query even of a route that reads the body.
+"""
+
+from proxy.core.accounts import model_not_found
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.gate import Judge
+from proxy.core.jsonscan import Path
+from proxy.core.policy import ACCOUNT, Grant, has_scope, matches, may_use
+from proxy.core.routes import Match, Route
+from proxy.core.target import query_values
+
+
+def demand_scope(route: Route, grant: Grant) -> None:
+    """Raise `ProxyError` (`ACCESS_DENIED`) unless the grant reaches the route at all."""
+    if route.scope is None:
+        raise ProxyError(Situation.ACCESS_DENIED, "This endpoint is closed to every token.")
+    if not has_scope(grant, route.scope):
+        raise ProxyError(
+            Situation.ACCESS_DENIED, f"This endpoint needs a token with the scope `{route.scope}`."
+        )
+
+
+def judge_address(match: Match, grant: Grant) -> str | None:
+    """Judge the models that query and path name; return the one that is the route's.
+
+    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`, `ILLEGAL_INPUT`.
+    """
+    route = match.route
+    named = query_values(match.target.query, "model") if _reads_model(route) else []
+    if len(named) > 1:
+        raise ProxyError(Situation.ILLEGAL_INPUT, "query.model: given more than once.")
+    for name in named:
+        _judge_model("query.model", name, grant)
+    if route.query_model and not named:
+        _judge_model(f"query.{route.query_model}", None, grant)
+    if route.path_model:
+        name = match.captures[route.path_model]
+        _judge_model(f"path.{route.path_model}", name, grant)
+        return name
+    return named[0] if named and route.query_model else None
+
+
+def body_demands(route: Route, grant: Grant, heard: dict[Path, str]) -> dict[Path, Judge]:
+    """A judge for each place in the body; what they let pass is written into `heard`.
+
+    Behind the first place a model may be absent for a token that may act on the whole account:
+    such calls (listing all voices) have none.
+    """
+    whole_account = has_scope(grant, ACCOUNT)
+    demands: dict[Path, Judge] = {
+        path: _model_judge(path, grant, heard, optional=whole_account and path != route.models[0])
+        for path in route.models
+    }
+    if route.tenant_safe and not whole_account:
+        path, values = route.tenant_safe
+        demands[path] = _tenant_judge(path, values)
+    return demands
+
+
+def _reads_model(route: Route) -> bool:
+    return bool(route.models or route.query_model or route.path_model)
+
+
+def _model_judge(path: Path, grant: Grant, heard: dict[Path, str], *, optional: bool) -> Judge:
+    def judge(name: str | None) -> None:
+        if name is None and optional:
+            return
+        heard[path] = _judge_model(".".join(path), name, grant)
+
+    return judge
+
+
+def _tenant_judge(path: Path, values: tuple[str, ...]) -> Judge:
+    def judge(value: str | None) -> None:
+        if value is None or not matches(values, value):
+            raise ProxyError(
+                Situation.ACCESS_DENIED,
+                f"{'.'.join(path)}: only {', '.join(values)} stay within a tenant; "
+                f"anything else needs a token with the scope `{ACCOUNT}`.",
+            )
+
+    return judge
+
+
+def _judge_model(field: str, name: str | None, grant: Grant) -> str:
+    if not name:
+        raise ProxyError(
+            Situation.EMPTY_MODEL, f"{field}: missing, empty or no string; name the model to run."
+        )
+    if not may_use(grant, name):
+        raise model_not_found()
+    return name

@@ -1,0 +1,146 @@
+"""The client's body on its way in: bounded, timed, and let through the gate while it arrives."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.gate import Gate
+from proxy.edge.spool import Spool, SpoolBudget
+from proxy.ports import Visit
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ClientGoneError(Exception):
+    """The client hung up. Nobody's fault, and nobody is left to tell."""
+
+
+class Intake:
+    """One request's body. Iterating it yields chunks as they arrive, within the limits.
+
+    `limit` is bytes, `patience` seconds without a byte; `visit` counts what came. Raises
+    `ProxyError` (`TOO_LARGE`, `BODY_TIMEOUT`, `ILLEGAL_INPUT` for broken framing) and
+    `ClientGoneError`.
+    """
+
+    def __init__(self, request: web.BaseRequest, visit: Visit, limit: int, patience: float) -> None:
+        self.exists = request.body_exists
+        self._request = request
+        self._content = request.content
+        self._visit = visit
+        self._limit = limit
+        self._patience = patience
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last byte has been taken out."""
+        return self._content.at_eof()
+
+    def refuse_at_once(self) -> None:
+        """Refuse what already says that it is too large, before a byte of it is read."""
+        length = self._request.content_length
+        if length is not None and length > self._limit:
+            raise self._too_large()
+
+    async def invite(self) -> None:
+        """Answer `Expect: 100-continue`, now that the caller is known (RFC 9110 section 10.1.1)."""
+        request = self._request
+        expected = request.headers.get("Expect", "").lower() == "100-continue"
+        if expected and request.version >= (1, 1) and not request.content.total_bytes:
+            await request.writer.write(CONTINUE)
+            request.writer.output_size = 0  # no answer has begun yet
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives."""
+        while chunk := await self._next():
+            self._visit.bytes_in += len(chunk)
+            if self._visit.bytes_in > self._limit:
+                raise self._too_large()
+            yield chunk
+
+    async def _next(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._content.readany()
+        except TimeoutError:
+            raise ProxyError(
+                Situation.BODY_TIMEOUT, f"Nothing came for {self._patience:g} s; send the body."
+            ) from None
+        except (RequestPayloadError, HttpProcessingError) as error:
+            raise ProxyError(
+                Situation.ILLEGAL_INPUT, "The body's transfer coding is broken."
+            ) from error
+        except OSError as error:
+            raise ClientGoneError from error
+
+    def _too_large(self) -> ProxyError:
+        return ProxyError(
+            Situation.TOO_LARGE, f"The body is larger than the limit of {self._limit} bytes."
+        )
+
+
+class Passage:
+    """The way of one body through the gate, or past it where a route names no model.
+
+    `all_sent` turns true before the last bytes are handed on: from then on upstream may act.
+    Close it whatever happens.
+    """
+
+    def __init__(self, intake: Intake, gate: Gate | None, budget: SpoolBudget) -> None:
+        self.all_sent = False
+        self._intake = intake
+        self._chunks = intake.chunks()
+        self._gate = gate
+        self._spool = Spool(budget)
+        self._is_whole = False
+
+    @property
+    def noted(self) -> Mapping[str, str]:
+        """Price inputs that the body named so far."""
+        return self._gate.noted if self._gate else {}
+
+    async def judge(self) -> None:
+        """Read until every place is judged; a body that is here by then is judged to its end.
+
+        Raises `ProxyError` for a refusal and what `Intake.chunks` raises.
+        """
+        if self._gate is None:
+            return
+        async for chunk in self._chunks:
+            await self._spool.write(self._gate.feed(chunk))
+            if self._gate.judged:
+                break
+        if self._intake.is_complete:
+            await self._spool.write(self._gate.finish())
+            self._is_whole = True
+
+    async def body(self) -> AsyncIterator[bytes] | bytes | None:
+        """What goes up: bytes when it is short and all here, else a stream of what comes."""
+        if self._gate is None:
+            return self._chunks if self._intake.exists else None
+        if self._is_whole and self._spool.is_in_memory:
+            self.all_sent = True
+            return b"".join([part async for part in self._spool.drain()])
+        return self._approved(self._gate)
+
+    def close(self) -> None:
+        """Let go of what was not sent."""
+        self._spool.close()
+
+    async def _approved(self, gate: Gate) -> AsyncIterator[bytes]:
+        self.all_sent = self._is_whole
+        async for part in self._spool.drain():
+            yield part
+        if self._is_whole:
+            return
+        async for chunk in self._chunks:
+            approved = gate.feed(chunk)
+            if approved:
+                yield approved
+        last = gate.finish()
+        self.all_sent = True
+        yield last

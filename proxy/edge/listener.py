@@ -1,0 +1,145 @@
+"""aiohttp's low-level server with our own words for what it would refuse by itself.
+
+Out of the box a request that is no HTTP gets text/plain and a traceback in the log. Here it
+gets the error table's answer and a line like every other request.
+"""
+
+import asyncio
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from proxy.core.envelope import CONTENT_TYPE, render
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.headers import REQUEST_ID, SHOULD_RETRY
+from proxy.core.routes import Envelope
+from proxy.ports import Telemetry, Visit
+
+IDLE = 330.0
+"""Seconds a connection may be idle, or take to send a header: longer than OkHttp's pool keeps
+one (300), so that it is the client who closes and no request meets a closing socket."""
+
+LINGER = 30.0
+"""Seconds for which the rest of a refused upload is read and dropped: a client that is cut off
+while it sends takes that for a network error, and sends it all again."""
+
+MAX_FIELD = 16 * 1024
+"""Bytes of one header field or of the request line."""
+
+_LAST_WORDS = 0.5
+"""Seconds a handler has to notice that it was cut off."""
+
+SERVER = "dashscope-proxy"
+"""What stands in `Server` where upstream's own does not: no version for those who collect them."""
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Connection(web.RequestHandler):
+    """One client connection; refuses in the native envelope what is no HTTP."""
+
+    __slots__ = ("_telemetry",)
+
+    def __init__(self, server: "Listener", telemetry: Telemetry) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to say "none"
+            auto_decompress=False,
+            keepalive_timeout=IDLE,
+            lingering_time=LINGER,
+            max_field_size=MAX_FIELD,
+            max_line_size=MAX_FIELD,
+        )
+        self._telemetry = telemetry
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it quotes the request, which may hold a secret
+    ) -> web.StreamResponse:
+        """Answer what aiohttp refuses; called by it, and by nobody else."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun, nothing can be said any more")
+        visit = Visit(uuid.uuid4().hex, time.perf_counter())
+        error = _explained(status, exc)
+        visit.status, visit.code = error.situation.status, error.situation.code
+        if exc is not None and error.situation is Situation.INTERNAL_ERROR:
+            self._telemetry.bug(exc, visit.request_id)
+        self._telemetry.started()
+        self._telemetry.finished(visit)
+        response = web.Response(
+            status=error.situation.status,
+            body=render(error, Envelope.NATIVE, visit.request_id),
+            headers={
+                "Content-Type": CONTENT_TYPE,
+                REQUEST_ID: visit.request_id,
+                SHOULD_RETRY: "false",
+                "Server": SERVER,
+            },
+        )
+        response.force_close()
+        return response
+
+
+class Listener(web.Server):
+    """Makes a `Connection` for each client; a client that leaves cancels its handler."""
+
+    def __init__(self, handler: Handler, telemetry: Telemetry) -> None:
+        super().__init__(handler, handler_cancellation=True)
+        self._telemetry = telemetry
+
+    def __call__(self) -> web.RequestHandler:
+        """Make the protocol for one connection, as asyncio asks for it."""
+        return Connection(self, self._telemetry)
+
+
+def _explained(status: int, exc: BaseException | None) -> ProxyError:
+    if isinstance(exc, LineTooLong):
+        return ProxyError(
+            Situation.TOO_LARGE, f"A header field or the path is longer than {MAX_FIELD} bytes."
+        )
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return ProxyError(Situation.ILLEGAL_INPUT, "The request is not valid HTTP/1.1.")
+    return ProxyError(Situation.INTERNAL_ERROR, "The proxy failed; its log says why.")
+
+
+class PublicServer:
+    """The public port: accepts on bound sockets, and lets go in good order."""
+
+    def __init__(self, handler: Handler, telemetry: Telemetry) -> None:
+        self._handler = handler
+        self._telemetry = telemetry
+        self._listener: Listener | None = None
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections, within the running loop."""
+        loop = asyncio.get_running_loop()
+        self._listener = Listener(self._handler, self._telemetry)
+        self._servers = [
+            await loop.create_unix_server(self._listener, sock=bound)
+            if bound.family == socket.AF_UNIX
+            else await loop.create_server(self._listener, sock=bound)
+            for bound in sockets
+        ]
+
+    def stop_accepting(self) -> None:
+        """Close the ports and the idle connections; requests that run go on."""
+        for server in self._servers:
+            server.close()
+        if self._listener is not None:
+            self._listener.pre_shutdown()
+
+    async def stop(self) -> None:
+        """Cut off what still runs."""
+        self.stop_accepting()
+        if self._listener is not None:
+            await self._listener.shutdown(timeout=_LAST_WORDS)

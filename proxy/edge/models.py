@@ -1,0 +1,89 @@
+"""The catalogue as one tenant sees it: gathered from every account, narrowed, paged anew."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPMethod, HTTPStatus
+
+from proxy.core.accounts import Account
+from proxy.core.answers import AnswerUnreadableError, read_json
+from proxy.core.catalogue import (
+    GATHER_SIZE,
+    MAX_PAGES,
+    gather_query,
+    models_of,
+    name_of,
+    narrowed,
+)
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.headers import Fields, outbound, value_of
+from proxy.core.listing import parse_page
+from proxy.core.policy import matches
+from proxy.ports import Call, Upstream
+
+_UNREADABLE = ProxyError(Situation.BAD_GATEWAY, "Upstream's catalogue cannot be read.")
+_MAX_PAGE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Asks upstream for its models on behalf of a caller."""
+
+    upstream: Upstream
+    accounts: Sequence[Account]
+    read_timeout: float
+
+    async def page(
+        self, target: str, query: str | None, fields: Fields, allowed: Callable[[str], bool]
+    ) -> bytes:
+        """The body of the page the query asks for, of the models that `allowed` lets pass.
+
+        Raises `ProxyError`: `ILLEGAL_INPUT` for bad paging, what upstream's failing comes to,
+        and `BAD_GATEWAY` when it answers anything but a catalogue.
+        """
+        page_no, page_size = parse_page(query)
+        found: dict[str, Mapping[str, object]] = {}
+        envelope: Mapping[str, object] = {}
+        for account in self.accounts:
+            envelope, entries = await self._all(account, target, query, fields)
+            for entry in entries:
+                name = name_of(entry)
+                if allowed(name) and matches(account.models, name):
+                    found.setdefault(name, entry)
+        return narrowed(envelope, list(found.values()), page_no, page_size)
+
+    async def _all(
+        self, account: Account, target: str, query: str | None, fields: Fields
+    ) -> tuple[Mapping[str, object], list[Mapping[str, object]]]:
+        entries: list[Mapping[str, object]] = []
+        answer: Mapping[str, object] = {}
+        for page_no in range(1, MAX_PAGES + 1):
+            call = Call(
+                HTTPMethod.GET,
+                account,
+                f"{target}?{gather_query(query, page_no)}",
+                outbound(fields, account, force_async=False, claims=True),
+                None,
+                self.read_timeout,
+            )
+            answer, page = await self._one(call)
+            entries += page
+            if len(page) < GATHER_SIZE:
+                break
+        return answer, entries
+
+    async def _one(self, call: Call) -> tuple[Mapping[str, object], list[Mapping[str, object]]]:
+        body = bytearray()
+        async with self.upstream.send(call) as reply:
+            async for chunk in reply.chunks():
+                body += chunk
+                if len(body) > _MAX_PAGE:
+                    raise _UNREADABLE
+        if reply.status != HTTPStatus.OK:
+            raise ProxyError(
+                Situation.BAD_GATEWAY, f"Upstream answered {reply.status} for its catalogue."
+            )
+        try:
+            answer = read_json(bytes(body), value_of(reply.headers, "content-encoding"))
+            return models_of(answer)
+        except AnswerUnreadableError as error:
+            raise _UNREADABLE from error

@@ -1,0 +1,132 @@
+"""Calls that create tasks: the answer is held until every task in it has an owner.
+
+Once the whole request has gone up, upstream may create the task whatever the client does. From
+then on the exchange runs to its end by itself: a client that hangs up loses its answer, never
+its task.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from proxy.core.answers import MAX_READ, AnswerUnreadableError, read_json, request_id, task_ids
+from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
+from proxy.core.headers import value_of
+from proxy.core.jsonscan import Path
+from proxy.core.tasks import TaskConflictError, TaskRecord
+from proxy.edge.intake import Passage
+from proxy.ports import Call, Headers, Reply, Tasks, Telemetry, Upstream
+
+CLAIM_RETRIES = (0.1, 0.3, 0.6, 1.0, 2.0)
+"""Seconds between attempts to write an owner: a task costs money, a client can wait for 4 s."""
+
+MakeRecord = Callable[[str, str], TaskRecord]
+"""The record for a task id and upstream's request id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An answer that is all here, and the tasks in it, which have an owner by now."""
+
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes
+    tasks: tuple[str, ...] = ()
+    request_id: str = ""
+
+
+class Submits:
+    """Runs submits to their end. `drain` waits for those whose client is gone."""
+
+    def __init__(self, upstream: Upstream, tasks: Tasks, telemetry: Telemetry) -> None:
+        self._upstream = upstream
+        self._tasks = tasks
+        self._telemetry = telemetry
+        self._running: set[asyncio.Task[Held]] = set()
+
+    async def run(
+        self, call: Call, passage: Passage, places: tuple[Path, ...], make_record: MakeRecord
+    ) -> Held:
+        """Send and claim. Raises `ProxyError`; cancelled, it goes on when all has been sent."""
+        exchange = asyncio.create_task(self._exchange(call, places, make_record))
+        self._running.add(exchange)
+        exchange.add_done_callback(self._finished)
+        try:
+            return await asyncio.shield(exchange)
+        except asyncio.CancelledError:
+            if not passage.all_sent:
+                exchange.cancel()
+                await asyncio.wait([exchange])
+            raise
+
+    async def drain(self) -> None:
+        """Wait for the exchanges that still run."""
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _finished(self, exchange: asyncio.Task[Held]) -> None:
+        self._running.discard(exchange)
+        if not exchange.cancelled():
+            exchange.exception()  # looked at, so that nobody warns when the client is gone
+
+    async def _exchange(
+        self, call: Call, places: tuple[Path, ...], make_record: MakeRecord
+    ) -> Held:
+        async with self._upstream.send(call) as reply:
+            body = await _whole(reply)
+            held = Held(reply.status, reply.reason, reply.headers, body)
+        if held.status != HTTPStatus.OK:
+            return held
+        try:
+            answer = read_json(body, value_of(held.headers, "content-encoding"))
+        except AnswerUnreadableError as error:
+            self._telemetry.event("submit_answer_unreadable", problem=str(error))
+            return held
+        ids = tuple(task_ids(answer, places))
+        upstream_id = request_id(answer)
+        for task_id in ids:
+            await self._claim(make_record(task_id, upstream_id))
+        return Held(held.status, held.reason, held.headers, body, ids, upstream_id)
+
+    async def _claim(self, record: TaskRecord) -> None:
+        for delay in (*CLAIM_RETRIES, None):
+            try:
+                return await self._tasks.claim(record)
+            except StoreUnavailableError:
+                if delay is None:
+                    self._orphaned(record, "the store is unavailable")
+                    raise
+                await asyncio.sleep(delay)
+            except TaskConflictError as error:
+                self._orphaned(record, "another tenant owns this id")
+                raise ProxyError(
+                    Situation.INTERNAL_ERROR, "The task's id is already taken; do not re-send."
+                ) from error
+        return None
+
+    def _orphaned(self, record: TaskRecord, why: str) -> None:
+        """Leave what an operator needs to give the task to its owner by hand."""
+        self._telemetry.event(
+            "task_without_owner",
+            why=why,
+            task_id=record.task_id,
+            tenant=record.tenant,
+            token=record.token,
+            account=record.account,
+            model=record.model,
+        )
+
+
+async def _whole(reply: Reply) -> bytes:
+    """The body of an answer that creates a task: small, or it is none."""
+    body = bytearray()
+    async for chunk in reply.chunks():
+        body += chunk
+        if len(body) > MAX_READ:
+            raise ProxyError(
+                Situation.BAD_GATEWAY,
+                "Upstream's answer is too large for a task's; it may have been created.",
+            )
+    return bytes(body)
