@@ -1,0 +1,473 @@
+"""The route table: the most specific pattern wins, and the packaged table is what it should be."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.routing import PACKAGED, load_routing
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.routes import ANY, Answer, Async, Envelope, Match, Route, RouteTable
+from proxy.core.target import parse_target
+
+TABLE = load_routing(PACKAGED, {}).table
+
+
+def route(pattern: str, target: str = "/t", methods: str = "GET", **fields: object) -> Route:
+    name = f"{methods} {pattern}"
+    return Route(name, frozenset(methods.split(",")), pattern, target, **fields)  # type: ignore[arg-type]
+
+
+def refused(table: RouteTable, method: str, path: str) -> ProxyError:
+    with pytest.raises(ProxyError) as refusal:
+        table.match(method, parse_target(path))
+    return refusal.value
+
+
+# -- matching ------------------------------------------------------------------------------------
+
+PATTERNS = ("/a/b/c", "/a/b/{x}", "/a/{x}/c", "/a/{x}/{y}", "/a/{x**}", "/{x}/b/c", "/a/b")
+
+WINNERS = [
+    ("/a/b/c", "/a/b/c"),
+    ("/a/b/x", "/a/b/{x}"),
+    ("/a/x/c", "/a/{x}/c"),
+    ("/a/x/y", "/a/{x}/{y}"),
+    ("/a/b/c/d", "/a/{x**}"),
+    ("/a/x", "/a/{x**}"),
+    ("/a/x/y/z/", "/a/{x**}"),
+    ("/a/b", "/a/b"),
+    ("/a/b/", "/a/b"),
+    ("/x/b/c", "/{x}/b/c"),
+    ("/%61/b/%63", "/a/b/c"),
+    ("/A/b/c", "/{x}/b/c"),
+    ("/a/B/c", "/a/{x}/c"),
+]
+
+
+@pytest.mark.parametrize(("path", "winner"), WINNERS)
+def test_the_most_specific_pattern_wins(path: str, winner: str) -> None:
+    """Segment by segment: literal, then capture, then rest; the order of the routes is nothing."""
+    for order in (PATTERNS, PATTERNS[::-1]):
+        table = RouteTable(map(route, order))
+        assert table.match("GET", parse_target(path)).route.pattern == winner
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/x", "/x/b", "/x/b/c/d", "/x/y/c"])
+def test_a_rest_takes_one_segment_or_more(path: str) -> None:
+    """What no pattern takes whole is no path: a rest is never empty, a capture never two."""
+    assert refused(RouteTable(map(route, PATTERNS)), "GET", path).situation is Situation.NOT_FOUND
+
+
+def test_captures_come_decoded_and_as_they_came() -> None:
+    """What is judged is decoded, what is sent is not; each route sees its own names."""
+    table = RouteTable([route("/{a}/x/{b**}"), route("/{c}/x/{d**}", methods="POST")])
+    target = parse_target("/%61%20b/x/c%2Dd/e%41/")
+    match = table.match("GET", target)
+    assert match.captures == {"a": "a b", "b": "c-d/eA"}
+    assert match.raw_captures == {"a": "%61%20b", "b": "c%2Dd/e%41"}
+    assert match.target is target
+    assert table.match("POST", target).captures.keys() == {"c", "d"}
+
+
+def test_a_wrong_method_is_told_the_right_ones() -> None:
+    """405 with `Allow`, sorted; a broader pattern with the right method does not step in."""
+    table = RouteTable([route("/a", methods="POST,DELETE"), route("/{x}"), route("/{x**}")])
+    error = refused(table, "GET", "/a/")
+    assert error.situation is Situation.METHOD_NOT_ALLOWED
+    assert error.headers == (("Allow", "DELETE, POST"),)
+    assert error.message == "GET is not possible on this path, only DELETE, POST."
+    for method in ("get", "Post", "ANY", "OPTIONS", "HEAD", ""):
+        assert refused(table, method, "/a").situation is Situation.METHOD_NOT_ALLOWED
+
+
+def test_any_method_is_the_last_resort() -> None:
+    """`ANY` takes what no other route of the same pattern takes."""
+    table = RouteTable([route("/a", methods=ANY), route("/a", methods="GET")])
+    assert table.match("GET", parse_target("/a")).route.methods == {"GET"}
+    for method in ("POST", "DELETE", "get", "ANY", "WHATEVER"):
+        assert table.match(method, parse_target("/a")).route.methods == {ANY}
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("/api/v1/task/x", "/api/v1/tasks"),
+        ("/alibailian/v1/tasks", "/alibailian/api/v1/tasks"),
+        ("/alibailian/services/aigc/wordart/texture", "/alibailian/api/v1/services/aigc/wordart/"),
+        ("/v1/services/aigc/text-generation/generation", "/api/v1/services/aigc/"),
+    ],
+)
+def test_an_unknown_path_names_the_nearest(path: str, nearest: str) -> None:
+    """404 says which path was perhaps meant: a typo or a wrong base is what brings people here."""
+    public = [one for one in TABLE.routes if not one.pattern.endswith("/{path**}")]
+    error = refused(RouteTable(public), "GET", path)
+    assert error.situation is Situation.NOT_FOUND
+    assert f"The nearest is {nearest}" in error.message
+
+
+def test_the_nearest_is_one_everybody_may_use() -> None:
+    """A guess never points at what needs more than a token; an empty table guesses nothing."""
+    closed = [route("/secret/a", scope="account"), route("/secret/b", scope=None)]
+    assert "secret" not in refused(RouteTable(closed), "GET", "/secret/c").message
+    assert refused(RouteTable([]), "GET", "/a").message.strip() == "No such path."
+    assert "/open." in refused(RouteTable([*closed, route("/open")]), "GET", "/secret/c").message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (route("/a/{x}"), route("/a/{y}")),
+        (route("/a/{x**}"), route("/a/{y**}")),
+        (route("/a", methods="GET,POST"), route("/a/", methods="POST")),
+    ],
+)
+def test_no_path_has_two_routes(first: Route, second: Route) -> None:
+    """The same method on the same path is a mistake in the table, whatever captures are called."""
+    with pytest.raises(ValueError, match="stands twice"):
+        RouteTable([first, second])
+
+
+UPSTREAM = [
+    ("/t", "/p/a", "/t"),
+    ("/t", "/p/a/", "/t/"),
+    ("/t/", "/p/a", "/t/"),
+    ("/t/", "/p/a/", "/t/"),
+    ("/t", "/p/a?", "/t?"),
+    ("/t", "/p/a/?x=%2F&x", "/t/?x=%2F&x"),
+    ("/t/{x}", "/p/a", "/t/a"),
+    ("/t/{x}/u", "/p/%61%20/", "/t/%61%20/u/"),
+    ("/t/{x}/{x}", "/p/a/b", "/t/a/b/a/b"),
+    ("/t/{x**}", "/p/a/b?y", "/t/a/b?y"),
+    ("/t/{x}", "/p/%5Bx%5D", "/t/%5Bx%5D"),
+]
+
+
+@pytest.mark.parametrize(("template", "path", "upstream"), UPSTREAM)
+def test_the_upstream_target_is_the_public_bytes(template: str, path: str, upstream: str) -> None:
+    """Captures, query and trailing slash go up as they came, none is added or taken."""
+    match = RouteTable([route("/p/{x**}", template)]).match("GET", parse_target(path))
+    assert match.upstream_target(None) == upstream
+
+
+def test_a_model_may_be_served_elsewhere() -> None:
+    """`retargets` go by the whole model name; without a model the route's own target counts."""
+    retargets = ((("*-kf2v-*", "emo"), "/k/{x}"),)
+    table = RouteTable([route("/p/{x}", "/t/{x}", retargets=retargets)])
+    match = table.match("GET", parse_target("/p/a/?b"))
+    wanted = {
+        None: "/t",
+        "": "/t",
+        "wan-t2v": "/t",
+        "emo-v2": "/t",
+        "wan-kf2v-x": "/k",
+        "emo": "/k",
+    }
+    assert {model: match.upstream_target(model) for model in wanted} == {
+        model: f"{target}/a/?b" for model, target in wanted.items()
+    }
+
+
+def fits(pattern: str, path: str) -> bool:
+    """The matching rule, read independently."""
+    rest = re.sub(r"\{x\*\*\}$", ".+", pattern)
+    return re.fullmatch(re.sub(r"\{.\}", "[^/]+", rest), path) is not None
+
+
+def specificity(pattern: str) -> list[int]:
+    return [part.count("{") + part.count("*") for part in pattern.split("/")]
+
+
+SEGMENTS = st.sampled_from(["a", "b", "{x}"])
+HEADS = st.lists(SEGMENTS, max_size=3).map(lambda parts: "".join(f"/{part}" for part in parts))
+
+
+@given(
+    st.sets(st.builds("{}{}".format, HEADS, st.sampled_from(["/a", "/{x}", "/{x**}"])), max_size=8),
+    st.lists(st.sampled_from("abc"), min_size=1, max_size=5).map(
+        lambda parts: "/" + "/".join(parts)
+    ),
+)
+def test_matching_is_the_rule_it_says(patterns: set[str], path: str) -> None:
+    """For any patterns and path: among those that fit, the most specific from the left, or 404."""
+    fitting = sorted((pattern for pattern in patterns if fits(pattern, path)), key=specificity)
+    table = RouteTable(map(route, patterns))
+    if fitting:
+        assert table.match("GET", parse_target(path)).route.pattern == fitting[0]
+    else:
+        assert refused(table, "GET", path).situation is Situation.NOT_FOUND
+
+
+# -- the packaged table --------------------------------------------------------------------------
+
+PREFIXES = ("/api/v1", "/alibailian/api/v1", "/task/bailian")
+DECORATIONS = ("", "/", "?", "?a=%2F&b", "/?a")
+TASK = (("output", "task_id"),)
+MODEL = (("model",),)
+MODELS = (("model",), ("input", "target_model"))
+
+# Everything a token with the `inference` scope reaches under every prefix, path for path
+# (protocol sections 1a and 1b). Upstream's path is `/api/v1` and the same again.
+#   method, path, route | always async? task ids claimed? | where the model is judged
+NATIVE = """
+POST /services/aigc/text-generation/generation                 services              | - claim | body
+POST /services/aigc/multimodal-generation/generation           services              | - claim | body
+POST /services/aigc/image-generation/generation                image-generation      | async claim | body
+POST /services/aigc/text2image/image-synthesis                 services              | - claim | body
+POST /services/aigc/image2image/image-synthesis                image2image           | async claim | body
+POST /services/aigc/image2image/out-painting                   image2image           | async claim | body
+POST /services/aigc/background-generation/generation           background-generation | async claim | body
+POST /services/aigc/virtualmodel/generation                    virtualmodel          | async claim | body
+POST /services/aigc/wordart/texture                            wordart               | async claim | body
+POST /services/aigc/wordart/semantic                           wordart               | async claim | body
+POST /services/aigc/video-generation/video-synthesis           video-synthesis       | async claim | body
+POST /services/aigc/image2video/video-synthesis                image2video-synthesis | async claim | body
+POST /services/aigc/image2video/face-detect                    services              | - claim | body
+POST /services/aigc/image2video/aa-detect                      services              | - claim | body
+POST /services/aigc/image2video/aa-template-generation         animate-template      | async claim | body
+POST /services/vision/image-process/process                    services              | - claim | body
+POST /services/aigc/video-generation/3d-generation             3d-generation         | async claim | body
+POST /services/embeddings/text-embedding/text-embedding        services              | - claim | body
+POST /services/embeddings/multimodal-embedding/multimodal-embedding services         | - claim | body
+POST /services/rerank/text-rerank/text-rerank                  services              | - claim | body
+POST /services/audio/asr/transcription                         transcription         | async claim | body
+POST /services/audio/tts/SpeechSynthesizer                     services              | - claim | body
+POST /services/audio/asr/customization                         customization         | - -     | both
+POST /services/audio/tts/customization                         customization         | - -     | both
+POST /services/audio/music/generation                          services              | - claim | body
+POST /services/nlp/nlu/understanding                           services              | - claim | body
+POST /services/aigc/code-generation/generation                 services              | - claim | body
+POST /services/some/path/of/tomorrow                           services              | - claim | body
+POST /nlp/nlu/understanding                                    nlu                   | - -     | body
+POST /aigc/code-generation/generation                          code-generation       | - -     | body
+POST /tokenizer                                                tokenizer             | - -     | body
+GET  /tasks/0385dc79-5ff8-4d82-bcb6-7d6f63f2e4a5               task-poll             | - -     | -
+POST /tasks/0385dc79-5ff8-4d82-bcb6-7d6f63f2e4a5/cancel        task-cancel           | - -     | -
+GET  /tasks                                                    task-list             | - -     | -
+GET  /uploads                                                  uploads               | - -     | query
+GET  /models                                                   models                | - -     | -
+GET  /models/qwen-plus                                         model                 | - -     | path
+GET  /models/kling/kling-v3-video-generation                   model                 | - -     | path
+GET  /public-keys/latest                                       public-key            | - -     | -
+""".strip().splitlines()  # noqa: E501 - a table
+JUDGED = {
+    "body": (MODEL, None, None),
+    "both": (MODELS, None, None),
+    "query": ((), "model", None),
+    "path": ((), None, "model"),
+    "-": ((), None, None),
+}
+
+# Everything that acts on the whole upstream account (protocol sections 1b, 1c): never for a
+# tenant. Those of one segment are no paths under `/task/bailian`, where one segment is a task.
+ACCOUNT = """
+GET,POST           /models/permissions
+GET,POST           /models/limits
+GET,POST,DELETE    /mcps/server/mcp
+GET,POST           /mcps/server/sse
+POST               /apps/app-id/completion
+POST               /files
+GET                /files
+GET,DELETE         /files/file-id
+POST               /fine-tunes
+GET                /fine-tunes
+GET,DELETE         /fine-tunes/job
+POST               /fine-tunes/job/cancel
+GET                /fine-tunes/job/logs
+GET                /fine-tunes/job/stream
+GET                /fine-tunes/job/checkpoints
+GET                /fine-tunes/job/validation-results
+GET                /fine-tunes/job/validation-details/cp
+GET                /fine-tunes/job/export/cp
+GET,DELETE         /fine-tunes/outputs
+GET,DELETE         /fine-tunes/outputs/id
+POST               /fine-tunes/create/x
+POST               /fine-tunes/online/x
+POST,GET           /deployments
+GET                /deployments/models
+GET,DELETE         /deployments/id
+PUT                /deployments/id/scale
+PUT                /deployments/id/update
+GET                /deployments/id/stream
+GET,POST,DELETE    /custom_models/import
+GET,POST,DELETE    /custom_models/import/job
+GET,POST           /assistants
+GET,POST,DELETE    /assistants/id
+POST               /threads
+POST               /threads/runs
+GET,POST           /threads/id/messages
+GET,POST           /threads/id/runs
+POST               /threads/id/runs/run/submit_tool_outputs
+GET                /threads/id/runs/run/steps
+GET,POST,PUT       /agentstudio/agents
+GET,POST,DELETE    /agentstudio/agents/id/sessions
+GET,POST,DELETE    /tokens/id
+GET                /public-keys
+GET                /tasks/id/whatever
+POST               /chat/completions
+GET,POST           /whatever/comes/next
+""".strip().splitlines()
+
+# The short routes, whole: method, path, model -> upstream, route, async, claims.
+SHORT = """
+POST /task/bailian/text2video  wan2.6-t2v          /api/v1/services/aigc/video-generation/video-synthesis text2video
+POST /task/bailian/text2video  wan2.2-kf2v-flash   /api/v1/services/aigc/video-generation/video-synthesis text2video
+POST /task/bailian/image2video wan2.6-i2v          /api/v1/services/aigc/video-generation/video-synthesis image2video
+POST /task/bailian/image2video kling/kling-v3-omni /api/v1/services/aigc/video-generation/video-synthesis image2video
+POST /task/bailian/image2video wan2.7-i2v          /api/v1/services/aigc/video-generation/video-synthesis image2video
+POST /task/bailian/image2video pixverse/pixverse-v6-kf2v /api/v1/services/aigc/video-generation/video-synthesis image2video
+POST /task/bailian/image2video wan2.2-kf2v-flash   /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video wanx2.1-kf2v-plus   /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video wan2.2-animate-mix  /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video wan2.2-animate-move /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video wan2.2-s2v          /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video emo-v1              /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video emoji-v1            /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video liveportrait        /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video videoretalk         /api/v1/services/aigc/image2video/video-synthesis image2video
+POST /task/bailian/image2video animate-anyone-gen2 /api/v1/services/aigc/image2video/video-synthesis image2video
+GET  /task/some-task-id         -                  /api/v1/tasks/some-task-id task-poll
+GET  /task/bailian/some-task-id -                  /api/v1/tasks/some-task-id task-poll
+""".strip().splitlines()  # noqa: E501 - a table
+
+
+def meet(method: str, path: str) -> Match:
+    return TABLE.match(method, parse_target(path))
+
+
+@pytest.mark.parametrize("row", NATIVE, ids=lambda row: row.split("|")[0].split()[1])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_inference_is_served_under_every_prefix(prefix: str, row: str) -> None:
+    """Each row of protocol sections 1a and 1b, byte for byte, with and without slash and query."""
+    where, how, judged = (part.split() for part in row.split("|"))
+    method, path, name = where
+    found = meet(method, prefix + path).route
+    for decoration in DECORATIONS:
+        match = meet(method, f"{prefix}{path}{decoration}")
+        assert match.route is found
+        assert match.upstream_target(None) == f"/api/v1{path}{decoration}"
+        assert match.upstream_target("wan2.2-kf2v-flash") == f"/api/v1{path}{decoration}"
+    assert (found.name, found.scope, found.alias) == (name, "inference", prefix)
+    assert (found.models, found.query_model, found.path_model) == JUDGED[judged[0]]
+    assert found.asynchronous is (Async.ALWAYS if how[0] == "async" else Async.AS_ASKED)
+    assert found.claims == (TASK if how[1] == "claim" else ())
+    assert (found.task == "task_id") is name.startswith(("task-poll", "task-cancel"))
+    assert found.envelope is Envelope.NATIVE
+    assert found.answer is {
+        "task-list": Answer.OWN_TASKS,
+        "models": Answer.ALLOWED_MODELS,
+    }.get(name, Answer.UPSTREAM)
+
+
+@pytest.mark.parametrize("row", SHORT, ids=lambda row: "-".join(row.split()[1:3]))
+def test_the_short_routes_lead_to_their_services(row: str) -> None:
+    """A short route is the long one: same judging, always a task, families where they live."""
+    method, path, model, upstream, name = row.split()
+    found = meet(method, path).route
+    for decoration in DECORATIONS:
+        match = meet(method, f"{path}{decoration}")
+        assert match.route is found
+        assert match.upstream_target(model) == f"{upstream}{decoration}"
+    assert (found.name, found.scope) == (name, "inference")
+    if method == "POST":
+        assert (found.models, found.asynchronous, found.claims) == (MODEL, Async.ALWAYS, TASK)
+    else:
+        assert found.task == "task_id"
+        assert meet(method, path).captures == {"task_id": "some-task-id"}
+
+
+@pytest.mark.parametrize("row", ACCOUNT, ids=lambda row: row.split()[1])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_account_is_not_for_tenants(prefix: str, row: str) -> None:
+    """Everything account-wide needs the `account` scope, whatever the method or the slash."""
+    methods, path = row.split()
+    shadowed = prefix == "/task/bailian" and path.count("/") == 1
+    for method in methods.split(","):
+        for decoration in DECORATIONS:
+            if shadowed and method == "GET":
+                assert meet(method, f"{prefix}{path}{decoration}").route.task == "task_id"
+            elif shadowed:
+                error = refused(TABLE, method, f"{prefix}{path}{decoration}")
+                assert error.situation is Situation.METHOD_NOT_ALLOWED
+            else:
+                match = meet(method, f"{prefix}{path}{decoration}")
+                assert match.route.scope == "account"
+                assert match.upstream_target(None) == f"/api/v1{path}{decoration}"
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "PUT", "post", "ANY", "PATCH"])
+@pytest.mark.parametrize(
+    "path", ["/tokens", "/tokens/", "/tokens?expire_in_seconds=9", "/t%6Fkens"]
+)
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_nobody_mints_a_key(prefix: str, path: str, method: str) -> None:
+    """`tokens` would give a tenant upstream's own key: no scope reaches it."""
+    assert meet(method, prefix + path).route.scope is None
+
+
+OUTSIDE = [
+    *("/", "/api", "/api/v1", "/api/v1/", "/alibailian", "/alibailian/api/v1/", "/task", "/task/"),
+    *("/task/a/b", "/task/tasks/x", "/api/v2/apps/agent/x", "/apps/anthropic/v1/messages"),
+    *("/API/v1/tasks", "/api/V1/tasks", "/alibailian/task/bailian/tasks", "/metrics", "/healthz"),
+    *("/alibailian/alibailian/api/v1/tasks", "/api/v1beta/tasks", "/alibailian/v1/tasks"),
+]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_nothing_else_is_served(path: str) -> None:
+    """What the table does not name is no path, for any method."""
+    for method in ("GET", "POST", "ANY"):
+        assert refused(TABLE, method, path).situation is Situation.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/tasks/x", "GET"),
+        ("POST", "/tasks/x", "GET"),
+        ("POST", "/tasks", "GET"),
+        ("GET", "/tasks/x/cancel", "POST"),
+        ("GET", "/services/aigc/text-generation/generation", "POST"),
+        ("DELETE", "/services/aigc/image2image/out-painting", "POST"),
+        ("POST", "/uploads", "GET"),
+        ("POST", "/models", "GET"),
+        ("DELETE", "/models/qwen-plus", "GET"),
+        ("GET", "/tokenizer", "POST"),
+    ],
+)
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_served_path_refuses_other_methods(
+    prefix: str, method: str, path: str, allow: str
+) -> None:
+    """A known path never falls through to the account's catch-all with another method."""
+    error = refused(TABLE, method, prefix + path)
+    assert error.situation is Situation.METHOD_NOT_ALLOWED
+    assert dict(error.headers) == {"Allow": allow}
+
+
+def test_making_voices_is_the_only_tenant_safe_customization() -> None:
+    """Listing, reading and deleting voices or vocabularies reaches everybody's."""
+    places = [one.tenant_safe for one in TABLE.routes if one.name == "customization"]
+    made = (("input", "action"), ("create_vocabulary", "create_voice", "create"))
+    assert places == [made] * len(PREFIXES)
+
+
+def test_whoever_needs_no_more_than_a_token_is_judged() -> None:
+    """Every `inference` route judges a model or a task, or answers about the caller alone."""
+    judged = ("models", "query_model", "path_model", "task")
+    unjudged = {
+        one.name
+        for one in TABLE.routes
+        if one.scope == "inference"
+        and one.answer is Answer.UPSTREAM
+        and not any(getattr(one, place) for place in judged)
+    }
+    assert unjudged == {"public-key"}
+
+
+def test_whatever_may_make_a_task_claims_it() -> None:
+    """A route that forces async, or passes a caller's wish for it, gives the task an owner."""
+    for one in TABLE.routes:
+        if one.asynchronous is Async.ALWAYS:
+            assert one.claims == TASK, one.name
