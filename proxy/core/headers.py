@@ -1,7 +1,8 @@
 """Which header fields cross the proxy, in each direction: one annotated list for both.
 
 Everything that is not listed crosses unchanged, in its order and spelling. The README's table
-of changes is printed from these rows.
+of changes is printed from these rows. A listed name counts with underscores for its hyphens too:
+servers that hand fields on as variables (CGI and its heirs) cannot tell the two apart.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -75,6 +76,10 @@ REPLY_STOPPED = (
 )
 
 
+_OF_THE_BODY = frozenset({"content-length", "content-type", "content-encoding"})
+"""Not hop-by-hop even where `Connection` names them: a body told otherwise is another body."""
+
+
 def _index(rows: Iterable[Stopped]) -> tuple[frozenset[str], tuple[str, ...]]:
     names = [name for row in rows for name in row.names]
     exact = frozenset(name for name in names if not name.endswith("*"))
@@ -132,8 +137,9 @@ def _crossing(
         token.strip().lower()
         for value in values_of(fields, "connection")
         for token in value.split(",")
-    }
+    } - _OF_THE_BODY
     for name, value in fields:
         lower = name.lower()
-        if lower not in exact and lower not in named and not lower.startswith(prefixes):
+        listed = lower.replace("_", "-")
+        if listed not in exact and lower not in named and not listed.startswith(prefixes):
             yield name, value
