@@ -28,12 +28,14 @@ fuzz: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m bench
 
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header pyproject.toml
+
 lock: .venv/dev
-	for each in "requirements.lock" "--group=dev requirements-dev.lock"; do \
-	  set -- $$each; out=$${2:-$$1}; [ $$# = 2 ] && group=$$1 || group=; \
-	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header $$group pyproject.toml --output-file $$out; \
-	done
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --group dev --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --group build --output-file requirements-build.lock
 
 # What the tests run besides Python: a real redis-server, curl, node, systemd-analyze.
 tools:
@@ -45,21 +47,13 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-# Hashes are required and nothing is built in isolation: what runs is what the lock says.
-# The build backend is in the development lock only, so `run` takes it from there.
-.venv/run: pyproject.toml requirements.lock | .venv/bin/python
-	$(PIP) install --require-hashes -r requirements.lock
-	@$(MAKE) --no-print-directory .venv/package
+# Hashes are required and nothing is built in isolation: what runs is what the locks say.
+.venv/run: pyproject.toml requirements.lock requirements-build.lock | .venv/bin/python
+	$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/dev: pyproject.toml requirements-dev.lock | .venv/bin/python
 	$(PIP) install --require-hashes -r requirements-dev.lock
-	@$(MAKE) --no-print-directory .venv/package
-	@touch $@ .venv/run
-
-.venv/package: pyproject.toml requirements-dev.lock
-	@awk '/^(hatchling|editables|packaging|pathspec|pluggy|trove-classifiers)==/ {keep = 1} \
-	  keep {print} !/\\$$/ {keep = 0}' requirements-dev.lock > .venv/backend.lock
-	$(PIP) install --require-hashes -r .venv/backend.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
-	@touch $@
+	@touch $@ .venv/run
