@@ -35,6 +35,7 @@ class MemoryStore:
         self._on_change = on_change
         self._on_unreadable = on_unreadable
         self._available = True
+        self._closed = False
 
     def set_available(self, *, up: bool) -> None:
         """Begin or end an outage."""
@@ -44,13 +45,15 @@ class MemoryStore:
 
     async def open(self) -> None:
         """Nothing to connect."""
+        self._closed = False
 
     async def close(self) -> None:
-        """Nothing to let go of; what is remembered stays."""
+        """Unavailable from here on. What is remembered is there again after `open`."""
+        self._closed = True
 
     async def ping(self) -> None:
-        """Raise `StoreUnavailableError` during a played outage."""
-        if not self._available:
+        """Raise `StoreUnavailableError` during a played outage and after `close`."""
+        if self._closed or not self._available:
             raise StoreUnavailableError
 
     async def grant(self, digest: str) -> Grant | None:

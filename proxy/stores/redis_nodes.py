@@ -5,7 +5,6 @@ whose pushes are heard, otherwise a grant could be remembered whose change nobod
 the primaries change, the session ends and the next one starts from scratch.
 """
 
-import asyncio
 from typing import Any, Protocol, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
@@ -24,9 +23,6 @@ Client: TypeAlias = Redis | RedisCluster
 SOCKET_TIMEOUT = 1.0
 """Seconds for a connection or an answer; above it a healthy Redis is as good as gone."""
 
-LOOK_AROUND = 0.5
-"""Seconds between two questions who the primaries are (Sentinel and Cluster only)."""
-
 
 class Nodes(Protocol):
     """The servers of one session. What it raises is redis's own, for `redis_session`."""
@@ -44,8 +40,8 @@ class Nodes(Protocol):
         """Whether the client still reads from those primaries and no others. No I/O."""
         ...
 
-    async def moved(self) -> None:
-        """Return as soon as the primaries are others; for one server that is never."""
+    async def have_moved(self) -> bool:
+        """Ask around whether the primaries are others by now. Raises when nobody can tell."""
         ...
 
     async def close(self) -> None:
@@ -77,8 +73,8 @@ class _Single:
     def is_current(self) -> bool:
         return True
 
-    async def moved(self) -> None:
-        await asyncio.Event().wait()
+    async def have_moved(self) -> bool:
+        return False
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -112,19 +108,12 @@ class _Sentinels:
     def is_current(self) -> bool:
         return True
 
-    async def moved(self) -> None:
-        seen = self._master
-        while seen in (None, self._master):
-            await asyncio.sleep(LOOK_AROUND)
-            seen = await self._seen()
-
-    async def _seen(self) -> tuple[str, int] | None:
-        """The master now; None when no Sentinel can tell, which says nothing about the master."""
+    async def have_moved(self) -> bool:
         try:
             master: tuple[str, int] = await self._sentinel.discover_master(self._address.master)
         except (RedisConnectionError, RedisTimeoutError):
-            return None
-        return master
+            return False  # no Sentinel can tell, which says nothing about the master
+        return master != self._master
 
     async def close(self) -> None:
         if self._client is not None:
@@ -150,12 +139,11 @@ class _Cluster:
     def is_current(self) -> bool:
         return self._names() == self._pinned
 
-    async def moved(self) -> None:
+    async def have_moved(self) -> bool:
         # Redis Cluster pushes no change of its map, so somebody has to ask: an isolated primary
         # answers PING as if nothing had happened while the others elect its successor.
-        while self.is_current():
-            await asyncio.sleep(LOOK_AROUND)
-            await self.client.nodes_manager.initialize()
+        await self.client.nodes_manager.initialize()
+        return not self.is_current()
 
     def _names(self) -> frozenset[str]:
         return frozenset(node.name for node in self.client.get_primaries())

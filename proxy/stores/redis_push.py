@@ -10,7 +10,7 @@ Rule 4: it comes back by itself, with growing pauses, and starts with an empty m
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Concatenate, ParamSpec, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
@@ -29,6 +29,9 @@ PING_EVERY = 0.25
 PATIENCE = 0.2
 """Seconds to wait for an answer, twice. Twice, because after this process itself was held up
 the first wait ends before the answer that lies ready has been read; the second reads it."""
+
+LOOK_AROUND = 0.5
+"""Seconds between two questions who the primaries are (only Sentinel and Cluster are asked)."""
 
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 2.0
@@ -105,7 +108,7 @@ class Feed:
     async def _run(self) -> None:
         pause = FIRST_PAUSE
         try:
-            while True:
+            while not _is_cancelled():
                 was_up = await self._live()
                 pause = FIRST_PAUSE if was_up else min(2 * pause, LAST_PAUSE)
                 await asyncio.sleep(pause)
@@ -117,8 +120,8 @@ class Feed:
         session = Session(self._connect())
         try:
             await self._serve(session)
-        except* LOST as lost:
-            self.trouble = _reason(lost)
+        except LOST as lost:
+            self.trouble = f"{type(lost).__name__}: {lost}"
             self._fall()
             self._report(up=False)
         finally:
@@ -130,11 +133,11 @@ class Feed:
         self._confirmed = {}
         async with asyncio.timeout(ASK_TIMEOUT):
             await session.link(self._prefix, self._pushed)
+        if _is_cancelled():
+            return
         self._rise(session)
-        async with asyncio.TaskGroup() as group:
-            for link in session.links:
-                group.create_task(self._listen(link))
-            group.create_task(_until_moved(session.nodes))
+        listening = [self._listen(link) for link in session.links]
+        await _until_one_ends(*listening, _until_moved(session.nodes))
 
     def _rise(self, session: Session) -> None:
         now = self._clock()
@@ -166,7 +169,7 @@ class Feed:
 
     async def _listen(self, link: AbstractConnection) -> None:
         """Hear one primary until it is lost. Raises `LOST`."""
-        while True:
+        while not _is_cancelled():
             asked = self._clock()
             await link.send_command("PING")
             await _pong(link)
@@ -206,9 +209,38 @@ async def _hear_for(seconds: float, link: AbstractConnection) -> None:
 
 
 async def _until_moved(nodes: Nodes) -> None:
-    await nodes.moved()
-    msg = "the primaries are others now"
-    raise RedisConnectionError(msg)
+    while not _is_cancelled():
+        await asyncio.sleep(LOOK_AROUND)
+        if await nodes.have_moved():
+            msg = "the primaries are others now"
+            raise RedisConnectionError(msg)
+
+
+async def _until_one_ends(*work: Coroutine[None, None, None]) -> None:
+    """Run all until one ends, then none. Raises what ended it.
+
+    No `TaskGroup`: when its parent is cancelled while a child fails, it raises the child's error
+    and the cancellation is gone, so that closing would now and then wait for ever.
+    """
+    tasks = [asyncio.create_task(part) for part in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _is_cancelled() -> bool:
+    """Whether this task has been told to stop, even if the word was lost on the way.
+
+    On Python 3.11 the `wait_for` that redis-py sends with loses a cancellation that arrives in
+    the wrong moment; a loop that trusted in `CancelledError` alone would then never end.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _close(session: Session) -> None:
@@ -216,8 +248,3 @@ async def _close(session: Session) -> None:
         await session.close()
     except LOST:
         return  # it is gone either way
-
-
-def _reason(lost: BaseExceptionGroup[Exception]) -> str:
-    first = lost.exceptions[0]
-    return f"{type(first).__name__}: {first}"

@@ -68,7 +68,11 @@ class Address:
 
 
 def parse_redis_url(url: str) -> Address:
-    """Understand a URL. Raises `ValueError` saying what is wrong, never repeating a secret."""
+    """Understand a URL.
+
+    Raises `ValueError` saying what is wrong. It repeats no part but the scheme: with a password
+    that should have been percent-encoded, any other part may be a piece of the password.
+    """
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
         msg = f"scheme {parts.scheme!r} is not one of {', '.join(sorted(_SCHEMES))}"
@@ -92,10 +96,9 @@ def parse_redis_url(url: str) -> Address:
 
 
 def _options(query: str) -> dict[str, str]:
-    options = dict(parse_qsl(query))
-    unknown = options.keys() - OPTIONS
-    if unknown:
-        msg = f"option {min(unknown)!r} is not one of {', '.join(sorted(OPTIONS))}"
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if options.keys() - OPTIONS:
+        msg = f"an option after `?` is not one of {', '.join(sorted(OPTIONS))}"
         raise ValueError(msg)
     return options
 
@@ -120,10 +123,10 @@ def _database(text: str, mode: Mode) -> int:
     if not text:
         return 0
     if not text.isdecimal():
-        msg = f"database {text!r} is not a number"
+        msg = "the database after the last `/` is not a number"
         raise ValueError(msg)
     if mode is Mode.CLUSTER and int(text):
-        msg = f"database {text!r}: Redis Cluster has only database 0"
+        msg = "Redis Cluster has only database 0"
         raise ValueError(msg)
     return int(text)
 
@@ -142,7 +145,7 @@ def _host(place: str, default: int) -> tuple[str, int]:
     try:
         port = parts.port or default
     except ValueError:
-        msg = f"port in {place!r} is not a number from 1 to 65535"
+        msg = "a port is not a number from 1 to 65535"
         raise ValueError(msg) from None
     if not parts.hostname:
         msg = "host is missing: write redis://host:6379"

@@ -1,0 +1,68 @@
+"""What the store tests share: a clock to turn, a deadline to wait by, grants and records."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from proxy.core.policy import Grant, digest_of, grant_to_fields
+from proxy.core.tasks import TaskRecord
+
+NOW = 1_800_000_000.0
+"""Unix seconds at which the contract suite takes place."""
+
+TOKEN = digest_of("a token")
+OTHER = digest_of("another token")
+
+GRANT = Grant(
+    id="tok_1",
+    name="Ada's laptop",
+    tenant="ada",
+    models=("wan2.6-*", "kling/kling-v3"),
+    scopes=frozenset({"inference", "account"}),
+    expires=NOW + 60,
+    created=NOW - 60,
+)
+
+
+def plant(cli: Callable[..., str], digest: str = TOKEN) -> None:
+    """Write `GRANT` with `redis-cli`: before a store opens, so that it hears no push of it."""
+    fields = grant_to_fields(GRANT).items()
+    cli("HSET", f"dsp:token:{digest}", *(word for pair in fields for word in pair))
+
+
+class Clock:
+    """A clock that moves when told. Seconds."""
+
+    def __init__(self, at: float = NOW) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def record(task_id: str = "task-1", tenant: str = "ada", **changes: Any) -> TaskRecord:  # noqa: ANN401  # any field
+    plain = TaskRecord(
+        task_id=task_id,
+        tenant=tenant,
+        token="tok_1",
+        account="main",
+        model="wan2.6-t2v",
+        created=NOW,
+        request_id="req-1",
+        inputs={"duration": "5", "size": "1280*720"},
+    )
+    return replace(plain, **changes)
+
+
+async def eventually(true: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> float:
+    """Wait until `true()`; the seconds it took. Fails after `seconds`."""
+    begun = time.monotonic()
+    while True:
+        answer = true()
+        if await answer if inspect.isawaitable(answer) else answer:
+            return time.monotonic() - begun
+        assert time.monotonic() - begun < seconds, f"still not true after {seconds} s"
+        await asyncio.sleep(0.005)

@@ -1,0 +1,106 @@
+"""A TCP relay in front of a real server, to decide the order in which answers arrive."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from tests.redis_server import HOST
+
+
+class Relay:
+    """Relays to `port` on loopback. Use as an async context manager.
+
+    `seen` collects what clients sent. After `hold(word)`, the answer on the first connection that
+    sends `word` is kept back (`held` is set) until `release`; all others go on. While `frozen`, nothing crosses and no
+    connection is closed: a network that swallows packets.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._word: bytes | None = None
+        self._go = asyncio.Event()
+        self._go.set()
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self.held = asyncio.Event()
+        self.seen = bytearray()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"redis://{HOST}:{self._server.sockets[0].getsockname()[1]}"
+
+    def hold(self, word: bytes) -> None:
+        self._word = word
+        self._go.clear()
+        self.held.clear()
+
+    def release(self) -> None:
+        self._word = None
+        self._go.set()
+
+    def freeze(self) -> None:
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        self._thawed.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+        asked = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._up(reader, far_writer, asked))
+                group.create_task(self._down(far_reader, writer, asked))
+        except* OSError:
+            pass
+        finally:
+            writer.close()
+            far_writer.close()
+
+    async def _up(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event
+    ) -> None:
+        while chunk := await reader.read(65536):
+            await self._thawed.wait()
+            self.seen += chunk
+            if self._word is not None and self._word in chunk:
+                asked.set()
+                self._word = None
+            writer.write(chunk)
+        writer.write_eof()
+
+    async def _down(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event
+    ) -> None:
+        while chunk := await reader.read(65536):
+            await self._thawed.wait()
+            if asked.is_set():
+                asked.clear()
+                self.held.set()
+                await self._go.wait()
+            writer.write(chunk)
+        writer.close()

@@ -1,0 +1,217 @@
+"""The contract of `proxy.ports.Store`, held against every store there is."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.policy import Grant, GrantUnreadableError
+from proxy.core.tasks import RETENTION, TERMINAL, TaskConflictError, TaskRecord
+from tests.stores.conftest import Place
+from tests.stores.harness import GRANT, NOW, OTHER, TOKEN, record
+
+
+async def test_unknown_token(place: Place) -> None:
+    """A token nobody made has no grant."""
+    assert await place.store.grant(TOKEN) is None
+
+
+async def test_grant_round_trip(place: Place) -> None:
+    """A grant comes back as it was saved, every field of it."""
+    await place.store.save_grant(TOKEN, GRANT)
+    assert await place.store.grant(TOKEN) == GRANT
+
+
+async def test_save_is_seen_after_a_miss(place: Place) -> None:
+    """Having been asked for in vain does not hide a token that is made afterwards."""
+    assert await place.store.grant(TOKEN) is None
+    await place.store.save_grant(TOKEN, GRANT)
+    assert await place.store.grant(TOKEN) == GRANT
+
+
+async def test_save_replaces_the_whole_grant(place: Place) -> None:
+    """Saving again leaves nothing of the old grant, not even a field the new one lacks."""
+    await place.store.save_grant(TOKEN, GRANT)
+    successor = replace(GRANT, expires=None, models=("qwen-*",))
+    await place.store.save_grant(TOKEN, successor)
+    assert await place.store.grant(TOKEN) == successor
+
+
+async def test_remove(place: Place) -> None:
+    """A removed grant is gone; removing says whether there was one; others stay."""
+    await place.store.save_grant(TOKEN, GRANT)
+    await place.store.save_grant(OTHER, GRANT)
+    assert await place.store.grant(TOKEN) == GRANT
+    assert await place.store.remove_grant(TOKEN) is True
+    assert await place.store.grant(TOKEN) is None
+    assert await place.store.remove_grant(TOKEN) is False
+    assert await place.store.grant(OTHER) == GRANT
+
+
+async def test_store_does_not_judge(place: Place) -> None:
+    """Disabled and expired grants are answered as they are: judging is policy."""
+    ended = replace(GRANT, enabled=False, expires=NOW - 1)
+    await place.store.save_grant(TOKEN, ended)
+    assert await place.store.grant(TOKEN) == ended
+
+
+async def test_planted_grant(place: Place) -> None:
+    """A control plane may write a grant directly, with as little as its models."""
+    place.plant(TOKEN, {"models": "wan2.6-*"})
+    short = TOKEN[:16]
+    expected = Grant(id=short, name=short, tenant=short, models=("wan2.6-*",))
+    assert await place.store.grant(TOKEN) == expected
+
+
+async def test_unreadable_grant(place: Place) -> None:
+    """A grant with a field nobody understands grants nothing, and is reported by its prefix."""
+    place.plant(TOKEN, {"models": "*", "expires": "soon"})
+    assert await place.store.grant(TOKEN) is None
+    assert place.unreadable == [(TOKEN[:16], "expires: 'soon' is not Unix seconds")]
+
+
+async def test_grants_lists_all(place: Place) -> None:
+    """Administration sees every grant once, the unreadable ones with their reason."""
+    await place.store.save_grant(TOKEN, GRANT)
+    place.plant(OTHER, {"models": "*", "enabled": "perhaps"})
+    found = [pair async for pair in place.store.grants()]
+    assert len(found) == 2
+    assert dict(found)[TOKEN] == GRANT
+    assert isinstance(dict(found)[OTHER], GrantUnreadableError)
+
+
+async def test_claim_then_owner(place: Place) -> None:
+    """A claimed task has the owner it was claimed for, and its record is complete."""
+    task = record(inputs={"size": "1280*720", "prompt": "ünï\u2028\x00"}, created=NOW + 0.123456)
+    await place.store.claim(task)
+    assert await place.store.owner(task.task_id) == task
+
+
+async def test_unknown_task(place: Place) -> None:
+    """A task nobody claimed has no owner."""
+    assert await place.store.owner("nobody's") is None
+
+
+async def test_claim_again(place: Place) -> None:
+    """Claiming again for the same tenant changes nothing, whatever else the record says."""
+    await place.store.claim(record())
+    await place.store.observe("task-1", "RUNNING", NOW + 1)
+    await place.store.claim(record(model="other"))
+    assert await place.store.owner("task-1") == record(status="RUNNING", updated=NOW + 1)
+    assert len(await place.store.tasks_of("ada", NOW, NOW)) == 1
+
+
+async def test_first_owner_wins(place: Place) -> None:
+    """Another tenant's claim on the same id is refused, and the first owner stays."""
+    await place.store.claim(record())
+    with pytest.raises(TaskConflictError):
+        await place.store.claim(record(tenant="eve"))
+    owner = await place.store.owner("task-1")
+    assert owner is not None
+    assert owner.tenant == "ada"
+    assert await place.store.tasks_of("eve", NOW, NOW) == []
+
+
+async def test_claims_at_once(place: Place) -> None:
+    """Of many tenants who claim one id at the same time, exactly one gets it."""
+    claims = (place.store.claim(record(tenant=f"tenant-{n}")) for n in range(20))
+    results = await asyncio.gather(*claims, return_exceptions=True)
+    assert results.count(None) == 1
+    assert sum(isinstance(result, TaskConflictError) for result in results) == 19
+    owner = await place.store.owner("task-1")
+    assert owner is not None
+    assert owner.tenant == f"tenant-{results.index(None)}"
+
+
+@pytest.mark.parametrize("status", ["RUNNING", *sorted(TERMINAL)])
+async def test_observe(place: Place, status: str) -> None:
+    """A status seen on a poll is noted with its time."""
+    await place.store.claim(record())
+    await place.store.observe("task-1", status, NOW + 5)
+    assert await place.store.owner("task-1") == record(status=status, updated=NOW + 5)
+    assert await place.store.tasks_of("ada", NOW, NOW) == [record(status=status, updated=NOW + 5)]
+
+
+async def test_finished_stays_finished(place: Place) -> None:
+    """A poll that was overtaken does not revive a finished task."""
+    await place.store.claim(record())
+    await place.store.observe("task-1", "SUCCEEDED", NOW + 5)
+    await place.store.observe("task-1", "RUNNING", NOW + 6)
+    assert await place.store.tasks_of("ada", NOW, NOW) == [
+        record(status="SUCCEEDED", updated=NOW + 5)
+    ]
+
+
+async def test_terminal_replaces_terminal(place: Place) -> None:
+    """UNKNOWN may turn out to be a success after all."""
+    await place.store.claim(record())
+    await place.store.observe("task-1", "UNKNOWN", NOW + 5)
+    await place.store.observe("task-1", "SUCCEEDED", NOW + 6)
+    assert await place.store.owner("task-1") == record(status="SUCCEEDED", updated=NOW + 6)
+
+
+async def test_same_status_changes_nothing(place: Place) -> None:
+    """`updated` is when the status was first seen: repeated polls write nothing."""
+    await place.store.claim(record())
+    await place.store.observe("task-1", "RUNNING", NOW + 5)
+    await place.store.observe("task-1", "RUNNING", NOW + 6)
+    assert await place.store.owner("task-1") == record(status="RUNNING", updated=NOW + 5)
+
+
+async def test_observe_unknown(place: Place) -> None:
+    """Observing a task nobody claimed makes no task."""
+    await place.store.observe("task-1", "RUNNING", NOW)
+    assert await place.store.owner("task-1") is None
+    await place.store.claim(record())
+    assert await place.store.owner("task-1") == record()
+
+
+async def test_retention(place: Place) -> None:
+    """An owner counts for RETENTION seconds and not one more, on every way to it."""
+    await place.store.claim(record())
+    place.clock.at = NOW + RETENTION - 1
+    assert await place.store.owner("task-1") == record()
+    assert await place.store.tasks_of("ada", 0, NOW) == [record()]
+    place.clock.at = NOW + RETENTION
+    assert await place.store.owner("task-1") is None
+    assert await place.store.tasks_of("ada", 0, NOW) == []
+
+
+async def test_tasks_of(place: Place) -> None:
+    """A tenant lists its own tasks between two times, both included, newest first."""
+    mine = [record(f"task-{n}", created=NOW - n) for n in range(5)]
+    for task in (mine[2], mine[0], mine[4], mine[3], mine[1]):
+        await place.store.claim(task)
+    await place.store.claim(record("theirs", tenant="eve", created=NOW - 2))
+    assert await place.store.tasks_of("ada", NOW - 3, NOW - 1) == mine[1:4]
+    assert await place.store.tasks_of("nobody", 0, NOW) == []
+
+
+@pytest.mark.parametrize("tenant", ["a}b", "{a}", "*", "a b\n", "租户", ":"])
+async def test_any_tenant_name(place: Place, tenant: str) -> None:
+    """A tenant's name is data, whatever characters it has."""
+    task: TaskRecord = record(tenant=tenant)
+    await place.store.claim(task)
+    assert await place.store.owner("task-1") == task
+    assert await place.store.tasks_of(tenant, NOW, NOW) == [task]
+    assert await place.store.tasks_of("a", NOW, NOW) == []
+
+
+async def test_lifetime(place: Place) -> None:
+    """Opening and closing twice is harmless; ping tells the two apart."""
+    await place.store.open()
+    await place.store.ping()
+    await place.store.close()
+    await place.store.close()
+
+
+async def test_closed_store_is_unavailable(place: Place) -> None:
+    """After closing there is no store: an error, not a hang and not a foreign exception."""
+    await place.store.close()
+    with pytest.raises(StoreUnavailableError):
+        await place.store.ping()
+    with pytest.raises(StoreUnavailableError):
+        await place.store.grant(OTHER)
+    with pytest.raises(StoreUnavailableError):
+        await place.store.claim(record())

@@ -1,0 +1,71 @@
+"""How records are kept as text, and which status replaces which."""
+
+import pytest
+
+from proxy.core.tasks import RETENTION
+from proxy.stores.records import (
+    inputs_from_text,
+    is_kept,
+    record_from_fields,
+    record_to_fields,
+    supersedes,
+)
+from tests.stores.harness import NOW, record
+
+
+def test_round_trip() -> None:
+    """A record comes back from its fields as it was."""
+    task = record(created=NOW + 0.1, updated=1e-9, inputs={"a": "\ud7ff\x00"})
+    assert record_from_fields(task.task_id, record_to_fields(task)) == task
+
+
+@pytest.mark.parametrize("field", sorted(record_to_fields(record())))
+def test_missing_field(field: str) -> None:
+    """A record that lacks a field has no owner: nobody gets to see the task."""
+    fields = record_to_fields(record())
+    del fields[field]
+    assert record_from_fields("task-1", fields) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("created", "noon"),
+        ("updated", ""),
+        ("inputs", "{"),
+        ("inputs", "[]"),
+        ("inputs", '{"a":1}'),
+    ],
+)
+def test_unreadable_field(field: str, text: str) -> None:
+    """A record with a field that makes no sense has no owner."""
+    assert record_from_fields("task-1", record_to_fields(record()) | {field: text}) is None
+
+
+def test_inputs_are_texts() -> None:
+    """Price inputs are texts, nothing else."""
+    with pytest.raises(ValueError, match="inputs"):
+        inputs_from_text("null")
+
+
+def test_is_kept() -> None:
+    """A record counts for RETENTION seconds from its creation."""
+    assert is_kept(record(), NOW + RETENTION - 0.1)
+    assert not is_kept(record(), NOW + RETENTION)
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "expected"),
+    [
+        ("RUNNING", "PENDING", True),
+        ("PENDING", "RUNNING", True),  # upstream re-queues; only an end is final
+        ("RUNNING", "RUNNING", False),
+        ("SUCCEEDED", "RUNNING", True),
+        ("RUNNING", "SUCCEEDED", False),
+        ("SUCCEEDED", "UNKNOWN", True),
+        ("FAILED", "FAILED", False),
+    ],
+)
+def test_supersedes(status: str, known: str, expected: bool) -> None:  # noqa: FBT001  # a table
+    """Only news replaces, and only an end replaces an end."""
+    assert supersedes(status, known) is expected

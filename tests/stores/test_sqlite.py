@@ -1,0 +1,277 @@
+"""SqliteStore: durable, shared by processes, and never a foreign exception."""
+
+import asyncio
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.policy import GrantUnreadableError
+from proxy.core.tasks import RETENTION
+from proxy.stores.records import LIST_LIMIT
+from proxy.stores.sqlite import SchemaTooNewError, SqliteStore
+from proxy.stores.sqlite_schema import CLAIM, VERSION, row_of
+from tests.stores.harness import GRANT, NOW, OTHER, TOKEN, Clock, record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "store.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(path, now=Clock())
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def run(script: str, *words: str) -> asyncio.subprocess.Process:
+    """Another process that runs `script` with an open store on the file `words[0]`."""
+    whole = _PROLOGUE + "".join(f"    {line}\n" for line in script.strip().splitlines()) + _EPILOGUE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", whole, *words, stdout=asyncio.subprocess.PIPE
+    )
+
+
+_PROLOGUE = """
+import asyncio, os, sys, resource
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.tasks import TaskConflictError
+from proxy.stores.sqlite import SqliteStore
+from tests.stores.harness import *
+
+async def main():
+    store = SqliteStore(sys.argv[1], now=Clock())
+    await store.open()
+"""
+_EPILOGUE = """
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def printed(process: asyncio.subprocess.Process) -> str:
+    output, _ = await process.communicate()
+    return output.decode().strip()
+
+
+async def test_private_files(store: SqliteStore, path: Path) -> None:
+    """Only the owner may read the file, its companions and the directory made for it."""
+    await store.save_grant(TOKEN, GRANT)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    assert {file.name for file in path.parent.iterdir()} >= {"store.db", "store.db-wal"}
+
+
+async def test_durable_settings(store: SqliteStore, path: Path) -> None:
+    """What was written is still there when the process is killed right afterwards."""
+    await store.close()
+    script = """
+await store.claim(record())
+await store.save_grant(TOKEN, GRANT)
+print("written", flush=True)
+os.kill(os.getpid(), 9)
+"""
+    process = await run(script, str(path))
+    assert await printed(process) == "written"
+    assert process.returncode == -9
+    await store.open()
+    assert await store.owner("task-1") == record()
+    assert await store.grant(TOKEN) == GRANT
+
+
+async def test_fsync_before_return(store: SqliteStore) -> None:
+    """Every commit reaches the disk: WAL with synchronous=FULL, on the writing connection."""
+    settings = await store._write(  # noqa: SLF001  # no public way shows a connection's settings
+        lambda writer: [
+            writer.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous")
+        ]
+    )
+    assert settings == ["wal", 2]
+
+
+async def test_revocation_by_another_process(store: SqliteStore, path: Path) -> None:
+    """What the command line revokes is revoked for the next request."""
+    await store.save_grant(TOKEN, GRANT)
+    assert await store.grant(TOKEN) == GRANT
+    process = await run("print(await store.remove_grant(TOKEN))", str(path))
+    assert await printed(process) == "True"
+    assert await store.grant(TOKEN) is None
+
+
+async def test_claims_of_many_processes(path: Path) -> None:
+    """Processes that start at once on no file at all agree on one owner per task."""
+    script = """
+won = 0
+for n in range(20):
+    try:
+        await store.claim(record(f"task-{n}", tenant=sys.argv[2]))
+        won += 1
+    except TaskConflictError:
+        pass
+print(won)
+"""
+    processes = [await run(script, str(path), f"tenant-{n}") for n in range(4)]
+    won = [int(await printed(process)) for process in processes]
+    assert sum(won) == 20
+
+
+@pytest.mark.parametrize("content", [b"this is no database, but long enough" * 100, b"\x00" * 5000])
+async def test_corrupt_file(tmp_path: Path, content: bytes) -> None:
+    """A file that is no database is an outage, told once, and mended by mending the file."""
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    changes: list[bool] = []
+    store = SqliteStore(path, on_change=changes.append)
+    await store.open()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await store.grant(TOKEN)
+        with pytest.raises(StoreUnavailableError):
+            await store.claim(record())
+        with pytest.raises(StoreUnavailableError):
+            await store.ping()
+    assert changes == [False]
+    assert "DatabaseError" in store.trouble
+    path.unlink()
+    await store.save_grant(TOKEN, GRANT)
+    assert await store.grant(TOKEN) == GRANT
+    assert changes == [False, True]
+    await store.close()
+
+
+async def test_impossible_directory(tmp_path: Path) -> None:
+    """A directory that cannot be made is an outage, not a crash."""
+    (tmp_path / "file").touch()
+    store = SqliteStore(tmp_path / "file" / "store.db")
+    await store.open()
+    with pytest.raises(StoreUnavailableError):
+        await store.ping()
+    with pytest.raises(StoreUnavailableError):
+        await store.grant(TOKEN)
+    with pytest.raises(StoreUnavailableError):
+        await store.tasks_of("ada", 0, NOW)
+    await store.close()
+
+
+async def test_full_disk(path: Path) -> None:
+    """When no byte can be added, claims fail as unavailable and reads go on."""
+    script = """
+await store.save_grant(TOKEN, GRANT)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+refused = 0
+for n in range(100):
+    try:
+        await store.claim(record(f"task-{n}", model="m" * 4096))
+    except StoreUnavailableError:
+        refused += 1
+assert await store.grant(TOKEN) == GRANT
+assert await store.owner("task-0") is not None
+assert await store.owner("task-99") is None
+print(refused > 0)
+"""
+    assert await printed(await run(script, str(path))) == "True"
+
+
+async def test_locked_by_another(store: SqliteStore, path: Path) -> None:
+    """While somebody else holds the lock, claims fail after a while; reads do not even notice."""
+    await store.save_grant(TOKEN, GRANT)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    claim = asyncio.create_task(store.claim(record()))
+    slowest = 0.0
+    while not claim.done():
+        begun = time.monotonic()
+        assert await store.grant(TOKEN) == GRANT
+        slowest = max(slowest, time.monotonic() - begun)
+        await asyncio.sleep(0.01)
+    with pytest.raises(StoreUnavailableError):
+        await claim
+    assert slowest < 0.5
+    other.execute("ROLLBACK")
+    other.close()
+    await store.claim(record())
+
+
+async def test_locked_briefly(store: SqliteStore, path: Path) -> None:
+    """A lock held for a moment costs that moment and no error."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    claim = asyncio.create_task(store.claim(record()))
+    await asyncio.sleep(0)
+    other.execute("COMMIT")
+    await claim
+    other.close()
+
+
+async def test_newer_schema(store: SqliteStore, path: Path) -> None:
+    """A file of a later version is refused with both versions named, and not touched."""
+    await store.close()
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {VERSION + 1}")
+    other.close()
+    late = SqliteStore(path)
+    with pytest.raises(SchemaTooNewError, match=f"schema {VERSION + 1}, .* knows {VERSION}"):
+        await late.open()
+    await late.close()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"models":["*"]}', '{"enabled":"perhaps"}'])
+async def test_unreadable_row(store: SqliteStore, path: Path, text: str) -> None:
+    """A row nobody can read grants nothing, and is shown with its reason."""
+    with sqlite3.connect(path) as other:
+        other.execute("INSERT INTO tokens VALUES (?, ?)", (TOKEN, text))
+    other.close()
+    await store.save_grant(OTHER, GRANT)
+    assert await store.grant(TOKEN) is None
+    found = {digest: grant async for digest, grant in store.grants()}
+    assert isinstance(found[TOKEN], GrantUnreadableError)
+    assert found[OTHER] == GRANT
+
+
+async def test_claim_purges(path: Path) -> None:
+    """Rows past retention leave the file as new tasks come, so that it does not grow for ever."""
+    clock = Clock()
+    store = SqliteStore(path, now=clock)
+    await store.open()
+    for n in range(150):
+        await store.claim(record(f"old-{n}"))
+    clock.at += RETENTION
+    await store.claim(record("new-1", created=clock.at))
+    assert _count(path) == 51
+    await store.claim(record("new-2", created=clock.at))
+    assert _count(path) == 2
+    await store.close()
+
+
+async def test_list_limit(store: SqliteStore, path: Path) -> None:
+    """However many tasks a tenant has, a list has at most the 10,000 newest."""
+    with sqlite3.connect(path) as other:
+        rows = (row_of(record(f"task-{n}", created=NOW - n)) for n in range(LIST_LIMIT + 5))
+        other.executemany(CLAIM, rows)
+    other.close()
+    found = await store.tasks_of("ada", 0, NOW)
+    assert [task.task_id for task in found] == [f"task-{n}" for n in range(LIST_LIMIT)]
+
+
+async def test_unopened() -> None:
+    """Before opening there is no store."""
+    with pytest.raises(StoreUnavailableError):
+        await SqliteStore("unused.db").grant(TOKEN)
+
+
+def _count(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (count,) = connection.execute("SELECT count(*) FROM tasks").fetchone()
+    connection.close()
+    return int(count)

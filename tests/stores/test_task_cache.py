@@ -1,0 +1,35 @@
+"""The rules of one process's memory of task owners."""
+
+from proxy.stores.task_cache import TaskCache
+from tests.stores.harness import NOW, record
+
+
+def test_least_recently_used_goes() -> None:
+    """Beyond the bound the task polled longest ago goes; polling keeps one young."""
+    cache = TaskCache(limit=2)
+    cache.put(record("a"))
+    cache.put(record("b"))
+    assert cache.get("a") == record("a")
+    cache.put(record("c"))
+    assert cache.get("b") is None
+    assert cache.get("a") == record("a")
+    assert cache.get("c") == record("c")
+
+
+def test_put_again() -> None:
+    """The same task twice takes one place."""
+    cache = TaskCache(limit=2)
+    for task_id in ("a", "b", "b", "b"):
+        cache.put(record(task_id))
+    assert cache.get("a") == record("a")
+
+
+def test_observe() -> None:
+    """A status is noted by the rule of the stores; unknown tasks stay unknown."""
+    cache = TaskCache()
+    cache.put(record("a"))
+    cache.observe("a", "SUCCEEDED", NOW)
+    cache.observe("a", "RUNNING", NOW + 1)
+    cache.observe("b", "RUNNING", NOW)
+    assert cache.get("a") == record("a", status="SUCCEEDED", updated=NOW)
+    assert cache.get("b") is None
