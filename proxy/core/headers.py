@@ -66,7 +66,7 @@ REPLY_STOPPED = (
     Stopped(("set-cookie",), "upstream's sticky cookies would cross from tenant to tenant"),
     Stopped(
         ("x-dashscope-uid", "x-dashscope-apikeyid", "x-dashscope-inner-*"),
-        "identify the upstream account (protocol section 3)",
+        "identify the upstream account",
     ),
     Stopped(
         ("alt-svc", "strict-transport-security", "public-key-pins"),
