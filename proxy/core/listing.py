@@ -7,6 +7,7 @@ the account. States are the last ones seen on a poll: a task nobody polled shows
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -115,10 +116,10 @@ def _time(query: str | None, name: str, default: float) -> float:
     text = _one(query, name)
     if text is None:
         return default
-    try:
-        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).timestamp()
-    except (ValueError, OverflowError):
-        raise _bad(name, "must be YYYYMMDDhhmmss, Beijing time") from None
+    if re.fullmatch(r"[0-9]{14}", text):  # strptime alone reads Unix seconds as some date
+        with suppress(ValueError):
+            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).timestamp()
+    raise _bad(name, "must be YYYYMMDDhhmmss, Beijing time")
 
 
 def _bad(name: str, problem: str) -> ProxyError:
