@@ -1,0 +1,137 @@
+"""Reading a copy of upstream's answers: any coding, no trust, and no more than a megabyte."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.answers import (
+    MAX_READ,
+    AnswerUnreadableError,
+    read_json,
+    request_id,
+    task_ids,
+    task_status,
+)
+
+ANSWER = {"output": {"task_id": "t-1", "task_status": "PENDING"}, "request_id": "r-1"}
+PLAIN = json.dumps(ANSWER).encode()
+BOMB = b'{"a":"' + b"a" * 50 * MAX_READ + b'"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (PLAIN, None),
+        (PLAIN, ""),
+        (PLAIN, "identity"),
+        (PLAIN, " Identity "),
+        (b" \r\n" + PLAIN + b"\n", None),
+        (gzip.compress(PLAIN), "gzip"),
+        (gzip.compress(PLAIN), "GZIP"),
+        (gzip.compress(PLAIN), "x-gzip"),
+        (zlib.compress(PLAIN), "deflate"),
+    ],
+)
+def test_an_answer_is_read_in_its_coding(body: bytes, coding: str | None) -> None:
+    """Plain, gzip and deflate, named in any case."""
+    assert read_json(body, coding) == ANSWER
+
+
+UNREADABLE = [
+    (b"", None),
+    (b"", "gzip"),
+    (b"<html>", None),
+    (PLAIN[:-1], None),
+    (PLAIN + b"x", None),
+    (b"\xff\xfe\xfa", None),
+    (b"[" * 200_000, None),
+    (b"1" * 5000, None),
+    (PLAIN, "gzip"),
+    (PLAIN, "deflate"),
+    (gzip.compress(PLAIN), None),
+    (gzip.compress(PLAIN)[:-20], "gzip"),
+    (zlib.compress(PLAIN), "gzip"),
+    (PLAIN, "br"),
+    (PLAIN, "zstd"),
+    (gzip.compress(gzip.compress(PLAIN)), "gzip, gzip"),
+]
+
+
+@pytest.mark.parametrize(("body", "coding"), UNREADABLE)
+def test_what_cannot_be_read_says_so(body: bytes, coding: str | None) -> None:
+    """One error for every way of being unreadable, never another, never half an answer."""
+    with pytest.raises(AnswerUnreadableError):
+        read_json(body, coding)
+
+
+@pytest.mark.parametrize("body", [gzip.compress(BOMB), zlib.compress(BOMB)], ids=["gzip", "zlib"])
+def test_a_bomb_is_not_inflated(body: bytes) -> None:
+    """A small answer that inflates without end costs `MAX_READ`, and is unreadable."""
+    coding = "gzip" if body[:2] == b"\x1f\x8b" else "deflate"
+    assert len(body) < MAX_READ / 10
+    with pytest.raises(AnswerUnreadableError, match=f"char {MAX_READ}|Unterminated"):
+        read_json(body, coding)
+
+
+@given(st.binary(max_size=200), st.sampled_from([None, "gzip", "deflate", "br"]))
+def test_any_answer_is_read_or_unreadable(body: bytes, coding: str | None) -> None:
+    """Garbage raises `AnswerUnreadableError` or is JSON by chance; nothing else comes out."""
+    try:
+        read_json(body, coding)
+    except AnswerUnreadableError as error:
+        assert str(error)  # noqa: PT017 - both ends are right
+
+
+PLACES = (("output", "task_id"), ("task_id",))
+ANSWERS: list[tuple[object, list[str]]] = [
+    (ANSWER, ["t-1"]),
+    ({"task_id": "t-2"}, ["t-2"]),
+    ({"task_id": "t-2", "output": {"task_id": "t-1"}}, ["t-1", "t-2"]),
+    ({"task_id": "t-1", "output": {"task_id": "t-1"}}, ["t-1"]),
+    ({"output": {"task_id": 5}}, []),
+    ({"output": {"task_id": None}}, []),
+    ({"output": {"task_id": ""}}, []),
+    ({"output": {"task_id": "a/../b"}}, []),
+    ({"output": {"task_id": "t-1\n"}}, []),
+    ({"output": {"task_id": ["t-1"]}}, []),
+    ({"output": "t-1"}, []),
+    ({"output": None}, []),
+    ({"output": {"Task_Id": "t-1"}}, []),
+    ({}, []),
+    ([], []),
+    (["output"], []),
+    ("output", []),
+    (None, []),
+    (1, []),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), ANSWERS)
+def test_task_ids_are_read_where_the_route_says(answer: object, expected: list[str]) -> None:
+    """Only ids fit for a URL, only at the named places, each once; odd shapes hold none."""
+    assert task_ids(answer, PLACES) == expected
+    assert task_ids(answer, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "upstream_id"),
+    [
+        (ANSWER, "PENDING", "r-1"),
+        ({"output": {"task_status": 1}, "request_id": 2}, None, ""),
+        ({"output": {"task_status": None}, "request_id": None}, None, ""),
+        ({"output": None, "task_status": "PENDING"}, None, ""),
+        ({}, None, ""),
+        ([], None, ""),
+        (None, None, ""),
+    ],
+)
+def test_states_and_ids_are_text_or_nothing(
+    answer: object, status: str | None, upstream_id: str
+) -> None:
+    """What is not text at its place counts as absent."""
+    assert task_status(answer) == status
+    assert request_id(answer) == upstream_id

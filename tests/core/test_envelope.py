@@ -1,0 +1,75 @@
+"""Errors as bytes: the shapes that clients parse, and nothing in them that trips one."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.envelope import CONTENT_TYPE, render, sse_frame, unknown_task
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.routes import Envelope
+
+texts = st.text(min_size=1)
+
+
+@pytest.mark.parametrize("situation", list(Situation))
+def test_the_native_shape_is_three_strings(situation: Situation) -> None:
+    """`code`, `message`, `request_id`: all there, all non-empty, none null, nothing nested."""
+    told = json.loads(render(ProxyError(situation, "Why."), Envelope.NATIVE, "req-1"))
+    data = told.pop("data", "absent")
+    assert told == {"code": situation.code, "message": "Why.", "request_id": "req-1"}
+    assert (data is None) is (situation is Situation.TASK_NOT_EXIST)
+
+
+def test_an_unknown_task_carries_null_data() -> None:
+    """`task_not_exist`, byte for byte: the same for unknown, expired and somebody else's."""
+    error = ProxyError(Situation.TASK_NOT_EXIST, "No such task.")
+    assert render(error, Envelope.NATIVE, "r") == (
+        b'{"code":"task_not_exist","message":"No such task.","request_id":"r","data":null}'
+    )
+
+
+@pytest.mark.parametrize("situation", list(Situation))
+def test_the_openai_shape_is_nested(situation: Situation) -> None:
+    """`error` with its four members, the blame as its type, and the id beside it."""
+    told = json.loads(render(ProxyError(situation, "Why."), Envelope.OPENAI, "req-1"))
+    kind = "server_error" if situation.status >= 500 else "invalid_request_error"
+    inner = {"message": "Why.", "type": kind, "param": None, "code": situation.code}
+    assert told == {"error": inner, "request_id": "req-1"}
+
+
+def test_the_stream_frame_is_upstreams_byte_for_byte() -> None:
+    """No blanks behind the colons, one line of data, a blank line last (protocol section 3)."""
+    error = ProxyError(Situation.GATEWAY_TIMEOUT, "Zu spät\nhier.")
+    assert sse_frame(error, "r-1") == (
+        b"event:error\n"
+        b":HTTP_STATUS/504\n"
+        b'data:{"code":"GatewayTimeout","message":"Zu sp\xc3\xa4t\\nhier.","request_id":"r-1"}\n'
+        b"\n"
+    )
+
+
+def test_upstreams_words_for_an_unknown_task() -> None:
+    """A success with the status UNKNOWN, the id echoed, and no top-level `code`."""
+    assert unknown_task("t-1", "r-1") == (
+        b'{"request_id":"r-1","output":{"task_id":"t-1","task_status":"UNKNOWN"}}'
+    )
+
+
+@given(st.sampled_from(Situation), texts, texts)
+def test_any_text_stays_text(situation: Situation, message: str, request_id: str) -> None:
+    """Whatever a message holds: valid JSON in UTF-8, and exactly one event in a stream."""
+    error = ProxyError(situation, message)
+    for envelope in Envelope:
+        told = json.loads(render(error, envelope, request_id).decode())
+        assert told["request_id"] == request_id
+        assert (told if envelope is Envelope.NATIVE else told["error"])["message"] == message
+    frame = sse_frame(error, request_id)
+    assert frame.splitlines()[2].startswith(b"data:{")
+    assert (len(frame.splitlines()), frame.count(b"\n\n"), frame[-2:]) == (4, 1, b"\n\n")
+
+
+def test_the_content_type_names_json() -> None:
+    """The v2 client and Java both look at it before they look at the body."""
+    assert CONTENT_TYPE == "application/json"
