@@ -23,7 +23,7 @@ from proxy.core.answers import MAX_READ, AnswerUnreadableError, read_json, task_
 from proxy.core.envelope import unknown_task
 from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
 from proxy.core.gate import Gate, Judge
-from proxy.core.headers import Fields, asks_async, inbound, outbound, value_of, values_of
+from proxy.core.headers import Fields, asks_async, outbound, value_of, values_of
 from proxy.core.jsonscan import Path
 from proxy.core.judging import body_demands, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
@@ -249,8 +249,7 @@ class Gateway:
         visit.task_id = ",".join(held.tasks)
         _note_upstream(visit, held.status, held.headers)
         visit.upstream_request_id = held.request_id or visit.upstream_request_id
-        fields = inbound(held.headers, visit.request_id)
-        return await asked.replier.send(held.status, fields, held.body, held.reason)
+        return await asked.replier.relay(held.status, held.reason, held.headers, held.chunks())
 
     async def _forward(
         self, asked: "Asked", call: Call, record: TaskRecord | None

@@ -58,13 +58,10 @@ class Replier:
         await response.write_eof()
         return response
 
-    async def send(
-        self, status: int, fields: Headers, body: bytes, reason: str | None = None
-    ) -> web.StreamResponse:
-        """An answer that is all here."""
-        whole = [(name, value) for name, value in fields if name.lower() != "content-length"]
-        whole.append(("Content-Length", str(len(body))))
-        response = await self._begin(status, reason, whole)
+    async def _send(self, status: int, fields: Headers, body: bytes) -> web.StreamResponse:
+        """An answer of ours, which is all here."""
+        whole = [*fields, ("Content-Length", str(len(body)))]
+        response = await self._begin(status, None, whole)
         if self._request.method != HTTPMethod.HEAD:
             await self._write(response, body)
         await response.write_eof()
@@ -73,7 +70,7 @@ class Replier:
     async def send_json(self, status: int, body: bytes) -> web.StreamResponse:
         """An answer the proxy gives for upstream."""
         fields = [("Content-Type", CONTENT_TYPE), (REQUEST_ID, self._visit.request_id)]
-        return await self.send(status, fields, body)
+        return await self._send(status, fields, body)
 
     async def refuse(self, error: ProxyError, envelope: Envelope) -> web.StreamResponse:
         """An error of ours, in the caller's shape; nobody re-sends what costs money."""
@@ -86,7 +83,7 @@ class Replier:
         if self._request.method not in SAFE:
             fields.append((SHOULD_RETRY, "false"))
         body = render(error, envelope, self._visit.request_id)
-        return await self.send(error.situation.status, fields, body)
+        return await self._send(error.situation.status, fields, body)
 
     def gone(self) -> web.StreamResponse:
         """Nothing, for a client that hung up; a connection half open is closed."""

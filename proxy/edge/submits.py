@@ -6,7 +6,7 @@ its task.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -35,6 +35,10 @@ class Held:
     body: bytes
     tasks: tuple[str, ...] = ()
     request_id: str = ""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as a relay takes it."""
+        yield self.body
 
 
 class Submits:
