@@ -1,0 +1,251 @@
+"""The life of a token on the command line."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli.conftest import Cli
+from harness import EVIDENCE
+
+Create = Callable[..., str]
+
+
+def dumped(state: Path) -> bytes:
+    """Every byte the embedded store wrote."""
+    files = [path.read_bytes() for path in state.rglob("proxy.db*")]
+    EVIDENCE.written += files
+    assert files
+    return b"".join(files)
+
+
+def test_a_secret_is_printed_alone(cli: Cli, create: Create, state: Path) -> None:
+    """Standard output is the secret and nothing else, so that `$(…)` takes it whole."""
+    secret = create("alice")
+    assert secret.startswith("sk-")
+    assert len(secret) > 40
+    assert hashlib.sha256(secret.encode()).hexdigest().encode() in dumped(state)
+    assert "alice" in cli("token", "list").out
+
+
+def test_a_secret_is_never_seen_again(cli: Cli, create: Create, state: Path) -> None:
+    """Neither list, nor show, nor their JSON, nor the store's file holds a secret once made."""
+    secrets = [create("alice"), create("bob", "--tenant", "acme", "--scope", "account")]
+    rotated = cli("token", "rotate", "bob").out.strip()
+    secrets.append(rotated)
+    EVIDENCE.secrets.update(secrets)
+    seen = [
+        cli("token", *words).out
+        for words in (["list"], ["list", "--json"], ["show", "bob"], ["show", "alice", "--json"])
+    ]
+    EVIDENCE.written += [text.encode() for text in seen]
+    everything = "".join(seen).encode() + dumped(state)
+    assert b"alice" in everything
+    assert not [secret for secret in secrets if secret.encode() in everything]
+
+
+def test_create_json(cli: Cli) -> None:
+    """`--json` prints one object with at least the token and its id, and nothing beside it."""
+    said = cli("token", "create", "alice", "--model", "wan2.6-*", "--json")
+    made = said.json()
+    EVIDENCE.secrets.add(made["token"])
+    assert said.err == ""
+    assert made["token"].startswith("sk-")
+    assert cli("token", "show", made["id"], "--json").json()["name"] == "alice"
+
+
+def test_everything_asked_for_is_kept(cli: Cli) -> None:
+    """Patterns, tenant, scopes and expiry stand in the grant as they were given."""
+    before = time.time()
+    words = [
+        "--model",
+        "wan2.6-*",
+        "--model",
+        "kling/kling-v3",
+        "--tenant",
+        "acme",
+        "--scope",
+        "account",
+    ]
+    made = cli("token", "create", "a", *words, "--expires", "30d", "--json").json()
+    EVIDENCE.secrets.add(made["token"])
+    shown = cli("token", "show", "a", "--json").json()
+    assert shown["models"] == ["wan2.6-*", "kling/kling-v3"]
+    assert (shown["tenant"], shown["scopes"], shown["state"]) == ("acme", ["account"], "active")
+    assert before + 30 * 86_400 - 2 < made["expires"] < time.time() + 30 * 86_400 + 2
+
+
+def test_a_token_without_a_tenant_is_its_own(cli: Cli, create: Create) -> None:
+    """Two tokens that name no tenant do not share their tasks."""
+    create("a")
+    create("b")
+    rows = cli("token", "list", "--json").json()
+    assert {row["tenant"] for row in rows} == {row["id"] for row in rows}
+    assert len({row["id"] for row in rows}) == 2
+
+
+def test_list_is_a_table_for_pipes(cli: Cli, create: Create) -> None:
+    """One header and one row per token, oldest first, with no column that moves."""
+    create("a")
+    create("longer-name", "--model", "wan2.6-*", "--model", "qwen*")
+    header, *rows = cli("token", "list").rows
+    assert header.split() == ["ID", "NAME", "TENANT", "STATE", "EXPIRES", "SCOPES", "MODELS"]
+    assert len(rows) == 2
+    at = header.index("NAME")
+    assert {row[at : at + 11].strip() for row in rows} == {"a", "longer-name"}
+    assert any(row.endswith("wan2.6-* qwen*") for row in rows)
+
+
+def test_update_changes_what_is_named_and_nothing_else(cli: Cli, create: Create) -> None:
+    """Fields without a flag stay as they are."""
+    create("a", "--tenant", "acme", "--expires", "1d")
+    before = cli("token", "show", "a", "--json").json()
+    assert cli("token", "update", "a", "--model", "qwen*").code == 0
+    after = cli("token", "show", "a", "--json").json()
+    assert after == {**before, "models": ["qwen*"]}
+    assert cli("token", "update", "a", "--no-expiry", "--disable", "--name", "b").code == 0
+    shown = cli("token", "show", "b", "--json").json()
+    assert (shown["expires"], shown["state"], shown["name"]) == ("never", "disabled", "b")
+    assert cli("token", "update", "b", "--enable").code == 0
+    assert cli("token", "show", "b", "--json").json()["state"] == "active"
+
+
+def test_revoke_ends_a_token(cli: Cli, create: Create) -> None:
+    """A revoked token is gone, and revoking it again says that there is none."""
+    create("a")
+    identity = cli("token", "show", "a", "--json").json()["id"]
+    assert cli("token", "revoke", identity).out == f"revoked {identity}\n"
+    assert cli("token", "list", "--json").json() == []
+    assert cli("token", "revoke", identity).code == 1
+
+
+def test_rotate_keeps_the_token(cli: Cli, create: Create) -> None:
+    """A rotation changes the secret and leaves id, tenant and everything else alone."""
+    first = create("a", "--expires", "1d")
+    before = cli("token", "show", "a", "--json").json()
+    second = cli("token", "rotate", "a").out.strip()
+    EVIDENCE.secrets.add(second)
+    after = cli("token", "show", "a", "--json").json()
+    assert second != first
+    assert after == {**before, "digest": hashlib.sha256(second.encode()).hexdigest()}
+    assert len(cli("token", "list", "--json").json()) == 1
+
+
+def test_a_grace_is_an_expiry_of_the_old_secret(cli: Cli, create: Create) -> None:
+    """During `--grace` both secrets are stored, the old one with an end."""
+    old = hashlib.sha256(create("a").encode()).hexdigest()
+    new = cli("token", "rotate", "a", "--grace", "1h", "--json").json()
+    EVIDENCE.secrets.add(new["token"])
+    ends = {row["digest"]: row["expires"] for row in cli("token", "list", "--json").json()}
+    assert len(ends) == 2
+    assert ends[old] != "never"
+    assert ends[hashlib.sha256(new["token"].encode()).hexdigest()] == "never"
+
+
+def test_flag_over_variable(cli: Cli, create: Create, tmp_path: Path) -> None:
+    """`--store` wins over PROXY_STORE, which wins over the default."""
+    flag, variable = f"sqlite://{tmp_path}/flag.db", f"sqlite://{tmp_path}/variable.db"
+    create("in-flag", "--store", flag, PROXY_STORE=variable)
+    create("in-variable", PROXY_STORE=variable)
+    create("in-default")
+    names = [
+        [row["name"] for row in cli("token", "list", "--json", *words, **variables).json()]
+        for words, variables in (
+            (["--store", flag], {}),
+            ([], {"PROXY_STORE": variable}),
+            ([], {}),
+        )
+    ]
+    assert names == [["in-flag"], ["in-variable"], ["in-default"]]
+
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize("source", ["variable", "stdin"])
+def test_import_again_changes_nothing(cli: Cli, source: str, state: Path) -> None:
+    """A deployment may import at every start: same name and secret, same token, no second one."""
+    EVIDENCE.secrets.add(SECRET)
+    given = {"given": f"{SECRET}\n"} if source == "stdin" else {"PROXY_IMPORT_TOKEN": SECRET}
+    words = ("token", "import", "application", "--tenant", "application", "--model", "qwen*")
+    first, second = cli(*words, **given), cli(*words, **given)
+    assert first == second
+    assert first.out.startswith("imported tok_")
+    (row,) = cli("token", "list", "--json").json()
+    assert row["digest"] == hashlib.sha256(SECRET.encode()).hexdigest()
+    assert SECRET.encode() not in dumped(state) + first.out.encode() + first.err.encode()
+
+
+def test_import_of_a_new_secret_replaces_the_old(cli: Cli) -> None:
+    """The vault decides: a name holds one secret, and keeps its id and tenant."""
+    cli("token", "import", "app", "--model", "a*", PROXY_IMPORT_TOKEN=SECRET)
+    (before,) = cli("token", "list", "--json").json()
+    other = SECRET[::-1]
+    EVIDENCE.secrets.add(other)
+    assert cli("token", "import", "app", "--model", "b*", PROXY_IMPORT_TOKEN=other).code == 0
+    (after,) = cli("token", "list", "--json").json()
+    assert (after["id"], after["tenant"]) == (before["id"], before["tenant"])
+    assert after["models"] == ["b*"]
+    assert after["digest"] == hashlib.sha256(other.encode()).hexdigest()
+
+
+MISTAKES = [
+    (["create", "a"], "--model: name at least one pattern"),
+    (["create", "a", "--model", "x y"], "--model: 'x y' must not be empty"),
+    (["create", "a", "--model", ""], "--model: '' must not be empty"),
+    (["create", "a", "--model", "*", "--scope", "all"], "'--scope': 'all' is not one of"),
+    (["create"], "Missing argument 'NAME'"),
+    (["show", "nobody"], "no token has the id or name 'nobody'"),
+    (["update", "nobody", "--disable"], "no token has the id or name 'nobody'"),
+    (["revoke", "nobody"], "no token has the id or name 'nobody'"),
+    (["rotate", "nobody"], "no token has the id or name 'nobody'"),
+    (["update", "nobody"], "nothing to change"),
+    (["frobnicate"], "No such command 'frobnicate'"),
+    (["list", "--store", "foo://x"], "scheme 'foo' is not one of redis"),
+    (["list", "--store", "x"], "store URL has no scheme; write redis://"),
+    (["list", "--store", "sqlite://relative"], "write sqlite:///path"),
+]
+
+
+@pytest.mark.parametrize(("words", "problem"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_a_mistake_is_one_line(cli: Cli, words: list[str], problem: str) -> None:
+    """What is wrong stands in one line on standard error, and what would be right."""
+    said = cli("token", *words)
+    assert said.code in {1, 2}
+    assert said.out == ""
+    (told,) = [line for line in said.err.splitlines() if problem in line]
+    assert told == said.err.splitlines()[-1]
+    assert "Traceback" not in said.err
+
+
+def test_an_ambiguous_name_lists_the_ids(cli: Cli, create: Create) -> None:
+    """Nothing is done to one of two tokens by chance."""
+    create("twin")
+    create("twin")
+    identities = [row["id"] for row in cli("token", "list", "--json").json()]
+    for command in ("show", "revoke", "rotate"):
+        said = cli("token", command, "twin")
+        assert said.code == 1
+        assert all(identity in said.err for identity in identities)
+    assert len(cli("token", "list", "--json").json()) == 2
+    assert cli("token", "show", identities[0]).code == 0
+
+
+def test_help_of_every_command(cli: Cli) -> None:
+    """Every command explains itself and its flags."""
+    for words in ("", "serve", "check", "sandbox", "token"):
+        assert cli(*words.split(), "--help").out.startswith("Usage: ")
+    for command in ("create", "list", "show", "update", "revoke", "rotate", "import"):
+        said = cli("token", command, "--help")
+        assert said.code == 0
+        assert "--store" in said.out
+
+
+def test_json_is_json(cli: Cli, create: Create) -> None:
+    """Odd names travel through JSON unharmed."""
+    name = '名 "quoted" \\ ünï'
+    create(name)
+    listed = cli("token", "list", "--json").out
+    assert [row["name"] for row in json.loads(listed)] == [name]
