@@ -3,17 +3,15 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from redis_server import RedisCluster, RedisSentinel, RedisServer
+from stores.harness import Clock, Place
 
-from proxy.ports import Store
 from proxy.stores.memory import MemoryStore
 from proxy.stores.redis import RedisStore
 from proxy.stores.sqlite import SqliteStore
-from tests.redis_server import RedisCluster, RedisSentinel, RedisServer
-from tests.stores.harness import Clock
 
 
 @pytest.fixture(scope="session")
@@ -60,41 +58,30 @@ def own_redis() -> Iterator[RedisServer]:
         yield server
 
 
-@dataclass
-class Place:
-    """One kind of store under test: `store` is open, `plant` writes a grant behind its back."""
-
-    store: Store
-    plant: Callable[[str, dict[str, str]], None]
-    clock: Clock
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-
-
 @pytest.fixture(params=["memory", "sqlite", "redis", "redis-cluster", "redis-sentinel"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    """An open store of each kind, with nothing in it."""
     clock = Clock()
     unreadable: list[tuple[str, str]] = []
 
     def note(digest: str, reason: str) -> None:
         unreadable.append((digest, reason))
 
-    store: Store
-    plant: Callable[[str, dict[str, str]], None]
     match request.param:
         case "memory":
-            store = memory = MemoryStore(now=clock, on_unreadable=note)
-            plant = memory.tokens.__setitem__
+            memory = MemoryStore(now=clock, on_unreadable=note)
+            place = Place(memory, memory.tokens.__setitem__, clock, unreadable)
         case "sqlite":
             path = tmp_path / "store.db"
-            store = SqliteStore(path, now=clock, on_unreadable=note)
-            plant = _sqlite_planter(path)
+            sqlite = SqliteStore(path, now=clock, on_unreadable=note)
+            place = Place(sqlite, _sqlite_planter(path), clock, unreadable)
         case kind:
             server = request.getfixturevalue(kind.removeprefix("redis-"))
-            store = RedisStore(server.url, now=clock, on_unreadable=note)
-            plant = _redis_planter(server.cli)
-    await store.open()
-    yield Place(store, plant, clock, unreadable)
-    await store.close()
+            redis = RedisStore(server.url, now=clock, on_unreadable=note)
+            place = Place(redis, _redis_planter(server.cli), clock, unreadable)
+    await place.store.open()
+    yield place
+    await place.store.close()
 
 
 def _sqlite_planter(path: Path) -> Callable[[str, dict[str, str]], None]:

@@ -4,11 +4,12 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proxy.core.policy import Grant, digest_of, grant_to_fields
 from proxy.core.tasks import TaskRecord
+from proxy.ports import Store
 
 NOW = 1_800_000_000.0
 """Unix seconds at which the contract suite takes place."""
@@ -41,6 +42,16 @@ class Clock:
 
     def __call__(self) -> float:
         return self.at
+
+
+@dataclass
+class Place:
+    """One kind of store under test: `store` is open, `plant` writes a grant behind its back."""
+
+    store: Store
+    plant: Callable[[str, dict[str, str]], None]
+    clock: Clock
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
 def record(task_id: str = "task-1", tenant: str = "ada", **changes: Any) -> TaskRecord:  # noqa: ANN401  # any field

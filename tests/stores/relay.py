@@ -4,15 +4,15 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from tests.redis_server import HOST
+from redis_server import HOST
 
 
 class Relay:
     """Relays to `port` on loopback. Use as an async context manager.
 
     `seen` collects what clients sent. After `hold(word)`, the answer on the first connection that
-    sends `word` is kept back (`held` is set) until `release`; all others go on. While `frozen`, nothing crosses and no
-    connection is closed: a network that swallows packets.
+    sends `word` is kept back (`held` is set) until `release`; all others go on. While frozen,
+    nothing crosses and no connection is closed: a network that swallows packets.
     """
 
     def __init__(self, port: int) -> None:
@@ -20,6 +20,8 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._word: bytes | None = None
+        self._awaited = b""
+        self._passed = asyncio.Event()
         self._go = asyncio.Event()
         self._go.set()
         self._thawed = asyncio.Event()
@@ -48,6 +50,12 @@ class Relay:
     def url(self) -> str:
         assert self._server is not None
         return f"redis://{HOST}:{self._server.sockets[0].getsockname()[1]}"
+
+    async def passes(self, word: bytes) -> None:
+        """Return right after a client has sent `word` once more."""
+        self._awaited = word
+        self._passed.clear()
+        await self._passed.wait()
 
     def hold(self, word: bytes) -> None:
         self._word = word
@@ -87,6 +95,8 @@ class Relay:
         while chunk := await reader.read(65536):
             await self._thawed.wait()
             self.seen += chunk
+            if self._awaited in chunk:
+                self._passed.set()
             if self._word is not None and self._word in chunk:
                 asked.set()
                 self._word = None

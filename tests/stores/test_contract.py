@@ -4,12 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from stores.harness import GRANT, NOW, OTHER, TOKEN, Place, record
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import Grant, GrantUnreadableError
 from proxy.core.tasks import RETENTION, TERMINAL, TaskConflictError, TaskRecord
-from tests.stores.conftest import Place
-from tests.stores.harness import GRANT, NOW, OTHER, TOKEN, record
 
 
 async def test_unknown_token(place: Place) -> None:

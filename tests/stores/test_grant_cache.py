@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
+from stores.harness import GRANT, OTHER, TOKEN, Clock
 
 from proxy.core.policy import Grant
 from proxy.stores.grant_cache import ABSENT_SECONDS, Flight, Found, GrantCache
-from tests.stores.harness import GRANT, OTHER, TOKEN, Clock
 
 FOUND = Found(GRANT)
 ABSENT = Found(exists=False)
@@ -126,7 +126,7 @@ async def test_connected_never_ages(cache: GrantCache, clock: Clock) -> None:
 
 
 async def test_staleness(cache: GrantCache, clock: Clock) -> None:
-    """After the loss a grant lives `max_staleness` from its last confirmation, not from the loss."""
+    """After a loss a grant lives `max_staleness` from its last confirmation, not from the loss."""
     learn(cache, TOKEN)
     confirmed = clock.at
     clock.at += 1.0

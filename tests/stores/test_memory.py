@@ -1,11 +1,11 @@
 """What only the fake can do: play an outage."""
 
 import pytest
+from stores.harness import GRANT, NOW, TOKEN, Clock, record
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.tasks import RETENTION
 from proxy.stores.memory import MemoryStore
-from tests.stores.harness import GRANT, NOW, TOKEN, Clock, record
 
 
 async def test_played_outage() -> None:

@@ -1,6 +1,7 @@
 """How records are kept as text, and which status replaces which."""
 
 import pytest
+from stores.harness import NOW, record
 
 from proxy.core.tasks import RETENTION
 from proxy.stores.records import (
@@ -10,7 +11,6 @@ from proxy.stores.records import (
     record_to_fields,
     supersedes,
 )
-from tests.stores.harness import NOW, record
 
 
 def test_round_trip() -> None:

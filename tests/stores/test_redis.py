@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from redis_server import RedisServer
+from stores.harness import GRANT, NOW, OTHER, TOKEN, Clock, eventually, plant, record
+from stores.relay import Relay
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import GrantUnreadableError
 from proxy.stores.redis import RedisStore
-from tests.redis_server import RedisServer
-from tests.stores.harness import GRANT, NOW, OTHER, TOKEN, Clock, eventually, plant, record
-from tests.stores.relay import Relay
 
 KEY = f"dsp:token:{TOKEN}"
 
@@ -126,11 +126,13 @@ async def test_late_answer(redis: RedisServer) -> None:
 async def test_unreadable_is_reported_once(redis: RedisServer) -> None:
     """A grant nobody can read is reported once per reading from Redis, not once per request."""
     told: list[tuple[str, str]] = []
-    store = RedisStore(redis.url, on_unreadable=lambda *what: told.append(what))
+    clock = Clock(0.0)
+    store = RedisStore(redis.url, clock=clock, on_unreadable=lambda *what: told.append(what))
     redis.cli("HSET", KEY, "models", "*", "created", "yesterday")
     await store.open()
     for _ in range(3):
         assert await store.grant(TOKEN) is None
+        clock.at += 3600.0
     assert told == [(TOKEN[:16], "created: 'yesterday' is not Unix seconds")]
     redis.cli("HSET", KEY, "created", "1")
     await eventually(lambda: _is_grant(store, TOKEN), 1.0)

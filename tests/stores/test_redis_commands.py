@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from redis_server import RedisServer
+from stores.harness import GRANT, NOW, TOKEN, Clock, record
 
 from proxy.core.policy import grant_to_fields
 from proxy.core.tasks import RETENTION
 from proxy.stores.records import LIST_LIMIT, record_to_fields
 from proxy.stores.redis import RedisStore
-from tests.redis_server import RedisServer
-from tests.stores.harness import GRANT, NOW, TOKEN, Clock, record
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_save_ends_a_time_to_live(store: RedisStore, redis: RedisServer) -
 
 
 async def test_task_layout(store: RedisStore, redis: RedisServer) -> None:
-    """A task is the hash `dsp:task:<id>`, its tenant's index `dsp:tasks:{<tenant>}`; both expire."""
+    """A task is the hash `dsp:task:<id>`, the index `dsp:tasks:{<tenant>}`. Both expire."""
     await store.claim(record())
     assert fields_of(redis, "dsp:task:task-1") == record_to_fields(record())
     assert redis.cli("ZRANGE", "dsp:tasks:{ada}", "0", "-1", "WITHSCORES").split() == [

@@ -1,17 +1,19 @@
 """Sentinel and Cluster: the store follows the primaries, and hears every one of them."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from redis_server import HOST, RedisCluster, RedisSentinel, RedisServer, free_port
+from stores.harness import GRANT, NOW, TOKEN, Clock, eventually, plant, record
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import digest_of
 from proxy.stores.redis import RedisStore
 from proxy.stores.redis_push import LOOK_AROUND
-from tests.redis_server import RedisCluster, RedisSentinel
-from tests.stores.harness import GRANT, NOW, TOKEN, Clock, eventually, plant, record
 
 TOKENS = [digest_of(f"token {n}") for n in range(30)]
 
@@ -164,3 +166,49 @@ async def _saves(store: RedisStore) -> bool:
     except StoreUnavailableError:
         return False
     return True
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for loopback that nobody signed; its key lies beside it, ending in `.key`."""
+    path = tmp_path / "certificate"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST}"]
+    files = ["-keyout", f"{path}.key", "-out", str(path)]
+    subprocess.run([*make.split(), *names, *files], check=True, capture_output=True)
+    return path
+
+
+async def test_tls(certificate: Path) -> None:
+    """`rediss://` speaks TLS and believes only whom it was told to believe."""
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", f"{certificate}.key"]
+    port = str(free_port())
+    with RedisServer.started(*files, "--tls-port", port, "--tls-auth-clients", "no") as redis:
+        plant(redis.cli)
+        trusting = RedisStore(f"rediss://{HOST}:{port}?ssl_ca_certs={certificate}")
+        doubting = RedisStore(f"rediss://{HOST}:{port}")
+        await asyncio.gather(trusting.open(), doubting.open())
+        assert await trusting.grant(TOKEN) == GRANT
+        with pytest.raises(StoreUnavailableError):
+            await doubting.grant(TOKEN)
+        assert "CERTIFICATE_VERIFY_FAILED" in doubting.trouble
+        redis.cli("DEL", f"dsp:token:{TOKEN}")
+        await eventually(lambda: _is_none(trusting), 1.0)
+        await asyncio.gather(trusting.close(), doubting.close())
+
+
+async def test_unix_socket(tmp_path: Path) -> None:
+    """A server on this machine may be reached without a port, and its databases are apart."""
+    path = tmp_path / "redis.sock"
+    with RedisServer.started("--unixsocket", str(path)):
+        first = RedisStore(f"unix://{path}")
+        second = RedisStore(f"unix://{path}?db=1")
+        await asyncio.gather(first.open(), second.open())
+        await first.save_grant(TOKEN, GRANT)
+        assert await first.grant(TOKEN) == GRANT
+        assert await second.grant(TOKEN) is None
+        await asyncio.gather(first.close(), second.close())
+
+
+async def _is_none(store: RedisStore) -> bool:
+    return await store.grant(TOKEN) is None

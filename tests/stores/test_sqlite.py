@@ -1,6 +1,7 @@
 """SqliteStore: durable, shared by processes, and never a foreign exception."""
 
 import asyncio
+import os
 import sqlite3
 import stat
 import sys
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from stores.harness import GRANT, NOW, OTHER, TOKEN, Clock, record
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import GrantUnreadableError
@@ -16,7 +18,6 @@ from proxy.core.tasks import RETENTION
 from proxy.stores.records import LIST_LIMIT
 from proxy.stores.sqlite import SchemaTooNewError, SqliteStore
 from proxy.stores.sqlite_schema import CLAIM, VERSION, row_of
-from tests.stores.harness import GRANT, NOW, OTHER, TOKEN, Clock, record
 
 
 @pytest.fixture
@@ -36,8 +37,12 @@ async def run(script: str, *words: str) -> asyncio.subprocess.Process:
     """Another process that runs `script` with an open store on the file `words[0]`."""
     whole = _PROLOGUE + "".join(f"    {line}\n" for line in script.strip().splitlines()) + _EPILOGUE
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", whole, *words, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", whole, *words, stdout=asyncio.subprocess.PIPE, env=_ENVIRONMENT
     )
+
+
+# The other process imports what this one does.
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 _PROLOGUE = """
@@ -45,7 +50,7 @@ import asyncio, os, sys, resource
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.tasks import TaskConflictError
 from proxy.stores.sqlite import SqliteStore
-from tests.stores.harness import *
+from stores.harness import *
 
 async def main():
     store = SqliteStore(sys.argv[1], now=Clock())

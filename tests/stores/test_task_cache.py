@@ -1,7 +1,8 @@
 """The rules of one process's memory of task owners."""
 
+from stores.harness import NOW, record
+
 from proxy.stores.task_cache import TaskCache
-from tests.stores.harness import NOW, record
 
 
 def test_least_recently_used_goes() -> None:
