@@ -1,5 +1,6 @@
 """Making and finding tokens. The secret exists here, for a moment, and nowhere after."""
 
+import math
 import re
 import secrets
 import time
@@ -56,24 +57,36 @@ async def rotate(store: Store, digest: str, grant: Grant, grace: float) -> str:
     """
     secret = await mint(store, grant)
     if grace:
-        ends = time.time() + grace
-        ends = ends if grant.expires is None else min(ends, grant.expires)
-        await store.save_grant(digest, replace(grant, expires=ends))
+        old = replace(grant, expires=time.time() + grace)
+        await store.save_grant(digest, ending_before(grant, old))
     else:
         await store.remove_grant(digest)
     return secret
 
 
+def ending_before(current: Grant, old: Grant) -> Grant:
+    """The grant of a secret that was rotated out, ending before the current one does.
+
+    A second before at the latest: the end is what tells the two apart.
+    """
+    if current.expires is None or (old.expires or math.inf) < current.expires:
+        return old
+    return replace(old, expires=max(current.expires - 1, 0))
+
+
 async def all_tokens(store: Store) -> list[tuple[str, Grant | GrantUnreadableError]]:
-    """Every token with its digest, oldest first, the unreadable last."""
+    """Every token with its digest, oldest first, the unreadable last.
+
+    Of a token's two secrets the one in grace comes first.
+    """
     found = [pair async for pair in store.grants()]
     return sorted(found, key=lambda pair: _age(pair[1]))
 
 
 async def find(store: Store, wanted: str) -> list[tuple[str, Grant]]:
-    """The digests and grants of one token, by id or name: two while a rotation is in grace.
+    """The digests and grants of one token, by id or name; while a rotation is in grace two.
 
-    Raises `TokenError` when there is none, or when a name fits several tokens.
+    The current one comes last. Raises `TokenError` when there is none, or when a name fits several tokens.
     """
     readable = [(d, g) for d, g in await all_tokens(store) if isinstance(g, Grant)]
     found = [pair for pair in readable if pair[1].id == wanted]
@@ -94,7 +107,8 @@ def seconds_of(text: str) -> float:
     return int(found[1]) * _UNIT_SECONDS[found[2]]
 
 
-def _age(grant: Grant | GrantUnreadableError) -> tuple[bool, float, str]:
+def _age(grant: Grant | GrantUnreadableError) -> tuple[bool, float, str, str, float]:
     if isinstance(grant, Grant):
-        return False, grant.created, grant.name
-    return True, 0.0, ""
+        ends = math.inf if grant.expires is None else grant.expires
+        return False, grant.created, grant.name, grant.id, ends
+    return True, 0.0, "", "", 0.0

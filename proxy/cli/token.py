@@ -132,10 +132,13 @@ def update(  # noqa: PLR0913 - one parameter per flag is click's way
         fail(["nothing to change; see `token update --help`"])
 
     async def apply(opened: Store) -> Grant:
-        found = await minting.find(opened, wanted)
-        for digest, grant in found:
-            await opened.save_grant(digest, replace(grant, **changes))  # type: ignore[arg-type]  # names checked above
-        return replace(found[-1][1], **changes)  # type: ignore[arg-type]
+        *older, (digest, grant) = await minting.find(opened, wanted)
+        changed = replace(grant, **changes)  # type: ignore[arg-type]  # names checked above
+        await opened.save_grant(digest, changed)
+        for digest, old in older:
+            kept = replace(changed, expires=old.expires)  # a grace is never lengthened
+            await opened.save_grant(digest, minting.ending_before(changed, kept))
+        return changed
 
     click.echo(f"updated {_run(store, apply).id}")
 

@@ -69,7 +69,8 @@ def test_everything_asked_for_is_kept(cli: Cli) -> None:
         "--scope",
         "account",
     ]
-    made = cli("token", "create", "a", *words, "--expires", "30d", "--json").json()
+    more = ("--scope", "account", "--expires", "30d", "--json")
+    made = cli("token", "create", "a", *words, *more).json()
     EVIDENCE.secrets.add(made["token"])
     shown = cli("token", "show", "a", "--json").json()
     assert shown["models"] == ["wan2.6-*", "kling/kling-v3"]
@@ -249,3 +250,57 @@ def test_json_is_json(cli: Cli, create: Create) -> None:
     create(name)
     listed = cli("token", "list", "--json").out
     assert [row["name"] for row in json.loads(listed)] == [name]
+
+
+def stored(cli: Cli) -> dict[str, str]:
+    """The end of each secret, by its digest."""
+    return {row["digest"]: row["expires"] for row in cli("token", "list", "--json").json()}
+
+
+def digest(secret: str) -> str:
+    EVIDENCE.secrets.add(secret)
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_rotating_during_a_grace_keeps_the_newest(cli: Cli, create: Create, attempt: int) -> None:
+    """Of two secrets it is the older one that goes, and the token does not inherit its end."""
+    name = f"a{attempt}"
+    digest(create(name))
+    second = digest(cli("token", "rotate", name, "--grace", "1h").out.strip())
+    assert cli("token", "show", name, "--json").json()["digest"] == second
+    third = digest(cli("token", "rotate", name, "--grace", "1h").out.strip())
+    ends = stored(cli)
+    assert set(ends) == {second, third}
+    assert ends[third] == "never"
+    assert ends[second] != "never"
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_the_newest_is_told_from_the_oldest_by_its_end(
+    cli: Cli, create: Create, attempt: int
+) -> None:
+    """Also when the token ends before the grace would."""
+    name = f"a{attempt}"
+    digest(create(name, "--expires", "1h"))
+    second = digest(cli("token", "rotate", name, "--grace", "1d").out.strip())
+    assert cli("token", "show", name, "--json").json()["digest"] == second
+
+
+@pytest.mark.parametrize("flag", [["--no-expiry"], ["--expires", "52w"], ["--model", "b*"]])
+def test_update_never_lengthens_a_grace(cli: Cli, create: Create, flag: list[str]) -> None:
+    """A secret that was rotated out ends when it was told to, whatever the token may do later."""
+    old = digest(create("a"))
+    cli("token", "rotate", "a", "--grace", "1h")
+    before = stored(cli)[old]
+    assert cli("token", "update", "a", *flag).code == 0
+    assert stored(cli)[old] == before
+
+
+def test_update_may_shorten_a_grace(cli: Cli, create: Create) -> None:
+    """A token that ends soon ends for both of its secrets."""
+    old = digest(create("a"))
+    cli("token", "rotate", "a", "--grace", "4w")
+    cli("token", "update", "a", "--expires", "1h")
+    ends = stored(cli)
+    assert ends[old] < max(ends.values())
