@@ -17,25 +17,34 @@ class Document:
     data: object
     lines: dict[Location, int] = field(default_factory=dict)
 
-    def at(self, location: Location) -> str:
-        """`file:line` of a place, or of the nearest place around it that is there."""
+    def line(self, location: Location) -> int:
+        """The line of a place, or of the nearest place around it that is there."""
         while location and location not in self.lines:
             location = location[:-1]
-        return f"{self.name}:{self.lines.get(location, 1)}"
+        return self.lines.get(location, 1)
+
+    def at(self, location: Location) -> str:
+        """`file:line` of a place, as `line` finds it."""
+        return f"{self.name}:{self.line(location)}"
 
 
 def read_document(name: str, text: str) -> Document:
     """Parse one YAML document. Raises `ConfigError` for bad syntax and for a name given twice."""
+    document = Document(name, None)
+    problems: list[str] = []
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = None if root is None else _plain(root, (), document, problems)
+    except RecursionError as error:
+        raise ConfigError(
+            [f"{name}:1: a part that contains itself, or is nested too deep"]
+        ) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError([f"{name}:{line}: not YAML: {error.problem}"]) from error
     except yaml.YAMLError as error:
-        raise ConfigError([f"{name}:1: not YAML: {error}"]) from error
-    document = Document(name, None)
-    problems: list[str] = []
-    data = None if root is None else _plain(root, (), document, problems)
+        reason = str(error).partition("\n")[0]
+        raise ConfigError([f"{name}:1: not YAML: {reason}"]) from error
     if problems:
         raise ConfigError(problems)
     return Document(name, data, document.lines)
@@ -47,7 +56,12 @@ def _plain(node: yaml.Node, at: Location, document: Document, problems: list[str
         return [_plain(item, (*at, n), document, problems) for n, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, at, document, problems)
-    return yaml.SafeLoader("").construct_object(node)
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.MarkedYAMLError, ValueError):
+        # A tag of another program, or a date that is none. The value may be a secret.
+        problems.append(f"{document.at(at)}: a value that plain YAML cannot read; quote it as text")
+        return None
 
 
 def _mapping(

@@ -11,7 +11,14 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import ConfigError
 from proxy.config.document import Document, Location, read_document
-from proxy.config.schema import RouteEntry, RouteFile, UpstreamEntry
+from proxy.config.schema import (
+    KeyReference,
+    Retarget,
+    RouteEntry,
+    RouteFile,
+    TenantSafe,
+    UpstreamEntry,
+)
 from proxy.core.accounts import Account
 from proxy.core.policy import ACCOUNT, INFERENCE
 from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable
@@ -20,6 +27,14 @@ PACKAGED = Path(__file__).parents[1] / "routes.yaml"
 
 _SCOPES = {"inference": INFERENCE, "account": ACCOUNT, "nobody": None}
 _CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
+_LITERAL = re.compile(r"(?!\.{1,2}$)[^{}%;?#\\\s]+")  # as `parse_target` would decode a segment
+_WITHIN: dict[str | int, type[BaseModel]] = {
+    "routes": RouteEntry,
+    "retarget": Retarget,
+    "tenant_safe": TenantSafe,
+    "upstreams": UpstreamEntry,
+    "key": KeyReference,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,7 @@ def load_routing(path: Path, env: Mapping[str, str]) -> Routing:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}:1: cannot be read: {error}"]) from error
+        raise ConfigError([f"{path}:1: cannot be read: {_why(error)}"]) from error
     return parse_routing(read_document(str(path), text), env)
 
 
@@ -44,7 +59,8 @@ def parse_routing(document: Document, env: Mapping[str, str]) -> Routing:
     try:
         file = RouteFile.model_validate(document.data)
     except ValidationError as error:
-        raise ConfigError([_told(document, detail) for detail in error.errors()]) from error
+        found = sorted(error.errors(), key=lambda detail: document.line(detail["loc"]))
+        raise ConfigError([_told(document, detail) for detail in found]) from error
     problems: list[str] = []
     routes = list(_routes(file, document, problems))
     accounts = tuple(_accounts(file.upstreams, document, env, problems))
@@ -55,19 +71,36 @@ def parse_routing(document: Document, env: Mapping[str, str]) -> Routing:
 
 def _told(document: Document, detail: ErrorDetails) -> str:
     """One of pydantic's findings in words for the person who wrote the file."""
-    location = tuple(part for part in detail["loc"] if part != "asynchronous")
-    where = ".".join(str(part) for part in location) or "the file"
-    message = detail["msg"].removeprefix("Value error, ")
+    location = detail["loc"]
+    context = detail.get("ctx", {})
+    right = _right(location)
     if detail["type"] == "extra_forbidden":
-        message = f"no such field{_closest(str(location[-1]), location)}"
+        message = f"no such field{_closest(str(location[-1]), _model_at(location[:-1]))}"
     elif detail["type"] == "missing":
-        message = "is missing"
+        message = f"is missing; it must be {right}"
+    elif detail["type"] == "literal_error":
+        message = f"must be {context['expected']}"
+    else:
+        message = str(context.get("error", "")) or f"must be {right}"
+    where = ".".join(str(part) for part in location) or "the file"
     return f"{document.at(location)}: {where}: {message}"
 
 
-def _closest(name: str, location: Location) -> str:
-    models: dict[str, type[BaseModel]] = {"routes": RouteEntry, "upstreams": UpstreamEntry}
-    model = models.get(str(location[0]), RouteFile) if len(location) > 1 else RouteFile
+def _model_at(location: Location) -> type[BaseModel]:
+    """The part of the schema that a place in the file belongs to."""
+    return next((_WITHIN[part] for part in reversed(location) if part in _WITHIN), RouteFile)
+
+
+def _right(location: Location) -> str:
+    """What the schema says about the field at a place, or about the one around it."""
+    for depth in range(len(location), 0, -1):
+        for key, field in _model_at(location[: depth - 1]).model_fields.items():
+            if location[depth - 1] in {key, field.alias}:
+                return field.description or "text"
+    return "a mapping with `version` and `routes`"
+
+
+def _closest(name: str, model: type[BaseModel]) -> str:
     known = [field.alias or key for key, field in model.model_fields.items()]
     near = difflib.get_close_matches(name, known, 1)
     return f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(known)}"
@@ -92,8 +125,8 @@ def _patterns(
         methods, path = match.split(" ")
         named = re.match(r"\{([a-z]+)\}/", path)
         if named and named[1] not in prefixes:
-            known = ", ".join(prefixes) or "none"
-            problems.append(f"{at}: match: no prefix is called {named[1]!r}; there are {known}")
+            known = f"there are {', '.join(prefixes)}" if prefixes else "`prefixes:` names none"
+            problems.append(f"{at}: match: no prefix is called {named[1]!r}; {known}")
         elif named:
             for prefix in prefixes[named[1]]:
                 yield frozenset(methods.split(",")), prefix, prefix + path[named.end() - 1 :]
@@ -107,28 +140,34 @@ def _capture_flaws(entry: RouteEntry, pattern: str) -> Iterator[str]:
     names = [found[1] for found in map(_CAPTURE.fullmatch, segments) if found]
     if any(part.endswith("**}") for part in segments[:-1]):
         yield f"{pattern}: `{{name**}}` takes the rest of the path, so it must stand last"
-    if any("{" in part and not _CAPTURE.fullmatch(part) for part in segments) or "//" in pattern:
-        yield f"{pattern}: a segment is literal, `{{name}}`, or at the end `{{name**}}`"
+    if not all(_CAPTURE.fullmatch(part) or _LITERAL.fullmatch(part) for part in segments):
+        yield f"{pattern}: a segment is literal, decoded, `{{name}}`, or at the end `{{name**}}`"
     if len(set(names)) < len(names):
-        yield f"{pattern}: a capture's name stands twice"
+        yield f"{pattern}: a capture's name stands twice; call one of them otherwise"
     for target in (entry.target, *(other.target for other in entry.retarget)):
         for found in _CAPTURE.finditer(target):
             if found[1] not in names:
-                yield f"target: {{{found[1]}}} is not captured by {pattern}"
+                yield f"target: {{{found[1]}}} is not captured by {pattern}{_captured(names)}"
     for place in (entry.task, *entry.model):
         if place and place.startswith("path.") and place[5:] not in names:
-            yield f"{place}: is not captured by {pattern}"
+            yield f"{place}: is not captured by {pattern}{_captured(names)}"
+    if entry.tenant_safe and entry.tenant_safe.at in entry.model:
+        yield f"tenant_safe: {entry.tenant_safe.at} is judged as a model, it cannot be both"
+
+
+def _captured(names: list[str]) -> str:
+    return f", which captures {', '.join(names) or 'nothing'}"
 
 
 def _overlaps(
     methods: frozenset[str], pattern: str, taken: dict[tuple[str, str], str], at: str
 ) -> Iterator[str]:
     """The same method on the same path, whatever its captures are called."""
-    shape = re.sub(r"\{[a-z_]+", "{", pattern)
+    shape = re.sub(r"\{[a-z_]+", "{", pattern).rstrip("/")
     for method in sorted(methods):
-        first = taken.setdefault((method, shape), at)
-        if first != at:
-            yield f"{method} {pattern} is already routed at {first}"
+        if (method, shape) in taken:
+            yield f"{method} {pattern} is already routed at {taken[method, shape]}; keep one"
+        taken[method, shape] = at
 
 
 def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str) -> Route:
@@ -166,7 +205,10 @@ def _accounts(
     for number, entry in enumerate(entries):
         at = document.at(("upstreams", number))
         if entry.name in names:
-            problems.append(f"{at}: upstreams.{number}.name: {entry.name!r} stands twice")
+            problems.append(
+                f"{at}: upstreams.{number}.name: {entry.name!r} stands twice; "
+                "tasks are found by it, so each account needs its own"
+            )
         names.add(entry.name)
         try:
             key = _secret(entry, env)
@@ -185,25 +227,34 @@ def _accounts(
 
 def _secret(entry: UpstreamEntry, env: Mapping[str, str]) -> str:
     """The account's key from where the entry says. Raises `ConfigError`, never showing it."""
+    field = f"upstreams.{entry.name}.key"
     if entry.key.env is not None:
-        key = env.get(entry.key.env, "")
         source = f"the environment variable {entry.key.env}"
-    else:
-        key, source = read_secret_file(entry.key.file or ""), f"the file {entry.key.file}"
-    return checked_key(key, f"upstreams.{entry.name}.key", source)
+        return checked_key(env.get(entry.key.env, ""), field, source)
+    return key_from_file(entry.key.file or "", field)
 
 
-def read_secret_file(path: str) -> str:
-    """A secret from a file, as container platforms mount them. Raises `ConfigError`."""
+def key_from_file(path: str, field: str) -> str:
+    """A key from a file, as container platforms mount them. Raises `ConfigError`."""
+    source = f"the file {path}"
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        key = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"key file {path} cannot be read: {type(error).__name__}"]) from error
+        raise ConfigError([_no_key(field, f"{source} cannot be read ({_why(error)})")]) from error
+    return checked_key(key, field, source)
 
 
 def checked_key(key: str, field: str, source: str) -> str:
     """The key, if it can stand in a header. Raises `ConfigError` without showing it."""
     if not re.fullmatch(r"[\x21-\x7e]+", key):
-        state = "is empty" if not key else "has blanks or characters outside ASCII"
-        raise ConfigError([f"{field}: {source} {state}; it must hold the account's API key"])
+        state = "has blanks or characters outside ASCII" if key else "is empty or not set"
+        raise ConfigError([_no_key(field, f"{source} {state}")])
     return key
+
+
+def _no_key(field: str, problem: str) -> str:
+    return f"{field}: {problem}; it must hold the account's API key"
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or "" if isinstance(error, OSError) else "it is not UTF-8"

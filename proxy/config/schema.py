@@ -1,79 +1,135 @@
-"""What `routes.yaml` may say, field by field. The shipped file shows each in use."""
+"""What `routes.yaml` may say, field by field. The shipped file shows each in use.
+
+A description says what would be right; it is the second half of every message about a mistake.
+"""
 
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-_PLACE = re.compile(r"(body(\.[A-Za-z_]+){1,2}|query\.[A-Za-z_]+|path\.[a-z_]+)")
 _MATCH = re.compile(r"([A-Z]+(?:,[A-Z]+)*) (/\S*|\{[a-z]+\}/\S*)")
+_BODY_PLACE = r"body(\.[A-Za-z_]+){1,2}"
+_MODEL_PLACE = rf"{_BODY_PLACE}|query\.[A-Za-z_]+|path\.[a-z_]+"
+_ANSWER_PLACE = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
+_TARGET = r"(/(?!\.{1,2}(/|$))([^{}?#\s/\\]|\{[a-z_]+(\*\*)?\})+)+/?"
+_PREFIX = r"(/[^/\s]+)+"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+class NotRightError(ValueError):
+    """A value is not what its field's description says."""
 
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _like(pattern: str) -> AfterValidator:
+    """The whole text is like the pattern, or not right; it may be a secret, so it is not shown."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise NotRightError
+        return text
+
+    return AfterValidator(check)
+
+
 Words = Annotated[list[str], BeforeValidator(_as_list)]
 """One word or a list of them."""
 
+SomeWords = Annotated[Words, Field(min_length=1)]
+Places = Annotated[list[Annotated[str, _like(_MODEL_PLACE)]], BeforeValidator(_as_list)]
+UpstreamPath = Annotated[
+    str,
+    _like(_TARGET),
+    Field(description="a path on upstream, without query or dots, as in /api/v1/tasks/{task_id}"),
+]
+
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class KeyReference(_Strict):
     """Where an account's key is kept: an environment variable or a file, never this file."""
 
-    env: str | None = None
-    file: str | None = None
+    env: Annotated[str, _like(_VARIABLE)] | None = Field(
+        default=None, description="the name of an environment variable, as in BEIJING_KEY"
+    )
+    file: str | None = Field(
+        default=None, description="the path of a file, as in /run/secrets/beijing"
+    )
 
 
 class UpstreamEntry(_Strict):
     """An upstream account. `models` are patterns; `weight` 0 takes no new work."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    url: str = Field(pattern=r"^https?://[^/?#@\s]+/?$")
-    key: KeyReference
-    workspace: str | None = None
-    models: Words = ["*"]
-    weight: float = Field(default=1.0, ge=0, le=1000, allow_inf_nan=False)
+    name: Annotated[str, _like(r"[A-Za-z0-9_.-]{1,64}")] = Field(
+        description="a name of at most 64 letters, digits, `_`, `.` or `-`"
+    )
+    url: Annotated[str, _like(r"https?://[^/?#@\s]+/?")] = Field(
+        description="a root URL without path or credentials, as in https://dashscope.aliyuncs.com"
+    )
+    key: KeyReference = Field(
+        description="`{env: NAME}` or `{file: /path}`: where the key is, never the key itself"
+    )
+    workspace: str | None = Field(default=None, description="a workspace id, as text")
+    models: SomeWords = Field(
+        default=["*"], description='one pattern or several, as in "wan*"; without it, all models'
+    )
+    weight: float = Field(
+        default=1.0, ge=0, le=1000, allow_inf_nan=False, description="a number from 0 to 1000"
+    )
 
     @field_validator("key")
     @classmethod
     def _exactly_one(cls, key: KeyReference) -> KeyReference:
         if (key.env is None) == (key.file is None):
-            raise ValueError("give either `env: NAME` or `file: /path`")
+            raise NotRightError
         return key
 
 
 class Retarget(_Strict):
     """Models that upstream serves on another path than the route's own."""
 
-    models: Words
-    target: str = Field(pattern=r"^/")
+    models: SomeWords = Field(description="one pattern or several, as in wan*-kf2v-*")
+    target: UpstreamPath
 
 
 class TenantSafe(_Strict):
     """Values at a place in the body without which the call acts on the whole account."""
 
-    at: str
-    values: Words
+    at: Annotated[str, _like(_BODY_PLACE)] = Field(
+        description="a place in the body, as in body.input.action"
+    )
+    values: SomeWords = Field(description="one value or several, as in create_voice")
 
 
 class RouteEntry(_Strict):
     """One rule: what is matched, where it goes, what is judged, what is remembered."""
 
-    match: Words
-    target: str = Field(pattern=r"^/")
-    name: str | None = None
+    match: SomeWords = Field(
+        description="`METHOD /path` or several, as in `POST /task/{task_id}/cancel`"
+    )
+    target: UpstreamPath
+    name: str | None = Field(default=None, description="text")
     scope: Literal["inference", "account", "nobody"] = "inference"
-    model: Words = []
+    model: Places = Field(
+        default=[],
+        description="body.model, body.input.target_model, query.model or path.NAME, or several",
+    )
     asynchronous: Literal["as-asked", "always"] = Field(default="as-asked", alias="async")
-    retarget: list[Retarget] = []
-    claims: Words = []
-    task: str | None = Field(default=None, pattern=r"^path\.[a-z_]+$")
+    retarget: list[Retarget] = Field(default=[], description="a list of `models` and `target`")
+    claims: Annotated[list[Annotated[str, _like(_ANSWER_PLACE)]], BeforeValidator(_as_list)] = (
+        Field(default=[], description="a place in the answer or several, as in output.task_id")
+    )
+    task: Annotated[str, _like(r"path\.[a-z_]+")] | None = Field(
+        default=None, description="a capture of the path, as in path.task_id"
+    )
     unknown_task: Literal["error", "native"] = "error"
-    tenant_safe: TenantSafe | None = None
+    tenant_safe: TenantSafe | None = Field(default=None, description="`at` and `values`")
     answer: Literal["upstream", "own-tasks", "allowed-models"] = "upstream"
     envelope: Literal["native", "openai"] = "native"
 
@@ -87,20 +143,21 @@ class RouteEntry(_Strict):
 
     @field_validator("model")
     @classmethod
-    def _known_places(cls, places: list[str]) -> list[str]:
-        for place in places:
-            if not _PLACE.fullmatch(place):
-                raise ValueError(
-                    f"{place!r} is no place for a model; use body.model, body.input.target_model, "
-                    "query.model or path.NAME"
-                )
+    def _one_of_a_kind(cls, places: list[str]) -> list[str]:
+        for kind in ("query.", "path."):
+            if sum(place.startswith(kind) for place in places) > 1:
+                raise ValueError(f"only one place in the {kind[:-1]} can be judged, keep one")
         return places
 
 
 class RouteFile(_Strict):
     """The whole file."""
 
-    version: Literal[1]
-    prefixes: dict[str, Words] = {}
-    upstreams: list[UpstreamEntry] = []
-    routes: list[RouteEntry]
+    version: Literal[1] = Field(description="1")
+    prefixes: dict[
+        str, Annotated[list[Annotated[str, _like(_PREFIX)]], BeforeValidator(_as_list)]
+    ] = Field(
+        default={}, description="names with one path or several, as in `native: [/api/v1, /other]`"
+    )
+    upstreams: list[UpstreamEntry] = Field(default=[], description="a list of accounts")
+    routes: list[RouteEntry] = Field(description="a list of routes, each with `match` and `target`")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from proxy.config import ConfigError
-from proxy.config.routing import PACKAGED, Routing, checked_key, load_routing, read_secret_file
+from proxy.config.routing import PACKAGED, Routing, checked_key, key_from_file, load_routing
 from proxy.core.accounts import Account
 
 ACCOUNT_NAME = "default"
@@ -208,8 +208,7 @@ def _account_of(env: Environment | None) -> tuple[Account, ...]:
     if env.api_key:
         key = checked_key(env.api_key, "DASHSCOPE_API_KEY", "the variable")
     else:
-        secret = read_secret_file(env.api_key_file)
-        key = checked_key(secret, "DASHSCOPE_API_KEY_FILE", f"the file {env.api_key_file}")
+        key = key_from_file(env.api_key_file, "DASHSCOPE_API_KEY_FILE")
     return (Account(ACCOUNT_NAME, env.upstream, key, env.workspace or None),)
 
 
