@@ -10,7 +10,7 @@ from dataclasses import replace
 from proxy.core.policy import INFERENCE, Grant, GrantUnreadableError, digest_of
 from proxy.ports import Store
 
-_DURATION = re.compile(r"(\d{1,6})([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -86,7 +86,8 @@ async def all_tokens(store: Store) -> list[tuple[str, Grant | GrantUnreadableErr
 async def find(store: Store, wanted: str) -> list[tuple[str, Grant]]:
     """The digests and grants of one token, by id or name; while a rotation is in grace two.
 
-    The current one comes last. Raises `TokenError` when there is none, or when a name fits several tokens.
+    The current one comes last. Raises `TokenError` when there is none, or when a name fits
+    several tokens.
     """
     readable = [(d, g) for d, g in await all_tokens(store) if isinstance(g, Grant)]
     found = [pair for pair in readable if pair[1].id == wanted]

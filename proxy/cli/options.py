@@ -16,11 +16,29 @@ from proxy.stores import open_store
 
 Result = TypeVar("Result")
 
+
+def visible(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A click callback: refuse what is empty or cannot be shown on one line.
+
+    A flag that an unset shell variable left empty would otherwise mean "never" or "the default".
+    """
+    if value is not None and not (value.strip() and value.isprintable()):
+        name = parameter.opts[0] if isinstance(parameter, click.Option) else "NAME"
+        fail([f"{name}: must not be empty, nor hold line breaks or control characters"])
+    return value
+
+
 store_option = click.option(
-    "--store", metavar="URL", help="Where tokens and tasks are kept (PROXY_STORE)."
+    "--store",
+    metavar="URL",
+    callback=visible,
+    help="Where tokens and tasks are kept (PROXY_STORE).",
 )
 routes_option = click.option(
-    "--routes", metavar="FILE", help="Route table and upstream accounts (PROXY_ROUTES)."
+    "--routes",
+    metavar="FILE",
+    callback=visible,
+    help="Route table and upstream accounts (PROXY_ROUTES).",
 )
 
 

@@ -15,7 +15,7 @@ from proxy.app.process import run_process
 from proxy.app.sockets import bind_all, name_of
 from proxy.app.workers import Workers, inherited_sockets, worker_command
 from proxy.cli import minting
-from proxy.cli.options import fail, routes_option, settings_from, store_option, with_store
+from proxy.cli.options import fail, routes_option, settings_from, store_option, visible, with_store
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.ports import Store
@@ -36,8 +36,15 @@ SDK     DASHSCOPE_HTTP_BASE_URL={url}/api/v1 DASHSCOPE_API_KEY={secret}
 
 
 @click.command()
-@click.option("--listen", metavar="ADDRESS", help="host:port or unix:/path (PROXY_LISTEN).")
-@click.option("--workers", metavar="N", help="Processes, or auto (PROXY_WORKERS).")
+@click.option(
+    "--listen",
+    metavar="ADDRESS",
+    callback=visible,
+    help="host:port or unix:/path (PROXY_LISTEN).",
+)
+@click.option(
+    "--workers", metavar="N", callback=visible, help="Processes, or auto (PROXY_WORKERS)."
+)
 @routes_option
 @store_option
 @click.option(

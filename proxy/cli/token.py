@@ -12,7 +12,7 @@ import click
 
 from proxy.cli import minting
 from proxy.cli.minting import TokenError
-from proxy.cli.options import Result, fail, settings_from, store_option, with_store
+from proxy.cli.options import Result, fail, settings_from, store_option, visible, with_store
 from proxy.core.policy import SCOPES, Grant, digest_of, is_active
 from proxy.ports import Store
 
@@ -22,8 +22,12 @@ _models = click.option(
 _scopes = click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(sorted(SCOPES)), help="May be repeated."
 )
-_tenant = click.option("--tenant", help="Who owns its tasks; default: this token alone.")
-_expires = click.option("--expires", metavar="30d", help="From now: s, m, h, d or w.")
+_tenant = click.option(
+    "--tenant", callback=visible, help="Who owns its tasks; default: this token alone."
+)
+_expires = click.option(
+    "--expires", metavar="30d", callback=visible, help="From now: s, m, h, d or w."
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 
 
@@ -33,7 +37,7 @@ def token() -> None:
 
 
 @token.command()
-@click.argument("name")
+@click.argument("name", callback=visible)
 @_models
 @_tenant
 @_scopes
@@ -96,7 +100,7 @@ def show(wanted: str, store: str | None, *, as_json: bool) -> None:
 
 @token.command()
 @click.argument("wanted", metavar="ID|NAME")
-@click.option("--name", help="A new name.")
+@click.option("--name", callback=visible, help="A new name.")
 @_models
 @_tenant
 @_scopes
@@ -127,6 +131,8 @@ def update(  # noqa: PLR0913 - one parameter per flag is click's way
     }
     changes = {field: value for field, value in changes.items() if value is not None}
     if no_expiry:
+        if expires is not None:
+            fail(["--no-expiry: contradicts --expires; give one of them"])
         changes["expires"] = None
     if not changes:
         fail(["nothing to change; see `token update --help`"])
@@ -160,12 +166,17 @@ def revoke(wanted: str, store: str | None) -> None:
 
 @token.command()
 @click.argument("wanted", metavar="ID|NAME")
-@click.option("--grace", metavar="1h", help="How long the old secret still works; default: not.")
+@click.option(
+    "--grace",
+    metavar="1h",
+    callback=visible,
+    help="How long the old secret still works; default: not.",
+)
 @_as_json
 @store_option
 def rotate(wanted: str, grace: str | None, store: str | None, *, as_json: bool) -> None:
     """Give a token a new secret and print it once; id, tenant and tasks stay."""
-    seconds = _duration(grace) if grace else 0.0
+    seconds = 0.0 if grace is None else _duration("--grace", grace)
 
     async def apply(opened: Store) -> tuple[str, Grant]:
         *older, (digest, grant) = await minting.find(opened, wanted)
@@ -178,7 +189,7 @@ def rotate(wanted: str, grace: str | None, store: str | None, *, as_json: bool) 
 
 
 @token.command("import")
-@click.argument("name")
+@click.argument("name", callback=visible)
 @_models
 @_tenant
 @_scopes
@@ -239,14 +250,19 @@ def _checked(models: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _ends(expires: str | None) -> float | None:
-    return float(int(time.time() + _duration(expires))) if expires else None
+    if expires is None:
+        return None
+    seconds = _duration("--expires", expires)
+    if not seconds:
+        fail([f"--expires: {expires!r} is over at once; write how long, as 30d"])
+    return float(int(time.time() + seconds))
 
 
-def _duration(text: str) -> float:
+def _duration(flag: str, text: str) -> float:
     try:
         return minting.seconds_of(text)
     except TokenError as error:
-        fail([str(error)])
+        fail([f"{flag}: {error}"])
 
 
 def _state(grant: Grant) -> str:
@@ -258,7 +274,10 @@ def _state(grant: Grant) -> str:
 def _date(seconds: float | None) -> str:
     if seconds is None:
         return "never"
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):  # after the year 9999, as a control plane may write it
+        return f"{seconds:.0f}"
 
 
 def _facts(digest: str, grant: Grant) -> dict[str, object]:

@@ -304,3 +304,66 @@ def test_update_may_shorten_a_grace(cli: Cli, create: Create) -> None:
     cli("token", "update", "a", "--expires", "1h")
     ends = stored(cli)
     assert ends[old] < max(ends.values())
+
+
+EMPTY = [
+    ["create", "a", "--model", "*", "--expires", ""],
+    ["create", "a", "--model", "*", "--tenant", ""],
+    ["create", "a", "--model", "*", "--store", ""],
+    ["create", "", "--model", "*"],
+    ["update", "known", "--name", ""],
+    ["update", "known", "--tenant", ""],
+    ["update", "known", "--expires", ""],
+    ["rotate", "known", "--grace", ""],
+]
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=lambda words: f"{words[0]} {words[-2]}")
+def test_an_empty_value_is_a_mistake(cli: Cli, create: Create, words: list[str]) -> None:
+    """A shell variable that was never set must not become "for ever" or "the other store"."""
+    create("known")
+    before = cli("token", "list", "--json").json()
+    said = cli("token", *words)
+    assert said.code in {1, 2}
+    assert (words[-2] if words[-1] == "" else "NAME") in said.err
+    assert "must not be empty" in said.err
+    assert cli("token", "list", "--json").json() == before
+
+
+DURATIONS = ["5x", "d", "-1d", "1.5h", "1h30m", " 1h", "1234567d", "٣d", "0d"]
+
+
+@pytest.mark.parametrize("text", DURATIONS)
+def test_a_duration_that_is_none(cli: Cli, text: str) -> None:
+    """The line names the flag and shows what would be right."""
+    said = cli("token", "create", "a", "--model", "*", "--expires", text)
+    assert said.code == 1
+    assert said.err.startswith("--expires: ")
+    assert "as 30d" in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_grace_that_is_no_duration(cli: Cli, create: Create) -> None:
+    """The same for `--grace`, and nothing has been rotated."""
+    kept = digest(create("a"))
+    said = cli("token", "rotate", "a", "--grace", "soon")
+    assert said.code == 1
+    assert said.err.startswith("--grace: 'soon' is no duration")
+    assert set(stored(cli)) == {kept}
+
+
+def test_an_end_beyond_the_calendar(cli: Cli, create: Create) -> None:
+    """A token that outlives the year 9999 is listed like every other."""
+    create("a", "--expires", "999999w")
+    assert stored(cli).popitem()[1].isdecimal()
+    assert len(cli("token", "list").rows) == 2
+    assert cli("token", "show", "a").code == 0
+
+
+def test_an_end_and_no_end(cli: Cli, create: Create) -> None:
+    """Flags that contradict each other are a mistake, not a choice of ours."""
+    create("a")
+    said = cli("token", "update", "a", "--expires", "1h", "--no-expiry")
+    assert said.code == 1
+    assert "--no-expiry" in said.err
+    assert set(stored(cli).values()) == {"never"}
