@@ -100,6 +100,18 @@ async def find(store: Store, wanted: str) -> list[tuple[str, Grant]]:
     return found
 
 
+async def digests(store: Store, wanted: str) -> tuple[str, list[str]]:
+    """The id and all digests of one token, found as `find` does, or of an unreadable one.
+
+    That one goes by the first 16 digits of its digest, as `list` shows it.
+    """
+    for digest, grant in await all_tokens(store):
+        if isinstance(grant, GrantUnreadableError) and digest[:16] == wanted:
+            return wanted, [digest]
+    found = await find(store, wanted)
+    return found[0][1].id, [digest for digest, _ in found]
+
+
 def seconds_of(text: str) -> float:
     """`90s`, `15m`, `12h`, `30d`, `4w` in seconds. Raises `TokenError`."""
     found = _DURATION.fullmatch(text)

@@ -95,7 +95,8 @@ def show(wanted: str, store: str | None, *, as_json: bool) -> None:
         click.echo(json.dumps(facts))
         return
     for name, value in facts.items():
-        click.echo(f"{name:9} {' '.join(value) if isinstance(value, list) else value}")
+        told = " ".join(value) if isinstance(value, list) else str(value)
+        click.echo(f"{name:9} {_shown(told)}")
 
 
 @token.command()
@@ -156,10 +157,10 @@ def revoke(wanted: str, store: str | None) -> None:
     """End a token for good, everywhere within a second. Its tasks stay with its tenant."""
 
     async def apply(opened: Store) -> str:
-        found = await minting.find(opened, wanted)
-        for digest, _ in found:
+        identity, digests = await minting.digests(opened, wanted)
+        for digest in digests:
             await opened.remove_grant(digest)
-        return found[0][1].id
+        return identity
 
     click.echo(f"revoked {_run(store, apply)}")
 
@@ -244,8 +245,9 @@ def _run(store: str | None, use: Callable[[Store], Awaitable[Result]]) -> Result
 
 def _checked(models: tuple[str, ...]) -> tuple[str, ...]:
     for pattern in models:
-        if not pattern or any(char.isspace() or char == "," for char in pattern):
-            fail([f"--model: {pattern!r} must not be empty or hold blanks or commas"])
+        if not pattern or any(char in " ," or not char.isprintable() for char in pattern):
+            problem = "must not be empty, nor hold blanks, commas or control characters"
+            fail([f"--model: {pattern!r} {problem}"])
     return models
 
 
@@ -303,7 +305,13 @@ def _print_secret(secret: str, grant: Grant, *, as_json: bool) -> None:
     click.echo(f"{grant.id} {grant.name!r}: keep the token, it is not shown again", err=True)
 
 
+def _shown(text: str) -> str:
+    """The text on one line, without what a terminal would obey: others may have written it."""
+    return text if text.isprintable() else repr(text)
+
+
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
+    shown = [[_shown(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(rows[0]))]
+    for row in shown:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))

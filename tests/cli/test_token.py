@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -367,3 +368,56 @@ def test_an_end_and_no_end(cli: Cli, create: Create) -> None:
     assert said.code == 1
     assert "--no-expiry" in said.err
     assert set(stored(cli).values()) == {"never"}
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31mred", "tab\there", "\x00", "caf\udce9"])
+def test_a_name_that_cannot_be_shown(cli: Cli, create: Create, name: str) -> None:
+    """A name is for people to read: one line, nothing a terminal would obey."""
+    create("known")
+    for words in (
+        ["create", name, "--model", "*"],
+        ["create", "a", "--model", "*", "--tenant", name],
+        ["create", "a", "--model", f"{name}*"],
+        ["update", "known", "--name", name],
+    ):
+        said = cli("token", *words)
+        assert said.code == 1
+        assert "control characters" in said.err
+    assert len(cli("token", "list").rows) == 2
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "tok_planted"]])
+def test_a_planted_name_keeps_the_table(
+    cli: Cli, create: Create, state: Path, words: list[str]
+) -> None:
+    """What a control plane wrote is shown so that it forges no row and steers no terminal."""
+    create("known")
+    with sqlite3.connect(state / "dashscope-proxy" / "proxy.db") as store:
+        fields = {"id": "tok_planted", "name": "x\ntok_1  forged\x1b[2J", "models": "a\x1b[1m"}
+        store.execute("INSERT INTO tokens VALUES (?, ?)", ("f" * 64, json.dumps(fields)))
+    store.close()
+    said = cli("token", *words)
+    assert "\x1b" not in said.out
+    assert not [row for row in said.rows if row.startswith("tok_1 ")]
+    assert r"x\ntok_1" in said.out
+
+
+def test_an_unreadable_grant_can_be_revoked(cli: Cli, create: Create, state: Path) -> None:
+    """What `list` shows as unreadable goes away by the id that it shows."""
+    create("known")
+    with sqlite3.connect(state / "dashscope-proxy" / "proxy.db") as store:
+        fields = json.dumps({"models": "*", "expires": "tomorrow"})
+        store.execute("INSERT INTO tokens VALUES (?, ?)", ("f" * 64, fields))
+    store.close()
+    (row,) = [row for row in cli("token", "list").rows if "unreadable" in row]
+    assert "'tomorrow' is not Unix seconds" in row
+    assert cli("token", "revoke", row.split()[0]).code == 0
+    assert [row["name"] for row in cli("token", "list", "--json").json()] == ["known"]
+
+
+def test_memory_keeps_no_token(cli: Cli) -> None:
+    """A token in a store that ends with the command would be a token nobody knows."""
+    said = cli("token", "create", "a", "--model", "*", "--store", "memory:")
+    assert said.code == 1
+    assert said.out == ""
+    assert said.err.startswith("--store: memory: ends with this command")
