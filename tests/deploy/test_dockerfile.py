@@ -89,7 +89,7 @@ def test_everything_comes_from_the_lock(instructions: list[Instruction]) -> None
     calls = [match.groups() for i in instructions for match in pip.finditer(i.rest)]
     assert [verb for verb, _ in calls] == ["install", "wheel", "install", "install"]
     build, wheel, lock, ours = (shlex.split(arguments) for _, arguments in calls)
-    assert build == ["--require-hashes", "--only-binary", ":all:", "-r", "requirements-dev.lock"]
+    assert build == ["--require-hashes", "--only-binary", ":all:", "-r", "requirements-build.lock"]
     assert {"--no-deps", "--no-build-isolation"} <= set(wheel)
     assert lock == ["--require-hashes", "--only-binary", ":all:", "-r", "requirements.lock"]
     assert ours == ["--no-deps", "--no-index", "/wheels/*.whl"]
