@@ -12,6 +12,7 @@ from typing import Self
 import uvloop
 
 from proxy.app.sockets import bind_all, name_of
+from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.core.errors import StoreUnavailableError
 from proxy.edge.admin import AdminServer
@@ -84,11 +85,18 @@ class Proxy:
         return [name_of(bound) for bound in self._admin_sockets]
 
     async def start(self) -> None:
-        """Build up, innermost first; what was built is taken down again if a later step fails."""
+        """Build up, innermost first; what was built is taken down again if a later step fails.
+
+        Raises `ConfigError` for a store that no waiting would make usable.
+        """
         async with AsyncExitStack() as lifetimes:
-            for opened in (self.store, self._upstream):
-                await opened.open()
-                lifetimes.push_async_callback(opened.close)
+            lifetimes.push_async_callback(self.store.close)
+            try:
+                await self.store.open()
+            except ValueError as error:  # a file of a later version
+                raise ConfigError([f"PROXY_STORE: {error}"]) from error
+            await self._upstream.open()
+            lifetimes.push_async_callback(self._upstream.close)
             await self._admin.start(self._admin_sockets)
             lifetimes.push_async_callback(self._admin.stop)
             await self._public.start(self._sockets)

@@ -2,7 +2,7 @@
 
 import click
 
-from proxy.cli.options import routes_option, settings_from, store_option
+from proxy.cli.options import checked_store, routes_option, settings_from, store_option
 from proxy.config.settings import Environment, Settings
 from proxy.core.routes import Answer, Async, Route
 
@@ -23,6 +23,7 @@ def check(routes: str | None, store: str | None, *, variables: bool) -> None:
             click.echo(line)
         return
     settings = settings_from({"PROXY_ROUTES": routes, "PROXY_STORE": store})
+    checked_store(settings)
     for line in table_lines(settings):
         click.echo(line)
 

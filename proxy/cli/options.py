@@ -57,27 +57,54 @@ def settings_from(
 
 
 def fail(problems: list[str]) -> NoReturn:
-    """Print the problems and end with status 1."""
+    """Print the problems, each by the name that was used to say it, and end with status 1."""
     for problem in problems:
-        click.echo(problem, err=True)
+        click.echo(_as_given(problem), err=True)
     sys.exit(1)
+
+
+def checked_store(settings: Settings) -> Store:
+    """The configured store, not opened. Ends the program when its URL makes no sense."""
+    try:
+        return open_store(settings.store, prefix=settings.env.store_prefix)
+    except ValueError as error:
+        fail([f"PROXY_STORE: {error}"])
 
 
 def with_store(settings: Settings, use: Callable[[Store], Awaitable[Result]]) -> Result:
     """Run `use` on the configured store, opened and closed around it."""
+    store = checked_store(settings)
 
     async def run() -> Result:
-        store = open_store(settings.store, prefix=settings.env.store_prefix)
-        await store.open()
+        try:
+            await store.open()
+        except ValueError as error:  # a file of a later version
+            raise ConfigError([f"PROXY_STORE: {error}"]) from error
         try:
             return await use(store)
+        except StoreUnavailableError as error:
+            raise ConfigError([_unavailable(settings, store, error)]) from error
         finally:
             await store.close()
 
     try:
         return asyncio.run(run())
-    except StoreUnavailableError as error:
-        scheme = settings.store.partition(":")[0]
-        fail([f"PROXY_STORE: the {scheme} store does not answer: {error}"])
-    except ValueError as error:
-        fail([f"PROXY_STORE: {error}"])
+    except ConfigError as error:
+        fail(error.problems)
+
+
+def _unavailable(settings: Settings, store: Store, error: StoreUnavailableError) -> str:
+    """Why the store does not answer, in the words of what failed; a client never sees them."""
+    cause = error.__cause__
+    why = f"{type(cause).__name__}: {cause}" if cause else getattr(store, "trouble", "")
+    return f"PROXY_STORE: the {settings.store.partition(':')[0]} store does not answer: {why}"
+
+
+def _as_given(problem: str) -> str:
+    """The problem, under its flag's name when the flag was given and not the variable."""
+    name, colon, rest = problem.partition(":")
+    context = click.get_current_context(silent=True)
+    flag = name.removeprefix("PROXY_").lower()
+    if context is None or flag == name or context.params.get(flag) is None:
+        return problem
+    return f"--{flag}{colon}{rest}"

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -15,7 +15,15 @@ from proxy.app.process import run_process
 from proxy.app.sockets import bind_all, name_of
 from proxy.app.workers import Workers, inherited_sockets, worker_command
 from proxy.cli import minting
-from proxy.cli.options import fail, routes_option, settings_from, store_option, visible, with_store
+from proxy.cli.options import (
+    checked_store,
+    fail,
+    routes_option,
+    settings_from,
+    store_option,
+    visible,
+    with_store,
+)
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.ports import Store
@@ -68,7 +76,7 @@ def serve(
     settings = settings_from(flags)
     inherited = inherited_sockets(os.environ)
     if inherited is not None:
-        run_process(settings, *inherited)
+        _run(settings, *inherited)
         return
     with _sandbox_if(wanted=demo and not settings.accounts) as upstream:
         if upstream is not None:
@@ -85,14 +93,31 @@ def _serve(settings: Settings, *, demo: bool) -> int:
     several = settings.env.workers > 1
     if several and settings.store.startswith("memory:"):
         fail(["PROXY_STORE: memory: lives in one process; use sqlite:// or redis:// with workers"])
+    checked_store(settings)
     public, admin = _bound(settings, shared=several)
     greet = partial(_greet, name_of(public[0])) if demo else None
     if not several:
-        run_process(settings, public, admin, greet)
+        _run(settings, public, admin, greet)
         return 0
-    if greet is not None:
-        with_store(settings, greet)
+    # What no worker can mend is told once, here, instead of by each of them again and again.
+    with_store(settings, greet or _nothing)
     return Workers(settings.env.workers, worker_command(), public, admin).run()
+
+
+def _run(
+    settings: Settings,
+    public: list[socket.socket],
+    admin: list[socket.socket],
+    greet: Callable[[Store], Awaitable[None]] | None = None,
+) -> None:
+    try:
+        run_process(settings, public, admin, greet)
+    except ConfigError as error:
+        fail(error.problems)
+
+
+async def _nothing(_: Store) -> None:
+    """Only to see whether the store opens; one that is down now may come back."""
 
 
 def _bound(settings: Settings, *, shared: bool) -> tuple[list[socket.socket], list[socket.socket]]:

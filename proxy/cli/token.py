@@ -237,8 +237,11 @@ _SHORTEST = 20
 
 
 def _run(store: str | None, use: Callable[[Store], Awaitable[Result]]) -> Result:
+    settings = settings_from({"PROXY_STORE": store})
+    if settings.store.startswith("memory:"):
+        fail(["PROXY_STORE: memory: ends with this command; tokens need sqlite:// or redis://"])
     try:
-        return with_store(settings_from({"PROXY_STORE": store}), use)
+        return with_store(settings, use)
     except TokenError as error:
         fail([str(error)])
 
