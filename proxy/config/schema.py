@@ -75,7 +75,9 @@ class UpstreamEntry(_Strict):
     key: KeyReference = Field(
         description="`{env: NAME}` or `{file: /path}`: where the key is, never the key itself"
     )
-    workspace: str | None = Field(default=None, description="a workspace id, as text")
+    workspace: Annotated[str, _like(r"[\x21-\x7e]+")] | None = Field(
+        default=None, description="a workspace id: one word in ASCII"
+    )
     models: SomeWords = Field(
         default=["*"], description='one pattern or several, as in "wan*"; without it, all models'
     )

@@ -2,22 +2,28 @@
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from proxy.config import ConfigError
 from proxy.config.routing import PACKAGED, Routing, checked_key, key_from_file, load_routing
 from proxy.core.accounts import Account
+
+_Read = TypeVar("_Read")
 
 ACCOUNT_NAME = "default"
 """Name of the one account given by variables. It stands in task records, so it never changes."""
 
 _LAST_PORT = 2**16 - 1
 _MOST_WORKERS = 256
+_MOST_SECONDS = 24 * 60 * 60
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 10**6, "GB": 10**9}
 
 
@@ -43,10 +49,18 @@ def _address(text: str) -> Address:
     text = text.strip()
     if text.startswith("unix:/"):
         return Address(path=text.removeprefix("unix:"))
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):(\d{1,5})", text)
-    if not found or int(found[3]) > _LAST_PORT:
+    found = re.fullmatch(r"(?:\[([^\s\[\]/]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", text)
+    if not found or int(found[3]) > _LAST_PORT or (found[1] and not _is_ipv6(found[1])):
         raise ValueError(f"{text!r} is no address; write host:port, [ipv6]:port or unix:/path")
     return Address(host=found[1] or found[2], port=int(found[3]))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True
 
 
 def _size(value: object) -> object:
@@ -67,20 +81,26 @@ def _workers(value: object) -> object:
 
 
 def _root_url(url: str) -> str:
-    if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):
-        raise ValueError(f"{url!r} is no root URL; write https://host, without a path")
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):  # not shown: it may hold a password
+        raise ValueError("is no root URL; write https://host, without path or credentials")
     return url.rstrip("/")
+
+
+def _header_value(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]*", text):
+        raise ValueError(f"{text!r} must be one word in ASCII")
+    return text
 
 
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_addresses)]
 Size = Annotated[int, BeforeValidator(_size)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)]
 
 
 class Environment(BaseModel):
     """Every variable: its name, default and meaning. `check` and the README print this table."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     api_key: str = Field(
         "", alias="DASHSCOPE_API_KEY", repr=False, description="key of the upstream account"
@@ -93,7 +113,7 @@ class Environment(BaseModel):
         alias="PROXY_UPSTREAM",
         description="root URL of that account",
     )
-    workspace: str = Field(
+    workspace: Annotated[str, AfterValidator(_header_value)] = Field(
         "", alias="PROXY_WORKSPACE", description="its workspace, sent as `X-DashScope-WorkSpace`"
     )
     listen: Addresses = Field(
@@ -166,7 +186,7 @@ class Settings:
     """Everything a process needs to know, read once: the variables and what they point at."""
 
     env: Environment
-    store: str
+    store: str = field(repr=False)  # its URL may hold a password
     routing: Routing
     accounts: tuple[Account, ...]
 
@@ -179,37 +199,50 @@ def load_settings(variables: Mapping[str, str]) -> Settings:
     the command.
     """
     given = {name: value for name, value in variables.items() if value}
+    routes = Path(given.get("PROXY_ROUTES") or PACKAGED)
     problems: list[str] = []
-    env, routing = None, None
-    accounts: tuple[Account, ...] = ()
-    try:
-        env = Environment.model_validate(given)
-    except ValidationError as error:
-        problems += [f"{e['loc'][0]}: {_plain(e['msg'])}" for e in error.errors()]
-    try:
-        routing = load_routing(Path(given.get("PROXY_ROUTES") or PACKAGED), given)
-        accounts = routing.accounts or _account_of(env)
-    except ConfigError as error:
-        problems += error.problems
+    env = _collect(partial(_environment, given), problems)
+    routing = _collect(partial(load_routing, routes, given), problems)
+    lists_accounts = routing is not None and bool(routing.accounts)
+    key = None if lists_accounts else _collect(partial(_key, given), problems)
     if problems or env is None or routing is None:
         raise ConfigError(problems)
+    accounts = routing.accounts
+    if key:
+        accounts = (Account(ACCOUNT_NAME, env.upstream, key, env.workspace or None),)
     store = env.store or f"sqlite:///{_state_directory(given) / 'proxy.db'}"
     return Settings(env, store, routing, accounts)
 
 
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _collect(read: Callable[[], _Read], problems: list[str]) -> _Read | None:
+    """What was read, or None and the reasons among the problems: the others are read anyway."""
+    try:
+        return read()
+    except ConfigError as error:
+        problems += error.problems
+        return None
 
 
-def _account_of(env: Environment | None) -> tuple[Account, ...]:
-    """The account given by variables, the zero-configuration case, or none."""
-    if env is None or not (env.api_key or env.api_key_file):
-        return ()
-    if env.api_key:
-        key = checked_key(env.api_key, "DASHSCOPE_API_KEY", "the variable")
-    else:
-        key = key_from_file(env.api_key_file, "DASHSCOPE_API_KEY_FILE")
-    return (Account(ACCOUNT_NAME, env.upstream, key, env.workspace or None),)
+def _environment(given: Mapping[str, str]) -> Environment:
+    try:
+        return Environment.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError([_told(detail) for detail in error.errors()]) from error
+
+
+def _told(detail: ErrorDetails) -> str:
+    context = detail.get("ctx", {})
+    expected = context.get("expected", f"seconds, from 0 to {_MOST_SECONDS}")
+    return f"{detail['loc'][0]}: {context.get('error') or f'must be {expected}'}"
+
+
+def _key(given: Mapping[str, str]) -> str | None:
+    """The key of the account given by variables, the zero-configuration case, or none."""
+    if "DASHSCOPE_API_KEY" in given:
+        return checked_key(given["DASHSCOPE_API_KEY"], "DASHSCOPE_API_KEY", "the variable")
+    if "DASHSCOPE_API_KEY_FILE" in given:
+        return key_from_file(given["DASHSCOPE_API_KEY_FILE"], "DASHSCOPE_API_KEY_FILE")
+    return None
 
 
 def _state_directory(variables: Mapping[str, str]) -> Path:
