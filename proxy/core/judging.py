@@ -1,7 +1,7 @@
 """What a route demands of a request, in the words of the grant: judges for the gate.
 
-Every place where a model can be named is judged, wherever upstream might look: the body's
-places, and a `model` in the query even of a route that reads the body.
+Every place where a model can be named is judged, wherever upstream might look: the route's own
+places, and a `model` in the query whatever those are.
 """
 
 from proxy.core.accounts import model_not_found
@@ -29,18 +29,18 @@ def judge_address(match: Match, grant: Grant) -> str | None:
     Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`, `ILLEGAL_INPUT`.
     """
     route = match.route
-    named = query_values(match.target.query, "model") if _reads_model(route) else []
-    if len(named) > 1:
-        raise ProxyError(Situation.ILLEGAL_INPUT, "query.model: given more than once.")
-    for name in named:
-        _judge_model("query.model", name, grant)
-    if route.query_model and not named:
-        _judge_model(f"query.{route.query_model}", None, grant)
+    named: dict[str, str] = {}
+    for parameter in dict.fromkeys(("model", route.query_model or "model")):
+        values = query_values(match.target.query, parameter) if _reads_model(route) else []
+        if len(values) > 1:
+            raise ProxyError(Situation.ILLEGAL_INPUT, f"query.{parameter}: given more than once.")
+        if values or parameter == route.query_model:
+            name = values[0] if values else None
+            named[parameter] = _judge_model(f"query.{parameter}", name, grant)
     if route.path_model:
         name = match.captures[route.path_model]
-        _judge_model(f"path.{route.path_model}", name, grant)
-        return name
-    return named[0] if named and route.query_model else None
+        return _judge_model(f"path.{route.path_model}", name, grant)
+    return named.get(route.query_model or "")
 
 
 def body_demands(route: Route, grant: Grant, heard: dict[Path, str]) -> dict[Path, Judge]:
