@@ -64,6 +64,28 @@ async def rotate(store: Store, digest: str, grant: Grant, grace: float) -> str:
     return secret
 
 
+async def adopt(store: Store, digest: str, grant: Grant, *, keeps_tenant: bool) -> Grant:
+    """Store a grant under a secret made elsewhere; again under its name, it is the same token.
+
+    The name's earlier secret ends, its id stays, and with `keeps_tenant` its tenant. Raises
+    `TokenError` when several tokens have the name, or another token has the secret.
+    """
+    found = [(d, g) for d, g in await all_tokens(store) if isinstance(g, Grant)]
+    for other, taken in found:
+        if other == digest and taken.name != grant.name:
+            raise TokenError(f"this secret is the token {taken.name!r} already; see `token update`")
+    named = [pair for pair in found if pair[1].name == grant.name]
+    if named:
+        _, known = _one_token(named, grant.name)[-1]
+        tenant = known.tenant if keeps_tenant else grant.tenant
+        grant = replace(grant, id=known.id, tenant=tenant, created=known.created)
+    await store.save_grant(digest, grant)
+    for old, _ in named:
+        if old != digest:
+            await store.remove_grant(old)
+    return grant
+
+
 def ending_before(current: Grant, old: Grant) -> Grant:
     """The grant of a secret that was rotated out, ending before the current one does.
 
@@ -92,12 +114,9 @@ async def find(store: Store, wanted: str) -> list[tuple[str, Grant]]:
     readable = [(d, g) for d, g in await all_tokens(store) if isinstance(g, Grant)]
     found = [pair for pair in readable if pair[1].id == wanted]
     found = found or [pair for pair in readable if pair[1].name == wanted]
-    identities = sorted({grant.id for _, grant in found})
     if not found:
         raise TokenError(f"no token has the id or name {wanted!r}; `token list` shows them")
-    if len(identities) > 1:
-        raise TokenError(f"{wanted!r} names several tokens; use an id: {', '.join(identities)}")
-    return found
+    return _one_token(found, wanted)
 
 
 async def digests(store: Store, wanted: str) -> tuple[str, list[str]]:
@@ -118,6 +137,14 @@ def seconds_of(text: str) -> float:
     if not found:
         raise TokenError(f"{text!r} is no duration; write a number with s, m, h, d or w, as 30d")
     return int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+def _one_token(found: list[tuple[str, Grant]], wanted: str) -> list[tuple[str, Grant]]:
+    """What was found, if it is all one token's. Raises `TokenError`."""
+    identities = sorted({grant.id for _, grant in found})
+    if len(identities) > 1:
+        raise TokenError(f"{wanted!r} names several tokens; use an id: {', '.join(identities)}")
+    return found
 
 
 def _age(grant: Grant | GrantUnreadableError) -> tuple[bool, float, str, str, float]:

@@ -208,32 +208,29 @@ def import_token(
 
     For deployments whose secrets come from a vault. Running it again changes the same token.
     """
-    secret = (os.environ.get("PROXY_IMPORT_TOKEN") or sys.stdin.readline()).strip()
-    if len(secret) < _SHORTEST or not secret.isascii() or not secret.isprintable() or " " in secret:
-        fail([f"token: {_SHORTEST} or more visible ASCII characters, so that it cannot be guessed"])
     if not models:
         fail(["--model: name at least one pattern, as wan2.6-* ; '*' allows every model"])
-    wanted = minting.new_grant(name, _checked(models), tenant, scopes, _ends(expires))
-
-    async def apply(opened: Store) -> Grant:
-        named = [
-            (digest, grant)
-            for digest, grant in await minting.all_tokens(opened)
-            if isinstance(grant, Grant) and grant.name == name
-        ]
-        kept = named[0][1] if named else wanted
-        grant = replace(wanted, id=kept.id, tenant=tenant or kept.tenant, created=kept.created)
-        await opened.save_grant(digest_of(secret), grant)
-        for digest, _ in named:
-            if digest != digest_of(secret):
-                await opened.remove_grant(digest)
-        return grant
-
-    click.echo(f"imported {_run(store, apply).id}")
+    grant = minting.new_grant(name, _checked(models), tenant, scopes, _ends(expires))
+    digest = digest_of(_given_secret())
+    keeps_tenant = tenant is None
+    adopted = _run(
+        store, lambda opened: minting.adopt(opened, digest, grant, keeps_tenant=keeps_tenant)
+    )
+    click.echo(f"imported {adopted.id}")
 
 
 _SHORTEST = 20
 """Characters of an imported token: below that, somebody chose it by hand."""
+
+
+def _given_secret() -> str:
+    secret = os.environ.get("PROXY_IMPORT_TOKEN", "").strip()
+    if not secret and sys.stdin.isatty():
+        fail(["token: set PROXY_IMPORT_TOKEN, or pipe the token in; it would be seen if typed"])
+    secret = secret or sys.stdin.readline().strip()
+    if len(secret) < _SHORTEST or not secret.isascii() or not secret.isprintable() or " " in secret:
+        fail([f"token: {_SHORTEST} or more visible ASCII characters, so that it cannot be guessed"])
+    return secret
 
 
 def _run(store: str | None, use: Callable[[Store], Awaitable[Result]]) -> Result:

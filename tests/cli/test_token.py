@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -421,3 +425,58 @@ def test_memory_keeps_no_token(cli: Cli) -> None:
     assert said.code == 1
     assert said.out == ""
     assert said.err.startswith("--store: memory: ends with this command")
+
+
+def test_import_never_guesses_between_two(cli: Cli, create: Create) -> None:
+    """A name that several tokens have is no name to import under: none of them is touched."""
+    create("twin")
+    create("twin")
+    before = cli("token", "list", "--json").json()
+    EVIDENCE.secrets.add(SECRET)
+    said = cli("token", "import", "twin", "--model", "*", PROXY_IMPORT_TOKEN=SECRET)
+    assert said.code == 1
+    assert all(row["id"] in said.err for row in before)
+    assert cli("token", "list", "--json").json() == before
+
+
+def test_import_never_takes_a_secret_over(cli: Cli) -> None:
+    """A secret that is another token's already keeps that token: two names, two secrets."""
+    EVIDENCE.secrets.add(SECRET)
+    cli("token", "import", "first", "--model", "*", PROXY_IMPORT_TOKEN=SECRET)
+    before = cli("token", "list", "--json").json()
+    said = cli("token", "import", "second", "--model", "*", PROXY_IMPORT_TOKEN=SECRET)
+    assert said.code == 1
+    assert "'first'" in said.err
+    assert SECRET not in said.err
+    assert cli("token", "list", "--json").json() == before
+
+
+@pytest.mark.parametrize("given", ["", "\n", "short\n", "with blank inside the secret\n", "é" * 30])
+def test_import_of_what_is_no_secret(cli: Cli, given: str) -> None:
+    """Something short or unprintable was mistyped; the line does not repeat it."""
+    said = cli("token", "import", "a", "--model", "*", given=given)
+    assert said.code == 1
+    assert said.err.startswith("token: 20 or more visible ASCII characters")
+    assert len(said.err.splitlines()) == 1
+    assert not given.strip() or given.strip() not in said.err
+
+
+def test_import_asks_nobody_on_a_terminal(state: Path) -> None:
+    """With a terminal for standard input the command explains itself instead of waiting."""
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "proxy", "token", "import", "a", "--model", "*"]
+    variables = {"HOME": str(state), "XDG_STATE_HOME": str(state), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        command,
+        check=False,
+        stdin=terminal,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    os.close(master)
+    os.close(terminal)
+    assert done.returncode == 1
+    assert "PROXY_IMPORT_TOKEN" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
