@@ -150,6 +150,9 @@ class _Cluster:
 
     async def close(self) -> None:
         await self.client.aclose()
+        # After an error that takes the client for not yet initialized, and closes nothing.
+        for table in ("nodes_cache", "startup_nodes"):
+            await self.client.nodes_manager.aclose(table)
 
 
 def _server(address: Address, **place: Any) -> Redis:  # noqa: ANN401  # redis-py's keywords

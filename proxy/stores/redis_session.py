@@ -21,8 +21,10 @@ ASK_TIMEOUT = 1.0
 MAX_AT_ONCE = 64
 """Commands under way at once, hence connections; more would only queue inside Redis."""
 
-LOST = (RedisError, RedisClusterException, OSError, TimeoutError)
-"""What redis-py raises. `RedisClusterException` is no `RedisError`."""
+LOST = (RedisError, RedisClusterException, OSError, TimeoutError, AttributeError)
+"""What redis-py raises. `RedisClusterException` is no `RedisError`. `AttributeError` comes of a
+cluster client that rebuilds its map (8.1): it disconnects connections that others write on, who
+then meet `None`. It has to count as a lost connection, for it would end the feed for good."""
 
 Pushed = Callable[[list[bytes] | None], None]
 """Told which keys changed; None when all may have."""
