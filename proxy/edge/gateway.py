@@ -107,7 +107,7 @@ class Gateway:
                 self._idle.set()
 
     async def _answer(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
-        replier = Replier(request, visit, self._limits.write_timeout, closing=self.closing)
+        replier = Replier(request, visit, self._limits.write_timeout, lambda: self.closing)
         match = None
         try:
             match = self._routes.match(request.method, parse_target(request.raw_path))

@@ -58,6 +58,15 @@ class Connection(web.RequestHandler):
         )
         self._telemetry = telemetry
 
+    def close_if_idle(self) -> None:
+        """Close unless a request is being served; what runs, its upload too, goes on.
+
+        aiohttp's `close` is no help in a drain: it drops what still comes of a body, and leaves
+        an idle connection open and deaf.
+        """
+        if self._waiter is not None and not self._waiter.done():
+            self.force_close()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -100,6 +109,12 @@ class Listener(web.Server):
         """Make the protocol for one connection, as asyncio asks for it."""
         return Connection(self, self._telemetry)
 
+    def close_idle(self) -> None:
+        """Close the connections on which nothing runs."""
+        for connection in self.connections:
+            if isinstance(connection, Connection):
+                connection.close_if_idle()
+
 
 def _explained(status: int, exc: BaseException | None) -> ProxyError:
     if isinstance(exc, LineTooLong):
@@ -136,7 +151,7 @@ class PublicServer:
         for server in self._servers:
             server.close()
         if self._listener is not None:
-            self._listener.pre_shutdown()
+            self._listener.close_idle()
 
     async def stop(self) -> None:
         """Cut off what still runs."""

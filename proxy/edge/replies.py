@@ -7,7 +7,7 @@ only be broken off, so that no client takes half an answer for a whole one.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPMethod, HTTPStatus
 
 from aiohttp import web
@@ -28,11 +28,16 @@ CLIENT_GONE = 499
 class Replier:
     """Writes answers to one request and notes on its `visit` what went out.
 
-    `patience` is seconds that a client may take to accept what was written.
+    `patience` is seconds that a client may take to accept what was written. `closing` is asked
+    when an answer begins: whether it is to be the last one on its connection.
     """
 
     def __init__(
-        self, request: web.BaseRequest, visit: Visit, patience: float, *, closing: bool
+        self,
+        request: web.BaseRequest,
+        visit: Visit,
+        patience: float,
+        closing: Callable[[], bool],
     ) -> None:
         self._request = request
         self._visit = visit
@@ -98,7 +103,7 @@ class Replier:
         unframed = response.content_length is None and status not in _BODILESS
         if unframed and self._request.version >= (1, 1):
             response.enable_chunked_encoding()
-        if self._closing:
+        if self._closing():
             response.force_close()
         self._visit.status = status
         self._visit.first_byte = time.perf_counter() - self._visit.started
