@@ -103,8 +103,8 @@ class Replier:
         unframed = response.content_length is None and status not in _BODILESS
         if unframed and self._request.version >= (1, 1):
             response.enable_chunked_encoding()
-        if self._closing():
-            response.force_close()
+        if self._closing() or (unframed and not response.chunked):
+            response.force_close()  # for HTTP/1.0 the connection's end is the answer's end
         self._visit.status = status
         self._visit.first_byte = time.perf_counter() - self._visit.started
         await response.prepare(self._request)
