@@ -41,7 +41,14 @@ class Intake:
         return self._content.at_eof()
 
     def refuse_at_once(self) -> None:
-        """Refuse what already says that it is too large, before a byte of it is read."""
+        """Refuse what the header already tells, before a byte of the body is read.
+
+        Chunks cross as chunks; any other transfer coding would be passed on without its name.
+        """
+        if self._request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+            raise ProxyError(
+                Situation.ILLEGAL_INPUT, "Transfer-Encoding: `chunked` is the only one known here."
+            )
         length = self._request.content_length
         if length is not None and length > self._limit:
             raise self._too_large()
