@@ -5,11 +5,16 @@ times) and where it went (account, upstream's status and request id). It never h
 a credential or a signed URL: nothing of the kind is in a `Visit`.
 """
 
+import json
 import logging
+import os
+import select
 import sys
 import traceback
+from asyncio import AbstractEventLoop
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TextIO
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -26,10 +31,19 @@ from prometheus_client import (
 from proxy.ports import Visit
 
 _ROUNDED = ("first_byte", "total")
-_WARNINGS = frozenset({"store_down", "grant_unreadable", "submit_answer_unreadable"})
-_ERRORS = frozenset({"task_without_owner", "bug"})
+_LEVELS = {
+    "store_down": logging.WARNING,
+    "grant_unreadable": logging.WARNING,
+    "submit_answer_unreadable": logging.WARNING,
+    "task_without_owner": logging.ERROR,
+    "bug": logging.ERROR,
+}
+"""Of events; those that are not here are information."""
 _SPACE = "dashscope_proxy"
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+_PATIENCE = 200
+"""Milliseconds that a reader of the log may be busy with something else: all requests wait."""
 
 
 class Metrics:
@@ -79,6 +93,9 @@ class Metrics:
         self.events = Counter(
             "events", "What happened besides requests", ["event"], _SPACE, registry=of
         )
+        self.lost_lines = Counter(
+            "lost_log_lines", "Log lines nobody took in time", namespace=_SPACE, registry=of
+        )
 
     def page(self) -> tuple[bytes, str]:
         """The page for a scraper and its content type."""
@@ -92,9 +109,11 @@ class Metrics:
 class StructuredTelemetry:
     """The `Telemetry` port on structlog and prometheus_client."""
 
-    def __init__(self, metrics: Metrics, *, console: bool, stream: TextIO = sys.stdout) -> None:
+    def __init__(
+        self, metrics: Metrics, *, console: bool, stream: TextIO | None = sys.stdout
+    ) -> None:
         self._metrics = metrics
-        self._log = _logger(stream, console=console)
+        self._log = _logger(_Lines(stream, metrics), console=console)
 
     def started(self) -> None:
         """See `proxy.ports.Telemetry.started`."""
@@ -114,18 +133,12 @@ class StructuredTelemetry:
 
     def event(self, name: str, **facts: object) -> None:
         """See `proxy.ports.Telemetry.event`."""
-        self._metrics.events.labels(name).inc()
-        write = self._log.info
-        if name in _WARNINGS:
-            write = self._log.warning
-        elif name in _ERRORS:
-            write = self._log.error
-        write(name, **facts)
+        self._tell(name, _LEVELS.get(name, logging.INFO), facts)
 
     def bug(self, error: BaseException, request_id: str) -> None:
         """See `proxy.ports.Telemetry.bug`. The frames are told; the text may quote the caller."""
-        frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
-        self.event("bug", error=type(error).__name__, request_id=request_id, frames="".join(frames))
+        kind = type(error).__name__
+        self.event("bug", error=kind, request_id=request_id, frames=_frames(error))
 
     def store_changed(self, *, is_up: bool) -> None:
         """Note an outage of the store or its end: one line each."""
@@ -136,23 +149,95 @@ class StructuredTelemetry:
         """Let what libraries log by the standard way come out as lines like ours."""
         logging.basicConfig(level=logging.WARNING, handlers=[_Bridge(self)], force=True)
 
+    def adopt_loop(self, loop: AbstractEventLoop) -> None:
+        """Let what nobody caught in a loop come out as `bug`.
+
+        asyncio itself would log it with the text of the exception and of whatever is around.
+        """
+        loop.set_exception_handler(self._uncaught)
+
+    def library_log(self, record: logging.LogRecord) -> None:
+        """Note what a library logged: the message's form, without its arguments' values."""
+        error = record.exc_info[1] if record.exc_info else None
+        facts = {"logger": record.name, "text": str(record.msg)}
+        if error:
+            facts["error"] = type(error).__name__
+        self._tell("library_log", min(record.levelno, logging.ERROR) // 10 * 10, facts)
+
+    def _uncaught(self, _: AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        error = context.get("exception")
+        kind = type(error).__name__ if error else None
+        self.event("bug", error=kind, text=context["message"], frames=_frames(error))
+
+    def _tell(self, name: str, level: int, facts: Mapping[str, object]) -> None:
+        self._metrics.events.labels(name).inc()
+        self._log.log(level, name, **facts)
+
 
 class _Bridge(logging.Handler):
-    """Turns a standard log record into an event, without its arguments' values."""
+    """Turns a standard log record into an event."""
 
     def __init__(self, telemetry: StructuredTelemetry) -> None:
         super().__init__(logging.WARNING)
         self._telemetry = telemetry
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        self._telemetry.event(
-            "library_log",
-            logger=record.name,
-            level=record.levelname.lower(),
-            text=str(record.msg),
-            error=type(error).__name__ if error else None,
-        )
+        self._telemetry.library_log(record)
+
+
+class _Lines:
+    """Where the lines go: whole or not at all, and nobody fails for them.
+
+    A reader that is gone, stuck or out of disk costs lines, which are counted. One that is only
+    slow is waited for, `_PATIENCE` once and not again until it reads. Written past Python's
+    buffers: what could not be written would stay there, and spoil the exit code.
+    """
+
+    def __init__(self, stream: TextIO | None, metrics: Metrics) -> None:
+        self._stream = stream
+        self._lost = metrics.lost_lines
+        self._torn = False
+        self._stuck = False
+        self._poll = select.poll()
+        self._descriptor: int | None = None
+        try:
+            self._descriptor = stream.fileno() if stream else None
+        except (OSError, ValueError):  # in memory, or closed
+            return
+        if self._descriptor is not None:
+            self._poll.register(self._descriptor, select.POLLOUT)
+
+    @property
+    def has_colors(self) -> bool:
+        """Whether it is a terminal, and its owner wants colours (no-color.org)."""
+        return self._descriptor is not None and os.isatty(self._descriptor)
+
+    def write(self, line: str) -> None:
+        """Write one line, its end included here."""
+        try:
+            if self._descriptor is not None:
+                self._put(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+            elif self._stream is not None:
+                self._stream.write(f"{line}\n")
+        except (OSError, ValueError):
+            self._lost.inc()
+
+    # structlog calls the method that has the level's name.
+    debug = info = warning = error = critical = msg = write
+
+    def _put(self, descriptor: int, line: bytes) -> None:
+        """Raises `OSError`."""
+        if self._torn:
+            line = b"\n" + line
+        for start in range(0, len(line), select.PIPE_BUF):
+            # A descriptor that polls as writable takes this much without making us wait.
+            if not self._poll.poll(0 if self._stuck else _PATIENCE):
+                self._stuck = True
+                self._torn |= start > 0
+                raise BlockingIOError
+            self._stuck = False
+            os.write(descriptor, line[start : start + select.PIPE_BUF])
+        self._torn = False
 
 
 def _facts(visit: Visit) -> dict[str, object]:
@@ -164,23 +249,52 @@ def _facts(visit: Visit) -> dict[str, object]:
     return facts
 
 
-def _logger(stream: TextIO, *, console: bool) -> structlog.typing.FilteringBoundLogger:
+def _frames(error: BaseException | None) -> str:
+    return "".join(traceback.format_tb(error.__traceback__)) if error else ""
+
+
+def _logger(lines: _Lines, *, console: bool) -> structlog.typing.FilteringBoundLogger:
     """A logger of our own: no global configuration that a test or a library could change."""
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if console:
-        last: structlog.typing.Processor = structlog.dev.ConsoleRenderer()
+        shared.append(_harmless)
+        last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=lines.has_colors)
     else:
         last = structlog.processors.JSONRenderer(serializer=_json_text)
     wrapped: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        lines,
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
     return wrapped
 
 
-def _json_text(value: object, **_: object) -> str:
-    return orjson.dumps(value, default=str).decode()
+def _harmless(_: object, __: str, facts: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Values that neither end a line nor steer a terminal. Our own frames may have lines."""
+    for name, value in facts.items():
+        if isinstance(value, str) and not value.isprintable() and name != "frames":
+            facts[name] = repr(value)
+    return facts
+
+
+def _json_text(value: dict[str, object], **_: object) -> str:
+    try:
+        text = orjson.dumps(value, default=str).decode()
+    except TypeError:  # a lone surrogate, or a number beyond 64 bits
+        told = {name: _plain(fact) for name, fact in value.items()}
+        text = orjson.dumps(told).decode()
+    if text.isprintable():
+        return text
+    # JSON lets U+2028, U+0085 and their like stand as they are; not every reader of lines does.
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def _plain(fact: object) -> object:
+    if isinstance(fact, (bool, float, type(None))) or (
+        isinstance(fact, int) and fact.bit_length() < 64  # noqa: PLR2004 - what orjson takes
+    ):
+        return fact
+    return str(fact).encode("utf-8", "replace").decode()

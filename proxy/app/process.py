@@ -156,17 +156,22 @@ def run_process(
 ) -> None:
     """Serve until SIGTERM or SIGINT, drain, return. `greet` is called when all is up."""
     log = settings.env.log_format
-    console = log == "console" or (log == "auto" and sys.stdout.isatty())
+    console = log == "console" or (log == "auto" and sys.stdout is not None and sys.stdout.isatty())
     metrics = Metrics(shared=settings.env.workers > 1)
     telemetry = StructuredTelemetry(metrics, console=console)
     telemetry.adopt_logging()
     proxy = Proxy(settings, telemetry, metrics, sockets, admin_sockets)
-    uvloop.run(_until_told(proxy, greet))
+    uvloop.run(_until_told(proxy, telemetry, greet))
 
 
-async def _until_told(proxy: Proxy, greet: Callable[[Store], Awaitable[None]] | None) -> None:
+async def _until_told(
+    proxy: Proxy,
+    telemetry: StructuredTelemetry,
+    greet: Callable[[Store], Awaitable[None]] | None,
+) -> None:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
+    telemetry.adopt_loop(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     async with proxy:
