@@ -57,11 +57,18 @@ class Tasks(Protocol):
         ...
 
     async def owner(self, task_id: str) -> TaskRecord | None:
-        """The record of a task, or None. Known tasks stay known through a store outage."""
+        """The record of a task, or None. Known tasks stay known through a store outage.
+
+        Who owns it never changes; `status` may lag behind what other processes saw, other than
+        in `tasks_of`.
+        """
         ...
 
     async def observe(self, task_id: str, status: str, at: float) -> None:
-        """Note the status seen on a poll at `at` (Unix seconds); an unknown id is ignored."""
+        """Note the status seen on a poll at `at` (Unix seconds); an unknown id is ignored.
+
+        Only a change is written, so that `updated` says since when the status is what it is.
+        """
         ...
 
     async def tasks_of(self, tenant: str, since: float, until: float) -> list[TaskRecord]:
