@@ -31,6 +31,8 @@ PROGRAMS = {"curl": "bash", "fetch": "node", "requests": sys.executable, "json":
 PACKAGES = {"bash": "bash", "node": "nodejs", "curl": "curl"}
 """What runs a sample, and the Debian package it is in."""
 
+JSON = ("-H", "Content-Type: application/json")
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -64,7 +66,14 @@ class Sample:
             "curl": ["-c", text],
             "fetch": ["-e", text],
             "requests": ["-c", text],
-            "json": ["-H", f"Authorization: Bearer {token}", "--json", text, url + self.path],
+            "json": [
+                *JSON,
+                "-H",
+                f"Authorization: Bearer {token}",
+                "--data-raw",
+                text,
+                url + self.path,
+            ],
         }[self.language]
         environment = {"PATH": os.environ["PATH"], "HOME": str(home), "NO_PROXY": "*"}
         process = await asyncio.create_subprocess_exec(
