@@ -1,5 +1,6 @@
 """The real SDK, pointed at one place at a time."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -34,3 +35,12 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2000))
     return path
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An address that refuses connections: its port is taken, by a socket that never listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host, port = taken.getsockname()
+        yield f"{host}:{port}"
