@@ -1,7 +1,15 @@
-"""`ClientSession` behind the `Upstream` port. Its exceptions end here."""
+"""`ClientSession` behind the `Upstream` port. Its exceptions end here, and its habits too.
 
+Left to itself the session would drop the `?` of an empty query, merge fields whose names are
+spelled differently, add fields of its own, send DELETE and PUT again when a connection broke,
+wait for ever for an upstream that does not read, and not notice that an answer's chunks have
+turned into nonsense. What is done about each stands where it is done.
+"""
+
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPMethod
 
 import aiohttp
 from yarl import URL
@@ -14,8 +22,14 @@ KEEP_ALIVE = 15.0
 """Seconds an idle connection is kept: well below upstream's own limit, because a request sent
 on a connection that is being closed may or may not have arrived, and a submit costs money."""
 
-# Everything aiohttp would add by itself: the client's header is upstream's header.
-_NO_AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+MAX_FIELD = 64 * 1024
+"""Bytes of one header field of an answer: what envoy, upstream's gateway, allows for all."""
+
+RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
+"""Safe methods. The session would also send again what is merely idempotent: DELETE, PUT."""
+
+_UNWATCHED = 64 * 1024
+"""Bytes that always fit into the transport's buffer, so that writing them never waits."""
 
 
 class SessionReply:
@@ -28,12 +42,27 @@ class SessionReply:
             (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
             for name, value in response.raw_headers
         ]
-        self._response = response
+        self._content = response.content
+        connection = response.connection
+        protocol = None if connection is None else connection.protocol
+        self._closed = None if protocol is None else protocol.closed
+        if self._closed is not None:
+            self._closed.add_done_callback(self._lost)
+
+    def fail(self, error: Exception) -> None:
+        """End `chunks` with this exception, unless the answer is all here."""
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(error)
+
+    def let_go(self) -> None:
+        """Stop watching the connection, which may serve other calls now."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._lost)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See `proxy.ports.Reply.chunks`."""
         try:
-            async for chunk in self._response.content.iter_any():
+            async for chunk in self._content.iter_any():
                 yield chunk
         except aiohttp.ServerTimeoutError as error:
             raise ProxyError(
@@ -43,6 +72,10 @@ class SessionReply:
             raise ProxyError(
                 Situation.BAD_GATEWAY, "Upstream broke off in the middle of its answer."
             ) from error
+
+    def _lost(self, _: asyncio.Future[None]) -> None:
+        """The session tells nobody when it closes because of chunks that are none."""
+        self.fail(aiohttp.ClientPayloadError("the connection was closed"))
 
 
 class SessionUpstream:
@@ -58,7 +91,8 @@ class SessionUpstream:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),  # `acw_tc` would stick to the next tenant
             auto_decompress=False,
-            skip_auto_headers=_NO_AUTOMATIC,
+            max_field_size=MAX_FIELD,
+            max_line_size=MAX_FIELD,
             trust_env=False,
         )
 
@@ -70,50 +104,131 @@ class SessionUpstream:
     @asynccontextmanager
     async def send(self, call: Call) -> AsyncIterator[SessionReply]:
         """See `proxy.ports.Upstream.send`."""
-        body = _Watched(call.body) if isinstance(call.body, AsyncIterable) else call.body
+        body = _watched(call)
         response = await self._head(call, body)
+        reply = SessionReply(response)
+        if isinstance(body, _Watched):
+            body.tell(reply)
         try:
-            yield SessionReply(response)
+            yield reply
         finally:
+            reply.let_go()
             # A connection whose answer was not read to its end is not reused; one that was
             # read has already gone back by itself.
             response.close()
 
     async def _head(self, call: Call, body: "_Watched | bytes | None") -> aiohttp.ClientResponse:
         assert self._session is not None, "open() comes first"  # noqa: S101 - a bug in app.py
-        unframed = body is not None and value_of(call.headers, "content-length") is None
+        length = value_of(call.headers, "content-length")
+        chunked = body is not None and length is None
         try:
-            return await self._session.request(
-                call.method,
-                URL(call.account.url + call.target, encoded=True),
-                headers=call.headers,
-                data=body,
-                chunked=True if unframed else None,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=self._connect_timeout, sock_read=call.read_timeout
-                ),
-            )
+            async with asyncio.timeout(None) as deadline:
+                if isinstance(body, _Watched):
+                    body.deadline = deadline
+                return await self._session.request(
+                    call.method,
+                    _url(call),
+                    headers={} if length is None else {"Content-Length": length},
+                    data=body,
+                    chunked=True if chunked else None,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=self._connect_timeout, sock_read=call.read_timeout
+                    ),
+                    middlewares=(_Exactly(call, chunked=chunked),),
+                )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             if isinstance(body, _Watched) and body.failure is not None:
                 raise body.failure from error
             raise _translated(error) from error
 
 
-class _Watched:
-    """A body whose own failure is remembered, since the session wraps it in one of its own."""
+class _Exactly:
+    """Makes the session's request the call's own, once it knows where it goes and how long it is.
 
-    def __init__(self, body: AsyncIterable[bytes]) -> None:
+    Its header becomes the call's, field by field, behind `Host`. And what broke is translated
+    here already for all but safe methods, since what is no exception of its own the session does
+    not try again.
+    """
+
+    def __init__(self, call: Call, *, chunked: bool) -> None:
+        self._call = call
+        self._chunked = chunked
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        host = request.headers["Host"]
+        request.headers.clear()
+        request.headers.extend([("Host", host), *self._call.headers])
+        if self._chunked:
+            request.headers["Transfer-Encoding"] = "chunked"
+        try:
+            return await handler(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if self._call.method in RESENDABLE:
+                raise
+            raise _translated(error) from error
+
+
+class _Watched:
+    """A body under observation: its own failure is remembered, and so is the time it takes.
+
+    The session wraps a failure in one of its own, or hides it when the answer has begun. And it
+    does not count the time while a body goes up: an upstream that takes none of it for
+    `patience` seconds makes `deadline` due.
+    """
+
+    def __init__(self, parts: AsyncIterable[bytes], patience: float) -> None:
         self.failure: Exception | None = None
-        self._body = body
+        self.deadline: asyncio.Timeout | None = None
+        self._parts = parts
+        self._patience = patience
+        self._reply: SessionReply | None = None
+
+    def tell(self, reply: SessionReply) -> None:
+        """Let this reply, which came early, fail with the body."""
+        self._reply = reply
+        self.deadline = None
+        if self.failure is not None:
+            reply.fail(self.failure)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
         try:
-            async for part in self._body:
-                yield part
+            async for part in self._parts:
+                due = loop.call_later(self._patience, self._stalled)
+                try:
+                    yield part
+                finally:
+                    due.cancel()
         except Exception as error:
             self.failure = error
+            if self._reply is not None:
+                self._reply.fail(error)
             raise
+
+    def _stalled(self) -> None:
+        if self.deadline is not None and not self.deadline.expired():
+            self.deadline.reschedule(0)
+
+
+async def _one(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def _watched(call: Call) -> _Watched | bytes | None:
+    if call.body is None or (isinstance(call.body, bytes) and len(call.body) <= _UNWATCHED):
+        return call.body
+    parts = _one(call.body) if isinstance(call.body, bytes) else call.body
+    return _Watched(parts, call.read_timeout)
+
+
+def _url(call: Call) -> URL:
+    """Where the call goes; the whole target as a path, or an empty query would lose its `?`."""
+    root = URL(call.account.url, encoded=True)
+    path = root.raw_path.rstrip("/") + call.target
+    return URL.build(scheme=root.scheme, authority=root.raw_authority, path=path, encoded=True)
 
 
 def _translated(error: Exception) -> ProxyError:
