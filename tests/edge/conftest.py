@@ -1,7 +1,8 @@
 """The loop the proxy runs on, and the rule for every test here: no task is left over."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import uvloop
@@ -19,3 +20,19 @@ async def nothing_left_over() -> AsyncIterator[None]:
     """Whatever a test did: when its stand is down, no task of it runs on."""
     yield
     await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
+@pytest.fixture
+def full_backlog() -> Iterator[str]:
+    """A URL whose connections are neither accepted nor refused: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        address = server.getsockname()
+        waiting = []
+        for _ in range(4):
+            one = socket.socket()
+            one.setblocking(False)  # noqa: FBT003 - its only form
+            one.connect_ex(address)
+            waiting.append(one)
+        yield f"http://127.0.0.1:{address[1]}"
+        for one in waiting:
+            one.close()

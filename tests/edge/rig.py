@@ -52,6 +52,16 @@ async def eventually(holds: Callable[[], object], *, seconds: float = PATIENCE) 
             await asyncio.sleep(0.002)
 
 
+async def settled(count: Callable[[], int]) -> int:
+    """The count once it has stopped growing: the same for 50 looks in a row."""
+    seen, same = count(), 0
+    while same < 50:
+        await asyncio.sleep(0.004)
+        same = same + 1 if count() == seen else 0
+        seen = count()
+    return seen
+
+
 # -- messages ------------------------------------------------------------------------------------
 
 
@@ -280,6 +290,11 @@ class ScriptedUpstream:
     def url(self) -> str:
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def running(self) -> bool:
+        """Whether a connection is still open."""
+        return any(not task.done() for task in self._tasks)
 
     async def heard(self, number: int = 1) -> Conversation:
         """The conversation whose head came as the `number`-th."""

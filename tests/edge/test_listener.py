@@ -301,19 +301,23 @@ async def test_stop_accepting_leaves_running_requests_alone() -> None:
         await go.wait()
         await told.send(task_answer())
 
-    async with scripted(held) as upstream, rig(upstream.url) as made:
-        async with calling(made.url) as busy, calling(made.url) as idle:
-            await busy.send(made.post())
-            await upstream.heard()
-            made.gateway.closing = True
-            made.server.stop_accepting()
-            assert await idle.rest() == b""
-            with pytest.raises(OSError):  # noqa: PT011 - refused, in whatever words
-                await asyncio.open_connection("127.0.0.1", int(made.url.rpartition(":")[2]))
-            go.set()
-            answer = await busy.answer()
-            assert (answer.status, answer.value("connection")) == (200, b"close")
-            assert await busy.rest() == b""
+    async with (
+        scripted(held) as upstream,
+        rig(upstream.url) as made,
+        calling(made.url) as busy,
+        calling(made.url) as idle,
+    ):
+        await busy.send(made.post())
+        await upstream.heard()
+        made.gateway.closing = True
+        made.server.stop_accepting()
+        assert await idle.rest() == b""
+        with pytest.raises(OSError):  # noqa: PT011 - refused, in whatever words
+            await asyncio.open_connection("127.0.0.1", int(made.url.rpartition(":")[2]))
+        go.set()
+        answer = await busy.answer()
+        assert (answer.status, answer.value("connection")) == (200, b"close")
+        assert await busy.rest() == b""
 
 
 async def test_an_upload_that_runs_survives_the_drain() -> None:
@@ -341,11 +345,14 @@ async def test_stop_cuts_off_what_still_runs() -> None:
         left.set()
 
     plain = "/api/v1/services/aigc/text-generation/generation"
-    async with scripted(silent) as upstream, rig(upstream.url) as made:
-        async with calling(made.url) as client:
-            await client.send(made.post(path=plain))
-            await upstream.heard()
-            await made.server.stop()
-            assert await client.rest() == b""
-            await asyncio.wait_for(left.wait(), 10)
+    async with (
+        scripted(silent) as upstream,
+        rig(upstream.url) as made,
+        calling(made.url) as client,
+    ):
+        await client.send(made.post(path=plain))
+        await upstream.heard()
+        await made.server.stop()
+        assert await client.rest() == b""
+        await asyncio.wait_for(left.wait(), 10)
     assert made.telemetry.visits[0].status == 499
