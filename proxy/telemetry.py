@@ -33,6 +33,7 @@ from proxy.ports import Visit
 _ROUNDED = ("first_byte", "total")
 _LEVELS = {
     "store_down": logging.WARNING,
+    "worker_ended": logging.WARNING,
     "grant_unreadable": logging.WARNING,
     "submit_answer_unreadable": logging.WARNING,
     "task_without_owner": logging.ERROR,
@@ -140,10 +141,10 @@ class StructuredTelemetry:
         kind = type(error).__name__
         self.event("bug", error=kind, request_id=request_id, frames=_frames(error))
 
-    def store_changed(self, *, is_up: bool) -> None:
-        """Note an outage of the store or its end: one line each."""
+    def store_changed(self, *, is_up: bool, why: str = "") -> None:
+        """Note an outage of the store, with the reason, or its end: one line each."""
         self._metrics.store_up.set(is_up)
-        self.event("store_up" if is_up else "store_down")
+        self.event("store_up" if is_up else "store_down", **({"why": why} if why else {}))
 
     def adopt_logging(self) -> None:
         """Let what libraries log by the standard way come out as lines like ours."""

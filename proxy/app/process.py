@@ -1,9 +1,11 @@
 """One process: everything built once, started, drained, and taken down in reverse."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -11,6 +13,7 @@ from typing import Self
 
 import uvloop
 
+from proxy.app.leash import when_parent_ends
 from proxy.app.sockets import bind_all, name_of
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
@@ -48,7 +51,7 @@ class Proxy:
             settings.store,
             prefix=env.store_prefix,
             max_staleness=env.staleness,
-            on_change=lambda is_up: telemetry.store_changed(is_up=is_up),
+            on_change=self._store_changed,
             on_unreadable=lambda digest, why: telemetry.event(
                 "grant_unreadable", digest=digest, why=why
             ),
@@ -72,6 +75,8 @@ class Proxy:
         )
         self._public = PublicServer(self._gateway.handle, telemetry)
         self._admin = AdminServer(self.readiness, metrics.page)
+        self._drain: asyncio.Timeout | None = None
+        self._hurried = False
         self._lifetimes = AsyncExitStack()
 
     @property
@@ -104,6 +109,7 @@ class Proxy:
             self._lifetimes = lifetimes.pop_all()
         self._telemetry.event(
             "listening",
+            pid=os.getpid(),
             public=self.urls,
             admin=self.admin_urls,
             store=self._settings.store.partition(":")[0],
@@ -114,13 +120,25 @@ class Proxy:
         """Stop accepting, let what runs finish for a while, take everything down."""
         self._gateway.closing = True
         self._public.stop_accepting()
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(self._settings.env.drain):
+            self._drain = asyncio.timeout(0 if self._hurried else self._settings.env.drain)
+            async with self._drain:
                 await self._gateway.drained()
         except TimeoutError:
-            self._telemetry.event("drain_cut_short", seconds=self._settings.env.drain)
+            self._telemetry.event("drain_cut_short", seconds=round(time.monotonic() - started, 3))
         await self._lifetimes.aclose()
-        self._telemetry.event("stopped")
+        self._telemetry.event("stopped", pid=os.getpid())
+
+    def hurry(self) -> None:
+        """Let `stop`, which runs or will, wait for nobody any more."""
+        self._hurried = True
+        if self._drain is not None and not self._drain.expired():
+            self._drain.reschedule(0)
+
+    def _store_changed(self, is_up: bool) -> None:  # noqa: FBT001 - the stores' own form
+        why = "" if is_up else getattr(self.store, "trouble", "")
+        self._telemetry.store_changed(is_up=is_up, why=why)
 
     async def readiness(self) -> dict[str, str]:
         """What this process depends on, by name: "ok", or what is wrong."""
@@ -148,33 +166,56 @@ class Proxy:
         await self.stop()
 
 
+def telemetry_of(settings: Settings, metrics: Metrics) -> StructuredTelemetry:
+    """What tells on standard output, in the form that was asked for."""
+    form = settings.env.log_format
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = form == "console" or (form == "auto" and on_terminal)
+    return StructuredTelemetry(metrics, console=console)
+
+
 def run_process(
     settings: Settings,
     sockets: Sequence[socket.socket],
     admin_sockets: Sequence[socket.socket],
     greet: Callable[[Store], Awaitable[None]] | None = None,
+    *,
+    is_worker: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, drain, return. `greet` is called when all is up."""
-    log = settings.env.log_format
-    console = log == "console" or (log == "auto" and sys.stdout is not None and sys.stdout.isatty())
+    """Serve until told to stop, drain, return. `greet` is called when all is up.
+
+    Told by SIGTERM, by SIGINT, of which a second one ends the drain, or, as a worker, by the
+    end of the parent. Raises `ConfigError`, and what `greet` raises.
+    """
     metrics = Metrics(shared=settings.env.workers > 1)
-    telemetry = StructuredTelemetry(metrics, console=console)
+    telemetry = telemetry_of(settings, metrics)
     telemetry.adopt_logging()
     proxy = Proxy(settings, telemetry, metrics, sockets, admin_sockets)
-    uvloop.run(_until_told(proxy, telemetry, greet))
+
+    async def run() -> None:
+        telemetry.adopt_loop(asyncio.get_running_loop())
+        told = _listen_for_the_end(proxy, is_worker=is_worker)
+        async with proxy:
+            if greet is not None:
+                await greet(proxy.store)
+            await told.wait()
+
+    uvloop.run(run())
 
 
-async def _until_told(
-    proxy: Proxy,
-    telemetry: StructuredTelemetry,
-    greet: Callable[[Store], Awaitable[None]] | None,
-) -> None:
+def _listen_for_the_end(proxy: Proxy, *, is_worker: bool) -> asyncio.Event:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    telemetry.adopt_loop(loop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    async with proxy:
-        if greet is not None:
-            await greet(proxy.store)
-        await told.wait()
+
+    def interrupted() -> None:
+        if told.is_set():
+            proxy.hurry()
+        told.set()
+
+    # A second SIGTERM is none: a supervisor may send it to the parent and to all workers, and
+    # the parent passes on its own.
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    if is_worker:
+        when_parent_ends(told.set)
+    return told

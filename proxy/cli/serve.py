@@ -11,9 +11,9 @@ from functools import partial
 
 import click
 
-from proxy.app.process import run_process
+from proxy.app.process import run_process, telemetry_of
 from proxy.app.sockets import bind_all, name_of
-from proxy.app.workers import Workers, inherited_sockets, worker_command
+from proxy.app.workers import Workers, inherited_sockets, program
 from proxy.cli import minting
 from proxy.cli.options import (
     checked_store,
@@ -28,6 +28,7 @@ from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.ports import Store
 from proxy.sandbox.server import DEFAULT_KEY
+from proxy.telemetry import Metrics
 
 DEMO = "demo"
 _BODY = (
@@ -76,7 +77,7 @@ def serve(
     settings = settings_from(flags)
     inherited = inherited_sockets(os.environ)
     if inherited is not None:
-        _run(settings, *inherited)
+        _run(settings, *inherited, is_worker=True)
         return
     with _sandbox_if(wanted=demo and not settings.accounts) as upstream:
         if upstream is not None:
@@ -101,7 +102,9 @@ def _serve(settings: Settings, *, demo: bool) -> int:
         return 0
     # What no worker can mend is told once, here, instead of by each of them again and again.
     with_store(settings, greet or _nothing)
-    return Workers(settings.env.workers, worker_command(), public, admin).run()
+    command = [*program(), *sys.argv[1:]]
+    telemetry = telemetry_of(settings, Metrics())
+    return Workers(settings.env.workers, command, public, admin, telemetry).run()
 
 
 def _run(
@@ -109,9 +112,11 @@ def _run(
     public: list[socket.socket],
     admin: list[socket.socket],
     greet: Callable[[Store], Awaitable[None]] | None = None,
+    *,
+    is_worker: bool = False,
 ) -> None:
     try:
-        run_process(settings, public, admin, greet)
+        run_process(settings, public, admin, greet, is_worker=is_worker)
     except ConfigError as error:
         fail(error.problems)
 
@@ -136,15 +141,22 @@ def _sandbox_if(*, wanted: bool) -> Iterator[dict[str, str] | None]:
     if not wanted:
         yield None
         return
-    command = [sys.executable, "-u", "-m", "proxy", "sandbox", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as helper:  # noqa: S603 - our own command line
-        line = helper.stdout.readline() if helper.stdout else ""
-        found = re.search(r"http://\S+(?=,)", line)
-        if not found:
-            fail([f"the sandbox did not start: {line.strip()}"])
-        click.echo(f"No DASHSCOPE_API_KEY is set: using the sandbox at {found[0]}.")
-        click.echo("Nothing behind it is real, and nothing costs money.")
+    command = [*program(), "sandbox", "--listen", "127.0.0.1:0", "--leash"]
+    # In a process group of its own: Ctrl-C is for the proxy, which still drains against it.
+    with subprocess.Popen(  # noqa: S603 - our own command line
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as helper:
         try:
+            line = helper.stdout.readline() if helper.stdout else ""
+            found = re.search(r"http://\S+(?=,)", line)
+            if not found:
+                fail([f"the sandbox did not start: {line.strip()}"])
+            click.echo(f"No DASHSCOPE_API_KEY is set: using the sandbox at {found[0]}.")
+            click.echo("Nothing behind it is real, and nothing costs money.")
             yield {"DASHSCOPE_API_KEY": DEFAULT_KEY, "PROXY_UPSTREAM": found[0]}
         finally:
             helper.terminate()
