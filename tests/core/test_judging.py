@@ -54,7 +54,7 @@ def test_a_route_is_reached_with_its_scope(
     if reached:
         demand_scope(route(scope=scope), grant)
         return
-    with pytest.raises(ProxyError) as refusal:
+    with pytest.raises(ProxyError, match=f"`{scope}`" if scope else "closed") as refusal:
         demand_scope(route(scope=scope), grant)
     assert refusal.value.situation is Situation.ACCESS_DENIED
 

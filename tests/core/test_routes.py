@@ -73,11 +73,12 @@ def test_captures_come_decoded_and_as_they_came() -> None:
 
 def test_a_wrong_method_is_told_the_right_ones() -> None:
     """405 with `Allow`, sorted; a broader pattern with the right method does not step in."""
-    table = RouteTable([route("/a", methods="POST,DELETE"), route("/{x}"), route("/{x**}")])
+    wrong = [route("/a", methods=method) for method in ("POST", "PUT", "DELETE")]
+    table = RouteTable([*wrong, route("/{x}"), route("/{x**}")])
     error = refused(table, "GET", "/a/")
     assert error.situation is Situation.METHOD_NOT_ALLOWED
-    assert error.headers == (("Allow", "DELETE, POST"),)
-    assert error.message == "GET is not possible on this path, only DELETE, POST."
+    assert error.headers == (("Allow", "DELETE, POST, PUT"),)
+    assert error.message == "GET is not possible on this path, only DELETE, POST, PUT."
     for method in ("get", "Post", "ANY", "OPTIONS", "HEAD", ""):
         assert refused(table, method, "/a").situation is Situation.METHOD_NOT_ALLOWED
 

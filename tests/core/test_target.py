@@ -30,6 +30,7 @@ SAFE = [
     ("/%61/b", ("a", "b"), False, None),
     ("/kling%2Dv3/%E8%A7%86%e9%a2%91", ("kling-v3", "视频"), False, None),
     ("/%20a%20b", (" a b",), False, None),
+    ("/%EF%AC%81%EF%BC%A1", ("ﬁＡ",), False, None),
     ("/.../..a/a..", ("...", "..a", "a.."), False, None),
     ("/-._~!$&'()*+,=:@", ("-._~!$&'()*+,=:@",), False, None),
     ("http://other.example/a/?b", ("a",), True, "b"),
