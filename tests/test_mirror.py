@@ -1,0 +1,42 @@
+"""`tests/` mirrors `proxy/` by name: the tests of a module stand where one looks for them."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE, TESTS = ROOT / "proxy", ROOT / "tests"
+NO_MODULES = {"__init__.py", "__main__.py"}
+
+# Modules without a test file of their own name, and why. Only lines that go away are welcome.
+EXEMPT = {
+    "ports.py": "protocols and records: nothing runs",
+    "config/schema.py": "data: every field stands in a golden file of config/test_routing.py",
+    "stores/notices.py": "two types and a function that does nothing",
+    "stores/sqlite_schema.py": "text of SQL: stores/test_sqlite.py runs every line of it",
+    **dict.fromkeys(
+        [
+            *("app/leash.py", "app/process.py", "app/sockets.py"),
+            *("cli/check.py", "cli/minting.py", "cli/sandbox.py", "cli/serve.py"),
+            *("edge/admin.py", "edge/gateway.py", "edge/health.py", "edge/intake.py"),
+            *("edge/models.py", "edge/replies.py", "edge/spool.py", "edge/submits.py"),
+        ],
+        "its tests are still to be written",
+    ),
+}
+
+
+def test_every_module_has_its_tests() -> None:
+    """`proxy/room/x.py` is proved by `tests/room/test_x.py`, or as a whole by `tests/system`."""
+    modules = {
+        file.relative_to(PACKAGE) for file in PACKAGE.glob("**/*.py") if file.name not in NO_MODULES
+    }
+    untested = {
+        module.as_posix()
+        for module in modules
+        if not any(
+            (TESTS / folder / f"test_{module.name}").is_file()
+            for folder in (module.parent, "system")
+        )
+    }
+    assert sorted(untested - EXEMPT.keys()) == [], "write tests, or a line in EXEMPT"
+    assert sorted(EXEMPT.keys() - untested) == [], "exempt no more: take it out of EXEMPT"
+    assert all(EXEMPT.values())
