@@ -208,7 +208,8 @@ def _listen_for_the_end(proxy: Proxy, *, is_worker: bool) -> asyncio.Event:
     loop = asyncio.get_running_loop()
 
     def interrupted() -> None:
-        if told.is_set():
+        # A worker's SIGINT is the parent's second word, even if it overtakes the first.
+        if is_worker or told.is_set():
             proxy.hurry()
         told.set()
 

@@ -83,7 +83,7 @@ def with_store(settings: Settings, use: Callable[[Store], Awaitable[Result]]) ->
         try:
             return await use(store)
         except StoreUnavailableError as error:
-            raise ConfigError([_unavailable(settings, store, error)]) from error
+            raise ConfigError([unavailable(settings, store, error)]) from error
         finally:
             await store.close()
 
@@ -93,7 +93,7 @@ def with_store(settings: Settings, use: Callable[[Store], Awaitable[Result]]) ->
         fail(error.problems)
 
 
-def _unavailable(settings: Settings, store: Store, error: StoreUnavailableError) -> str:
+def unavailable(settings: Settings, store: Store, error: StoreUnavailableError) -> str:
     """Why the store does not answer, in the words of what failed; a client never sees them."""
     cause = error.__cause__
     why = f"{type(cause).__name__}: {cause}" if cause else getattr(store, "trouble", "")

@@ -2,10 +2,11 @@
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -21,26 +22,31 @@ from proxy.cli.options import (
     routes_option,
     settings_from,
     store_option,
+    unavailable,
     visible,
     with_store,
 )
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
+from proxy.core.errors import StoreUnavailableError
 from proxy.ports import Store
 from proxy.sandbox.server import DEFAULT_KEY
 from proxy.telemetry import Metrics
 
-DEMO = "demo"
+DEMO = "serve --demo"
+"""The token's name: one that nobody gives to a token of their own, for it is replaced."""
+
 _BODY = (
     '{"model":"wan2.6-t2v","input":{"prompt":"A kitten general on a cliff"},'
     '"parameters":{"size":"1280*720","duration":5}}'
 )
 _GREETING = """
 Token   {secret}
-Submit  curl {url}/task/bailian/text2video -H 'Authorization: Bearer {secret}' \\
+Submit  {curl}/task/bailian/text2video -H 'Authorization: Bearer {secret}' \\
           -H 'Content-Type: application/json' -d '{body}'
-Poll    curl {url}/task/TASK_ID -H 'Authorization: Bearer {secret}'
-SDK     DASHSCOPE_HTTP_BASE_URL={url}/api/v1 DASHSCOPE_API_KEY={secret}
+Poll    {curl}/task/TASK_ID -H 'Authorization: Bearer {secret}'
+"""
+_SDK = """SDK     DASHSCOPE_HTTP_BASE_URL={url}/api/v1 DASHSCOPE_API_KEY={secret}
 """
 
 
@@ -96,7 +102,7 @@ def _serve(settings: Settings, *, demo: bool) -> int:
         fail(["PROXY_STORE: memory: lives in one process; use sqlite:// or redis:// with workers"])
     checked_store(settings)
     public, admin = _bound(settings, shared=several)
-    greet = partial(_greet, name_of(public[0])) if demo else None
+    greet = partial(_greet, settings, [name_of(one) for one in public]) if demo else None
     if not several:
         _run(settings, public, admin, greet)
         return 0
@@ -162,12 +168,21 @@ def _sandbox_if(*, wanted: bool) -> Iterator[dict[str, str] | None]:
             helper.terminate()
 
 
-async def _greet(url: str, store: Store) -> None:
-    """Print a token and a request to paste.
+async def _greet(settings: Settings, names: Sequence[str], store: Store) -> None:
+    """Print a token and a request to paste. Raises `ConfigError` without a store."""
+    try:
+        secret = await _demo_token(store)
+    except StoreUnavailableError as error:
+        raise ConfigError([unavailable(settings, store, error)]) from error
+    url = next((name for name in names if name.startswith("http")), None)
+    path = shlex.quote(names[0].removeprefix("unix:"))
+    curl = f"curl {url}" if url else f"curl --unix-socket {path} http://localhost"
+    greeting = _GREETING + (_SDK if url else "")  # the SDK knows no Unix sockets
+    click.echo(greeting.format(url=url, curl=curl, secret=secret, body=_BODY))
 
-    The demo token gets a new secret at every start and keeps its tenant: tasks of an earlier
-    start can still be polled.
-    """
+
+async def _demo_token(store: Store) -> str:
+    """A new secret at every start for the one tenant: it can still poll what it made before."""
     try:
         found = await minting.find(store, DEMO)
     except minting.TokenError:
@@ -176,4 +191,4 @@ async def _greet(url: str, store: Store) -> None:
     secret = await minting.mint(store, grant)
     for digest, _ in found:
         await store.remove_grant(digest)
-    click.echo(_GREETING.format(url=url, secret=secret, body=_BODY))
+    return secret

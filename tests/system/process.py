@@ -61,6 +61,7 @@ class Process:
     def __init__(
         self, command: list[str], variables: Mapping[str, str], place: Path, out: int | None
     ) -> None:
+        self._printed: list[str] = []
         self._out, self._err = place.with_suffix(".out"), place.with_suffix(".err")
         with self._out.open("wb") as own, self._err.open("wb") as err:
             self.popen = subprocess.Popen(
@@ -71,6 +72,19 @@ class Process:
                 stderr=err,
                 cwd=ROOT,
             )
+
+    def hide(self, secret: str) -> None:
+        """Leave out of the evidence what was printed once, on purpose."""
+        self._printed.append(secret)
+
+    def leave(self) -> None:
+        """Give what was printed to the evidence."""
+        for file in (self._out, self._err):
+            text = file.read_text()
+            file.unlink()
+            for secret in self._printed:
+                text = text.replace(secret, "(printed on purpose)")
+            EVIDENCE.written.append(text.encode())
 
     @property
     def out(self) -> str:
@@ -161,16 +175,20 @@ class Folder:
         }
         return {name: value for name, value in given.items() if value}
 
-    def start(self, *words: str, out: int | None = None, **variables: str) -> Process:
-        """Start a command and go on; `out` is a descriptor for its standard output."""
-        return self._begin([*PROGRAM, *words], variables, out)
+    def start(self, *words: str, **variables: str) -> Process:
+        """Start a command and go on."""
+        return self._begin([*PROGRAM, *words], variables)
 
     def shell(self, text: str, **variables: str) -> Process:
         """Start a line of bash and go on."""
         return self._begin(["bash", "-c", text], variables)
 
-    def serve(self, *words: str, out: int | None = None, **variables: str) -> Process:
+    def serve(self, *words: str, **variables: str) -> Process:
         """Start a proxy with an account."""
+        return self.serve_into(None, *words, **variables)
+
+    def serve_into(self, out: int | None, *words: str, **variables: str) -> Process:
+        """The same, with a descriptor for its standard output."""
         given = {"DASHSCOPE_API_KEY": UPSTREAM_KEY, **variables}
         return self._begin([*PROGRAM, "serve", *words], given, out)
 
@@ -217,6 +235,7 @@ class Folder:
     ) -> None:
         for process in self._processes:
             process.kill()
+            process.leave()
         for left in self.path.rglob("*"):
             if left.is_file():
                 EVIDENCE.written.append(left.read_bytes())
@@ -255,6 +274,14 @@ class Client:
         if answer.status >= 400:
             EVIDENCE.written.append(answer.body)
         return answer
+
+    async def until(self, status: int, url: str, token: str | None = None) -> float:
+        """Ask until the answer has this status; the seconds that took."""
+        started = time.monotonic()
+        while (answer := await self.ask("GET", url, token)).status != status:
+            assert time.monotonic() - started < PATIENCE, f"{url} still answers {answer}"
+            await asyncio.sleep(0.02)
+        return time.monotonic() - started
 
     async def submit(self, proxy: Process | str, token: str) -> Answer:
         url = proxy if isinstance(proxy, str) else proxy.url

@@ -211,7 +211,7 @@ async def test_a_port_in_use_is_told(folder: Folder) -> None:
         for workers in ("1", "2"):
             address = url.removeprefix("http://")
             variables = {"PROXY_WORKERS": workers, name: address}
-            done = folder.serve(out=None, **variables)
+            done = folder.serve(**variables)
             assert (await done.ended())[0] == 1
             (line,) = done.err.splitlines()
             assert line.startswith(f"{name}: {address}: is in use; choose another")
@@ -264,7 +264,7 @@ async def test_a_log_nobody_reads_any_more(folder: Folder) -> None:
     """The reader of standard output may go: requests are answered, and the exit code is 0."""
     path = folder.path / "proxy.sock"
     reading, writing = os.pipe()
-    proxy = folder.serve("--listen", f"unix:{path}", out=writing)
+    proxy = folder.serve_into(writing, "--listen", f"unix:{path}")
     os.close(writing)
     line = await asyncio.to_thread(os.read, reading, 65536)
     assert json.loads(line)["event"] == "listening"
@@ -278,11 +278,10 @@ async def test_a_log_nobody_reads_any_more(folder: Folder) -> None:
 
 async def test_on_a_terminal_it_speaks_to_people(folder: Folder) -> None:
     """A terminal gets lines for eyes; a file or a pipe gets JSON; PROXY_LOG overrides."""
-    admin = f"{folder.path}/admin.sock"
     shown = {}
     for form in ("auto", "json", "console"):
         master, terminal = pty.openpty()
-        proxy = folder.serve(out=terminal, PROXY_LOG=form, PROXY_ADMIN_LISTEN=f"unix:{admin}")
+        proxy = folder.serve_into(terminal, PROXY_LOG=form)
         os.close(terminal)
         shown[form] = await asyncio.to_thread(os.read, master, 65536)
         assert await proxy.stop() == 0
