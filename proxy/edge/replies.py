@@ -1,19 +1,28 @@
 """Answers on their way to the client: relayed as they come, or made here.
 
+Heads and framing are written here and not by aiohttp's response, which would lose bytes that
+are not UTF-8, guess a `Content-Type`, and reorder what it thinks it knows. It is told only
+whether the connection goes on.
+
 An envelope is possible only before the first byte. After it, a native event stream can still
 end with an error frame, where one frame has ended and the next not begun; everything else can
 only be broken off, so that no client takes half an answer for a whole one.
 """
 
 import asyncio
+import re
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 from http import HTTPMethod, HTTPStatus
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from proxy.core.envelope import CONTENT_TYPE, render, sse_frame
-from proxy.core.errors import ProxyError
+from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
 from proxy.core.routes import Envelope
 from proxy.edge.listener import SERVER
@@ -24,9 +33,13 @@ _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 CLIENT_GONE = 499
 """What nginx notes for a client that hung up; it is never sent."""
 
+_SPLITTING = re.compile(r"[\r\n\0]")
+_RESET = struct.pack("ii", 1, 0)
+"""`SO_LINGER` on, for zero seconds: closing then sends RST."""
+
 
 class Replier:
-    """Writes answers to one request and notes on its `visit` what went out.
+    """Writes one answer to one request and notes on its `visit` what went out.
 
     `patience` is seconds that a client may take to accept what was written. `closing` is asked
     when an answer begins: whether it is to be the last one on its connection.
@@ -39,93 +52,184 @@ class Replier:
         patience: float,
         closing: Callable[[], bool],
     ) -> None:
+        self.has_begun = False
         self._request = request
         self._visit = visit
         self._patience = patience
         self._closing = closing
+        self._framing = _Framing(request, 0, ())
 
     async def relay(
         self, status: int, reason: str, fields: Headers, chunks: AsyncIterator[bytes]
     ) -> web.StreamResponse:
         """Upstream's answer, chunk by chunk; a client that reads slowly slows upstream down."""
         crossing = inbound(fields, self._visit.request_id)
-        response = await self._begin(status, reason, crossing)
+        await self._write(self._begin(status, reason, crossing))
         stream = _EventStream(fields)
         try:
             async for chunk in chunks:
-                await self._write(response, chunk)
+                await self._write_body(chunk)
                 stream.passed(chunk)
         except ProxyError as error:
             self._visit.code = error.situation.code
-            if not stream.is_between_frames:
-                return self._break_off(response)
-            await self._write(response, sse_frame(error, self._visit.request_id))
-        await response.write_eof()
-        return response
+            if self._framing.is_sized or not stream.is_between_frames:
+                return self.break_off()
+            await self._write_body(sse_frame(error, self._visit.request_id))
+        return await self._end()
 
-    async def _send(self, status: int, fields: Headers, body: bytes) -> web.StreamResponse:
-        """An answer of ours, which is all here."""
-        whole = [*fields, ("Content-Length", str(len(body)))]
-        response = await self._begin(status, None, whole)
-        if self._request.method != HTTPMethod.HEAD:
-            await self._write(response, body)
-        await response.write_eof()
-        return response
-
-    async def send_json(self, status: int, body: bytes) -> web.StreamResponse:
+    async def send_json(
+        self, status: int, body: bytes, headers: Headers = ()
+    ) -> web.StreamResponse:
         """An answer the proxy gives for upstream."""
-        fields = [("Content-Type", CONTENT_TYPE), (REQUEST_ID, self._visit.request_id)]
-        return await self._send(status, fields, body)
-
-    async def refuse(self, error: ProxyError, envelope: Envelope) -> web.StreamResponse:
-        """An error of ours, in the caller's shape; nobody re-sends what costs money."""
-        self._visit.code = error.situation.code
         fields = [
             ("Content-Type", CONTENT_TYPE),
             (REQUEST_ID, self._visit.request_id),
-            *error.headers,
+            *headers,
+            ("Content-Length", str(len(body))),
         ]
+        head = self._begin(status, HTTPStatus(status).phrase, fields)
+        shown = b"" if self._framing.is_bodiless else body
+        await self._write(head + shown)
+        self._visit.bytes_out += len(shown)
+        return await self._end()
+
+    async def refuse(self, error: ProxyError, envelope: Envelope) -> web.StreamResponse:
+        """An error of ours, in the caller's shape; nobody re-sends what costs money.
+
+        An answer that has begun is broken off instead.
+        """
+        self._visit.code = error.situation.code
+        if self.has_begun:
+            return self.break_off()
+        headers = list(error.headers)
         if self._request.method not in SAFE:
-            fields.append((SHOULD_RETRY, "false"))
+            headers.append((SHOULD_RETRY, "false"))
         body = render(error, envelope, self._visit.request_id)
-        return await self._send(error.situation.status, fields, body)
+        return await self.send_json(error.situation.status, body, headers)
 
     def gone(self) -> web.StreamResponse:
         """Nothing, for a client that hung up; a connection half open is closed."""
         self._visit.status = CLIENT_GONE
-        response = web.StreamResponse(status=CLIENT_GONE)
-        return self._break_off(response)
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+        return _Written(keep_alive=False)
 
-    async def _begin(self, status: int, reason: str | None, fields: Headers) -> web.StreamResponse:
-        response = web.StreamResponse(status=status, reason=reason, headers=list(fields))
-        if "Server" not in response.headers:
-            response.headers["Server"] = SERVER
-        unframed = response.content_length is None and status not in _BODILESS
-        if unframed and self._request.version >= (1, 1):
-            response.enable_chunked_encoding()
-        if self._closing() or (unframed and not response.chunked):
-            response.force_close()  # for HTTP/1.0 the connection's end is the answer's end
-        self._visit.status = status
-        self._visit.first_byte = time.perf_counter() - self._visit.started
-        await response.prepare(self._request)
-        return response
-
-    async def _write(self, response: web.StreamResponse, chunk: bytes) -> None:
-        async with asyncio.timeout(self._patience):
-            await response.write(chunk)
-        self._visit.bytes_out += len(chunk)
-
-    def _break_off(self, response: web.StreamResponse) -> web.StreamResponse:
+    def break_off(self) -> web.StreamResponse:
         """End the connection without ending the answer: truncation must be visible.
 
         A closed connection shows it where the answer has a length or chunks; where the end of
         the connection is the end of the answer (HTTP/1.0), only a reset does.
         """
         transport = self._request.transport
-        if transport is not None:
-            framed = response.chunked or response.content_length is not None
-            (transport.close if framed else transport.abort)()
-        return response
+        if transport is None:
+            return _Written(keep_alive=False)
+        if self._framing.is_framed:
+            transport.close()
+        else:
+            connection: socket.socket = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            transport.abort()
+        return _Written(keep_alive=False)
+
+    def _begin(self, status: int, reason: str, fields: Headers) -> bytes:
+        """The head. Raises `ProxyError` for a field that would be two (no server may send one)."""
+        framing = self._framing = _Framing(self._request, status, fields)
+        keep_alive = self._request.keep_alive and framing.is_ended and not self._closing()
+        framing.keep_alive = keep_alive
+        head = framing.head(reason, fields)
+        self.has_begun = True
+        self._visit.status = status
+        self._visit.first_byte = time.perf_counter() - self._visit.started
+        return head
+
+    async def _write_body(self, chunk: bytes) -> None:
+        if chunk and not self._framing.is_bodiless:
+            await self._write(self._framing.wrapped(chunk))
+            self._visit.bytes_out += len(chunk)
+
+    async def _end(self) -> web.StreamResponse:
+        if self._framing.is_chunked:
+            await self._write(b"0\r\n\r\n")
+        async with asyncio.timeout(self._patience):
+            await self._request.writer.drain()
+        return _Written(keep_alive=self._framing.keep_alive)
+
+    async def _write(self, data: bytes) -> None:
+        """Write, and wait while the client has too much to take in already."""
+        async with asyncio.timeout(self._patience):
+            await self._request.writer.write(data)
+
+
+class _Framing:
+    """How one answer is delimited, and its head."""
+
+    def __init__(self, request: web.BaseRequest, status: int, fields: Headers) -> None:
+        self.keep_alive = False
+        self.is_sized = value_of(fields, "content-length") is not None
+        self.is_bodiless = request.method == HTTPMethod.HEAD or status in _BODILESS
+        self._is_modern = request.version >= (1, 1)
+        self.is_chunked = self._is_modern and not self.is_sized and not self.is_bodiless
+        self._version = f"HTTP/{request.version[0]}.{request.version[1]}"
+        self._status = status
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether a client can see that some of the body is missing."""
+        return self.is_sized or self.is_chunked
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the answer ends before its connection does."""
+        return self.is_framed or self.is_bodiless
+
+    def head(self, reason: str, fields: Headers) -> bytes:
+        """Status line and fields as they are; what is missing comes behind them."""
+        lines = [f"{self._version} {self._status} {reason}"]
+        lines += [f"{name}: {value}" for name, value in (*fields, *self._added(fields))]
+        if self._status == HTTPStatus.NO_CONTENT:  # RFC 9110 section 8.6: it must not have one
+            lines = [line for line in lines if not line.lower().startswith("content-length:")]
+        if any(map(_SPLITTING.search, lines)):
+            raise ProxyError(Situation.BAD_GATEWAY, "Upstream's header is not valid.")
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+
+    def wrapped(self, chunk: bytes) -> bytes:
+        """A piece of the body as it goes over the wire."""
+        return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.is_chunked else chunk
+
+    def _added(self, fields: Headers) -> Headers:
+        added = []
+        if value_of(fields, "server") is None:
+            added.append(("Server", SERVER))
+        if value_of(fields, "date") is None:  # RFC 9110 section 6.6.1: whoever relays adds it
+            added.append(("Date", formatdate(usegmt=True)))
+        if self.is_chunked:
+            added.append(("Transfer-Encoding", "chunked"))
+        if self._is_modern and not self.keep_alive:
+            added.append(("Connection", "close"))
+        elif self.keep_alive and not self._is_modern:
+            added.append(("Connection", "keep-alive"))
+        return added
+
+
+class _Written(web.StreamResponse):
+    """What aiohttp gets back when all has been written: whether the connection goes on."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._goes_on = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        """See `aiohttp.web.StreamResponse.keep_alive`."""
+        return self._goes_on
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002 - aiohttp's signature
+        """Do nothing: the head has been written."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: the end has been written."""
 
 
 class _EventStream:

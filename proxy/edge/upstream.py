@@ -47,6 +47,8 @@ class SessionReply:
         protocol = None if connection is None else connection.protocol
         self._closed = None if protocol is None else protocol.closed
         if self._closed is not None:
+            self._closed.remove_done_callback(_heard)  # left by an earlier call on it
+            self._closed.add_done_callback(_heard)
             self._closed.add_done_callback(self._lost)
 
     def fail(self, error: Exception) -> None:
@@ -76,6 +78,18 @@ class SessionReply:
     def _lost(self, _: asyncio.Future[None]) -> None:
         """The session tells nobody when it closes because of chunks that are none."""
         self.fail(aiohttp.ClientPayloadError("the connection was closed"))
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    """Look at how a connection ended, or asyncio reports every reset as an error of ours."""
+    if not closed.cancelled():
+        closed.exception()
+
+
+def _looked_at(closed: asyncio.Future[None]) -> None:
+    """See why a connection closed, so that nobody complains that no one did."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 class SessionUpstream:
