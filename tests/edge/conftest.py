@@ -1,6 +1,7 @@
 """The loop the proxy runs on, and the rule for every test here: no task is left over."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
@@ -16,10 +17,12 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left_over() -> AsyncIterator[None]:
-    """Whatever a test did: when its stand is down, no task of it runs on."""
+async def nothing_left_over(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+    """Whatever a test did: no task of it runs on, and no library had anything to complain of."""
     yield
     await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+    gc.collect()  # what nobody looked at is told when it is collected
+    assert not [record.getMessage() for record in caplog.records]
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class UpstreamContract:
     """What the port promises. A second implementation: subclass, and override `upstream`."""
 
     @pytest.fixture
-    def upstream(self) -> Upstream:
+    def upstream(self) -> object:
         raise NotImplementedError
 
     # -- the request -------------------------------------------------------------------------
@@ -622,7 +622,7 @@ class UpstreamContract:
 
 class TestSessionUpstream(UpstreamContract):
     @pytest.fixture
-    async def upstream(self) -> AsyncIterator[Upstream]:  # type: ignore[override]  # pytest awaits
+    async def upstream(self) -> AsyncIterator[Upstream]:
         session = SessionUpstream(connect_timeout=10)
         await session.open()
         yield session
