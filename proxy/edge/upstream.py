@@ -86,12 +86,6 @@ def _heard(closed: asyncio.Future[None]) -> None:
         closed.exception()
 
 
-def _looked_at(closed: asyncio.Future[None]) -> None:
-    """See why a connection closed, so that nobody complains that no one did."""
-    if not closed.cancelled():
-        closed.exception()
-
-
 class SessionUpstream:
     """The `Upstream` port on one `ClientSession` for all accounts. `open` it before use."""
 
