@@ -20,7 +20,7 @@ _WORDS = (
 _THIS_CENTURY = 1_500_000_000
 
 
-def plain(value: object, sandbox: str) -> Any:  # noqa: ANN401 - JSON
+def plain(value: object, sandbox: str = "<no sandbox>") -> Any:  # noqa: ANN401 - JSON
     """JSON of an SDK's answer, exception or stream. `sandbox` is the URL results lead to."""
     match value:
         case BaseModel():
@@ -33,6 +33,8 @@ def plain(value: object, sandbox: str) -> Any:  # noqa: ANN401 - JSON
             # The answer's header is no part of it: not all of upstream's may cross.
             pairs = {str(key): inner for key, inner in value.items() if key != "headers"}
             return {key: plain(inner, sandbox) for key, inner in pairs.items()}
+        case _ if hasattr(value, "status_code"):  # fine-tuning and deployments have no mapping
+            return plain(vars(value), sandbox)
         case list() | tuple():
             return [plain(inner, sandbox) for inner in value]
     return _leaf(value, sandbox)
