@@ -27,7 +27,7 @@ def bind_all(
             bound.append(_bind(address, shared=shared))
         except OSError as error:
             close_all(bound)
-            raise ConfigError([f"{variable}: {address}: {_reason(error)}"]) from error
+            raise ConfigError([f"{variable}: {address}: {_reason(error, address)}"]) from error
     return bound
 
 
@@ -89,8 +89,11 @@ def _bind_tcp(family: int, kind: int, proto: int, target: object, *options: int)
 
 def _bind_unix(path: Path) -> socket.socket:
     """Bind a path; what a dead process left there is removed, a live one's socket is not."""
-    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+    if path.exists():
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)  # noqa: FBT003 - its only form; a busy one would block us
             if probe.connect_ex(str(path)) == errno.ECONNREFUSED:
                 path.unlink()
     bound = socket.socket(socket.AF_UNIX)
@@ -109,11 +112,15 @@ def _listening(bound: socket.socket) -> socket.socket:
     return bound
 
 
-def _reason(error: OSError) -> str:
-    match error.errno:
-        case errno.EADDRINUSE:
+def _reason(error: OSError, address: Address) -> str:
+    match error.errno, address.path:
+        case errno.EADDRINUSE, _:
             return "is in use; choose another, or stop what listens there"
-        case errno.EACCES:
+        case errno.EEXIST, _:
+            return "exists and is no socket; choose another path"
+        case errno.EACCES, None:
             return "needs a permission this user does not have; choose a port from 1024 on"
+        case errno.EACCES, _:
+            return "is in a folder that this user may not write to"
         case _:
             return f"cannot be bound: {error.strerror or error}"
