@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from harness import UPSTREAM_KEY, standing
+from reference.pages import LATER, OWN, PUBLIC, Sample, meaning, pages, samples_of
+from reference.pages import without_comments as uncommented
 
 from proxy.sandbox import Sandbox
-from tests.harness import UPSTREAM_KEY, standing
-from tests.reference.pages import LATER, OWN, PUBLIC, Sample, meaning, pages, samples_of
-from tests.reference.pages import without_comments as uncommented
 
 FOUND = [sample for page in pages() if page.name not in LATER for sample in samples_of(page)]
 RUN = [sample for sample in FOUND if sample.shell_reads_it]

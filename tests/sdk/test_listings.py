@@ -14,10 +14,10 @@ from dashscope.audio.asr import VocabularyService
 from dashscope.audio.asr.vocabulary import VocabularyServiceException
 from dashscope.models import Models
 from dashscope.v2.errors import DashScopeError
+from harness import UPSTREAM_KEY, Stand, standing
+from sdk.conftest import Point
 
 from proxy.core.policy import ACCOUNT, INFERENCE
-from tests.harness import UPSTREAM_KEY, Stand, standing
-from tests.sdk.conftest import Point
 
 BASES = ("/alibailian/api/v1", "/task/bailian", "/api/v1")
 VIDEO = {"model": "wan2.6-t2v", "prompt": "a cat"}

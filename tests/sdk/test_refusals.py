@@ -21,6 +21,10 @@ from dashscope.aigc.video_synthesis import AioVideoSynthesis, VideoSynthesis
 from dashscope.api_entities.aio_session import close_shared_aio_session
 from dashscope.files import Files
 from dashscope.v2.errors import APIStatusError, DashScopeError
+from harness import EVIDENCE, TEXT2VIDEO, UPSTREAM_KEY, Answer, standing
+from sdk.conftest import Point
+from sdk.operations import VIDEO
+from sdk.views import gist, plain
 
 from proxy.config.settings import load_settings
 from proxy.core.policy import Grant
@@ -31,10 +35,6 @@ from proxy.edge.upstream import SessionUpstream
 from proxy.sandbox import Fault, Sandbox
 from proxy.stores.memory import MemoryStore
 from proxy.telemetry import Metrics, StructuredTelemetry
-from tests.harness import EVIDENCE, TEXT2VIDEO, UPSTREAM_KEY, Answer, standing
-from tests.sdk.conftest import Point
-from tests.sdk.operations import VIDEO
-from tests.sdk.views import gist, plain
 
 BASES = ("/alibailian/api/v1", "/task/bailian", "/api/v1")
 SUBMITS = (

@@ -17,12 +17,12 @@ from dashscope import AsyncClient, Client
 from dashscope.aigc.video_synthesis import AioVideoSynthesis, VideoSynthesis
 from dashscope.api_entities.aio_session import close_shared_aio_session
 from dashscope.v2.errors import DashScopeError
+from harness import Stand, standing
+from sdk.conftest import Point
 
 from proxy.config.routing import PACKAGED
 from proxy.core.policy import digest_of
 from proxy.sandbox import Fault
-from tests.harness import Stand, standing
-from tests.sdk.conftest import Point
 
 BASE = "/alibailian/api/v1"
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from dashscope.api_entities.aio_session import close_shared_aio_session
+from harness import UPSTREAM_KEY, standing
+from sdk.conftest import Point
+from sdk.operations import OPERATIONS, Answers, Place, Run
+from sdk.views import gist, plain, words
 
 from proxy.sandbox import Sandbox
-from tests.harness import UPSTREAM_KEY, standing
-from tests.sdk.conftest import Point
-from tests.sdk.operations import OPERATIONS, Answers, Place, Run
-from tests.sdk.views import gist, plain, words
 
 DIRECTLY = "directly"
 BASES = (DIRECTLY, "/alibailian/api/v1", "/task/bailian", "/api/v1")
@@ -43,7 +43,12 @@ async def tell(run: Run, base: str, point: Point, photo: Path) -> Told:
             at = Place(stand.url + base, await stand.token(), photo)
         point(at.url, at.key)
         answers = [plain(answer, sandbox.url) for answer in await asyncio.to_thread(_run, run, at)]
-        asked = [(r.method, words(r.target), r.framing, r.size) for r in sandbox.requests]
+        # An upload goes to the object store, past any proxy, with a policy of varying length.
+        asked = [
+            (r.method, words(r.target), r.framing, r.size)
+            for r in sandbox.requests
+            if r.path != "/oss/"
+        ]
         return Told(answers, asked)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from harness import Answer, Stand, standing
 
 from proxy.cli.minting import rotate
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.policy import digest_of
 from proxy.core.target import parse_target
-from tests.harness import Answer, Stand, standing
 
 NATIVE = ("/api/v1", "/alibailian/api/v1", "/task/bailian")
 
