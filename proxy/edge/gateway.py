@@ -190,7 +190,8 @@ class Gateway:
 
     async def _admit(self, asked: "Asked", demands: Mapping[Path, Judge]) -> Passage:
         """Let the body begin, now that the caller is known: refuse what need not be read."""
-        if demands and value_of(asked.fields, "content-encoding") not in {None, "identity"}:
+        codings = values_of(asked.fields, "content-encoding")
+        if demands and any(coding.lower() != "identity" for coding in codings):
             raise ProxyError(
                 Situation.COMPRESSED_BODY, "Content-Encoding: send the body uncompressed."
             )
