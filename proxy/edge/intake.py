@@ -128,7 +128,8 @@ class Passage:
     async def body(self) -> AsyncIterator[bytes] | bytes | None:
         """What goes up: bytes when it is short and all here, else a stream of what comes."""
         if self._gate is None:
-            return self._chunks if self._intake.exists else None
+            self.all_sent = not self._intake.exists
+            return self._unjudged() if self._intake.exists else None
         if self._is_whole and self._spool.is_in_memory:
             self.all_sent = True
             return b"".join([part async for part in self._spool.drain()])
@@ -138,16 +139,38 @@ class Passage:
         """Let go of what was not sent."""
         self._spool.close()
 
+    async def _unjudged(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            self.all_sent = self._intake.is_complete
+            yield chunk
+        self.all_sent = True
+
     async def _approved(self, gate: Gate) -> AsyncIterator[bytes]:
-        self.all_sent = self._is_whole
-        async for part in self._spool.drain():
+        """What waited, then what comes; the bytes that complete the body, when it ended well."""
+        async for part, is_last in _with_last(self._spool.drain()):
+            self.all_sent = self._is_whole and is_last
             yield part
         if self._is_whole:
             return
+        approved = b""
         async for chunk in self._chunks:
             approved = gate.feed(chunk)
+            if self._intake.is_complete:
+                break
             if approved:
                 yield approved
-        last = gate.finish()
+                approved = b""
+        last = approved + gate.finish()
         self.all_sent = True
         yield last
+
+
+async def _with_last(parts: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
+    """Each part, and whether it is the last one."""
+    held: bytes | None = None
+    async for part in parts:
+        if held is not None:
+            yield held, False
+        held = part
+    if held is not None:
+        yield held, True
