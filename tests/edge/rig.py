@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.accounts import Account
-from proxy.core.policy import INFERENCE, Grant, digest_of
+from proxy.core.policy import ACCOUNT, INFERENCE, Grant, digest_of
+from proxy.core.routes import RouteTable
 from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
 from proxy.edge.listener import PublicServer
@@ -30,6 +31,9 @@ from proxy.stores.memory import MemoryStore
 
 PATIENCE = 10.0
 """Seconds until a test gives up waiting. Nothing here takes long: it is for what never comes."""
+
+BOTH = frozenset({INFERENCE, ACCOUNT})
+"""The scopes of a caller who reaches the routes that name no model."""
 
 KEY = "sk-upstream-account-key"
 TOKEN = "tok-of-the-caller"
@@ -427,7 +431,7 @@ def account(url: str, name: str = "main", *, weight: float = 1.0) -> Account:
 
 
 @asynccontextmanager
-async def rig(
+async def rig(  # noqa: PLR0913 - each part can be another one
     url: str = "http://127.0.0.1:1",
     *,
     accounts: Sequence[Account] = (),
@@ -436,6 +440,7 @@ async def rig(
     limits: Limits = LIMITS,
     models: tuple[str, ...] = ("*",),
     scopes: frozenset[str] = frozenset({INFERENCE}),
+    table: RouteTable | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway in front of `url` (or of these accounts, or on this `Upstream`)."""
     accounts = accounts or [account(url)]
@@ -451,7 +456,7 @@ async def rig(
             lifetimes.push_async_callback(session.close)
             upstream = session
         watched = Watching(upstream, health)
-        table = load_routing(PACKAGED, {}).table
+        table = table or load_routing(PACKAGED, {}).table
         gateway = Gateway(table, accounts, store, watched, telemetry, limits, health)
         server = PublicServer(gateway.handle, telemetry)
         bound = socket.create_server(("127.0.0.1", 0))
