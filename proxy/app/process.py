@@ -14,7 +14,7 @@ from typing import Self
 import uvloop
 
 from proxy.app.leash import when_parent_ends
-from proxy.app.sockets import bind_all, name_of
+from proxy.app.sockets import bind_all, close_all, name_of
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.core.errors import StoreUnavailableError
@@ -99,6 +99,7 @@ class Proxy:
             try:
                 await self.store.open()
             except ValueError as error:  # a file of a later version
+                close_all([*self._sockets, *self._admin_sockets])
                 raise ConfigError([f"PROXY_STORE: {error}"]) from error
             await self._upstream.open()
             lifetimes.push_async_callback(self._upstream.close)

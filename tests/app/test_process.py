@@ -1,0 +1,150 @@
+"""One process: built up, ready or not and why, drained, taken down. `tests/system` has the rest."""
+
+import asyncio
+import io
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+from harness import EVIDENCE, UPSTREAM_KEY, Stand, standing
+
+from proxy.app.process import Proxy
+from proxy.config import ConfigError
+from proxy.config.settings import load_settings
+from proxy.sandbox import Sandbox
+from proxy.telemetry import Metrics, StructuredTelemetry
+
+
+class Built:
+    """A proxy that is not started yet, and its log."""
+
+    def __init__(self, folder: Path, variables: Mapping[str, str] | None = None) -> None:
+        self.log = io.StringIO()
+        self.metrics = Metrics()
+        telemetry = StructuredTelemetry(self.metrics, console=False, stream=self.log)
+        given = {
+            "DASHSCOPE_API_KEY": UPSTREAM_KEY,
+            "PROXY_UPSTREAM": "http://127.0.0.1:9",
+            "PROXY_LISTEN": "127.0.0.1:0",
+            "PROXY_ADMIN_LISTEN": "127.0.0.1:0",
+            "PROXY_STORE": f"sqlite://{folder}/proxy.db",
+            **(variables or {}),
+        }
+        self.proxy = Proxy(load_settings(given), telemetry, self.metrics)
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        EVIDENCE.written.append(self.log.getvalue().encode())
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+async def readiness(stand: Stand) -> tuple[int, dict[str, str]]:
+    async with aiohttp.ClientSession() as session, session.get(f"{stand.admin_url}/readyz") as got:
+        found: dict[str, str] = await got.json()
+        return got.status, found
+
+
+async def test_it_says_where_it_listens(tmp_path: Path) -> None:
+    """One line with what an operator looks for first: pid, addresses, kind of store, accounts."""
+    built = Built(tmp_path)
+    async with built.proxy as proxy:
+        first = built.lines[0]
+    assert (
+        first.items()
+        >= {
+            "event": "listening",
+            "pid": os.getpid(),
+            "public": proxy.urls,
+            "admin": proxy.admin_urls,
+            "store": "sqlite",
+            "accounts": ["default"],
+        }.items()
+    )
+    assert [line["event"] for line in built.lines] == ["listening", "stopped"]
+    assert UPSTREAM_KEY not in built.log.getvalue()
+
+
+async def test_ready_says_what_is_wrong() -> None:
+    """Everything it depends on has a name and a state; one that is not ok makes it not ready."""
+    async with standing() as stand:
+        assert await readiness(stand) == (
+            200,
+            {"status": "ok", "store": "ok", "upstream": "ok"},
+        )
+
+
+async def test_an_upstream_that_is_away_makes_it_unready() -> None:
+    """When no account can be reached, a load balancer should ask somebody else."""
+    sandbox = Sandbox(keys=[UPSTREAM_KEY])
+    async with standing({"PROXY_UPSTREAM": f"http://127.0.0.1:{closed_port()}"}, sandbox) as stand:
+        token = await stand.token()
+        for _ in range(3):
+            assert (await stand.ask("GET", "/api/v1/models", token)).status == 502
+        status, found = await readiness(stand)
+    assert status == 503
+    assert found["upstream"].startswith("no account answers")
+    assert found["store"] == "ok"
+
+
+def closed_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+async def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """A file of a later version: one line for people, and what was opened is closed again."""
+    with sqlite3.connect(tmp_path / "proxy.db") as store:
+        store.execute("PRAGMA user_version = 99")
+    store.close()
+    built = Built(tmp_path)
+    (url,) = built.proxy.urls
+    with pytest.raises(ConfigError, match="PROXY_STORE: the file has schema 99"):
+        await built.proxy.start()
+    assert [line["event"] for line in built.lines] == ["store_down"]
+    with socket.socket() as peer:
+        host, _, port = url.removeprefix("http://").partition(":")
+        assert peer.connect_ex((host, int(port))) != 0
+
+
+async def test_an_outage_is_told_with_its_reason(tmp_path: Path) -> None:
+    """One line when the store goes; metrics and readiness say the same."""
+    variables = {"PROXY_STORE": f"redis://127.0.0.1:{closed_port()}"}
+    built = Built(tmp_path, variables)
+    async with built.proxy as proxy:
+        assert await proxy.readiness() == {"store": "unavailable", "upstream": "ok"}
+    down, *_ = built.lines
+    assert down["event"] == "store_down"
+    assert str(down["why"]).startswith("ConnectionError: Error 111")
+    assert b"dashscope_proxy_store_up 0.0" in built.metrics.page()[0]
+
+
+async def test_hurried_before_it_stops() -> None:
+    """A second interrupt may come before the drain has begun: it waits for nobody either."""
+    async with standing({"PROXY_DRAIN": "600"}) as stand:
+        token = await stand.token()
+        hold = asyncio.Event()
+        stand.sandbox.faults.add(path="/api/v1/models", hold=hold)
+        asked = asyncio.create_task(stand.ask("GET", "/api/v1/models", token))
+        async with asyncio.timeout(10):
+            while not stand.sandbox.requests:  # noqa: ASYNC110 - another server's list
+                await asyncio.sleep(0.01)
+        stand.proxy.hurry()
+        async with asyncio.timeout(10):
+            await stand.proxy.stop()
+        hold.set()
+        with suppress(aiohttp.ClientError):
+            await asked
+    assert [line["event"] for line in stand.lines if line["event"] != "request"] == [
+        "listening",
+        "drain_cut_short",
+        "stopped",
+        "stopped",
+    ]
