@@ -75,14 +75,14 @@ def _deeds(route: Route) -> list[str]:
     deeds = [f"scope {route.scope}" if route.scope else "closed to every token"]
     if route.task:
         deeds.append("own tasks only")
-    places = [".".join(path) for path in route.models]
+    places = [".".join(("body", *path)) for path in route.models]
     places += [f"query.{route.query_model}"] if route.query_model else []
     places += [f"path.{route.path_model}"] if route.path_model else []
     if places:
         deeds.append(f"judges {', '.join(places)}")
     if route.tenant_safe:
         path, values = route.tenant_safe
-        deeds.append(f"{'.'.join(path)} only {'|'.join(values)} without scope account")
+        deeds.append(f"{'.'.join(('body', *path))} only {'|'.join(values)} without scope account")
     if route.asynchronous is Async.ALWAYS:
         deeds.append("always async")
     deeds += [f"{' '.join(patterns)} go to {target}" for patterns, target in route.retargets]

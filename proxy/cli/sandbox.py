@@ -17,7 +17,11 @@ _LAST_PORT = 2**16 - 1
 @click.option("--listen", default="127.0.0.1:8081", show_default=True, metavar="HOST:PORT")
 @click.option("--key", "keys", multiple=True, help="An API key it accepts; each is an account.")
 @click.option(
-    "--task-seconds", default=3.0, show_default=True, help="How long a task takes to its end."
+    "--task-seconds",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    show_default=True,
+    help="How long a task takes to its end.",
 )
 @click.option("--leash", is_flag=True, hidden=True, help="End when standard input does.")
 def sandbox(listen: str, keys: tuple[str, ...], task_seconds: float, *, leash: bool) -> None:

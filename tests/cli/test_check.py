@@ -1,0 +1,149 @@
+"""`check`: the route table for eyes and pipes, or every mistake with its line."""
+
+from pathlib import Path
+
+import pytest
+from cli.conftest import Cli
+from harness import EVIDENCE
+
+FILE = """version: 1
+prefixes: {native: [/api/v1, /mine]}
+upstreams:
+  - name: beijing
+    url: https://dashscope.example
+    key: {env: BEIJING_KEY}
+    models: ["wan*", "qwen*"]
+    weight: 2
+routes:
+  - name: task-poll
+    match: GET {native}/tasks/{task_id}
+    target: /api/v1/tasks/{task_id}
+    task: path.task_id
+  - name: video
+    match: POST /video
+    target: /api/v1/services/aigc/video-generation/video-synthesis
+    model: body.model
+    async: always
+    claims: output.task_id
+  - name: files
+    match: ANY {native}/files/{rest**}
+    target: /api/v1/files/{rest}
+    scope: account
+"""
+KEY = {"BEIJING_KEY": "sk-key-of-the-beijing-account"}
+EVIDENCE.secrets.update(KEY.values())
+
+
+@pytest.fixture
+def routes(tmp_path: Path) -> Path:
+    path = tmp_path / "routes.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_the_table(cli: Cli, routes: Path) -> None:
+    """One row per method and path, in columns, with what the route does; then the accounts."""
+    said = cli("check", "--routes", str(routes), **KEY)
+    EVIDENCE.written.append(said.out.encode())
+    assert (said.code, said.err) == (0, "")
+    header, *rows, empty, account = said.rows
+    assert empty == ""
+    assert header.split() == ["METHOD", "PUBLIC", "PATH", "UPSTREAM", "DOES"]
+    assert len(rows) == 5
+    at = header.index("PUBLIC")
+    assert {row[at - 1] for row in rows} == {" "}
+    (video,) = [row for row in rows if " /video " in row]
+    assert video.split()[:3] == [
+        "POST",
+        "/video",
+        "/api/v1/services/aigc/video-generation/video-synthesis",
+    ]
+    for deed in ("scope inference", "judges body.model", "always async", "claims the task"):
+        assert deed in video
+    assert [row for row in rows if "/mine/tasks/{task_id}" in row and "own tasks only" in row]
+    assert [row for row in rows if "/mine/files/{rest**}" in row and "scope account" in row]
+    assert account == "account beijing: https://dashscope.example, models wan* qwen*, weight 2"
+
+
+def test_the_packaged_table(cli: Cli, key: dict[str, str]) -> None:
+    """Without a file the packaged table is shown; a single account is called default."""
+    said = cli("check", **key)
+    EVIDENCE.written.append(said.out.encode())
+    assert said.code == 0
+    assert said.rows[-1] == "account default: https://dashscope.aliyuncs.com, models *, weight 1"
+    for path in ("/task/bailian/text2video", "/task/{task_id}", "/alibailian/api/v1/tasks"):
+        assert f" {path} " in said.out
+
+
+def test_without_an_account(cli: Cli) -> None:
+    """A table can be checked before there is a key; that one is missing is said."""
+    said = cli("check")
+    assert said.code == 0
+    assert said.rows[-1].startswith("no account: set DASHSCOPE_API_KEY")
+
+
+def test_variable_and_flag(cli: Cli, routes: Path, key: dict[str, str]) -> None:
+    """PROXY_ROUTES names the file as well; the flag wins."""
+    by_variable = cli("check", PROXY_ROUTES=str(routes), **KEY)
+    by_flag = cli("check", "--routes", str(routes), PROXY_ROUTES="/nowhere", **KEY)
+    assert by_variable.out == by_flag.out
+    assert by_variable.out != cli("check", **key).out
+
+
+MISTAKES = [
+    ("async: always", "async: sometimes", 18, "async"),
+    ("model: body.model", "modle: body.model", 17, "did you mean `model`?"),
+    (
+        "target: /api/v1/files/{rest}",
+        "target: /api/v1/files/{other}",
+        20,
+        "{other} is not captured",
+    ),
+    ("name: video", "name: video\n    name: again", 15, "stands twice"),
+    ("match: POST /video", "match: GET /mine/tasks/{id}", 14, "is already routed at"),
+    ("version: 1", "version: [", 3, "not YAML"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "line", "problem"), MISTAKES)
+def test_a_mistake_has_its_line(
+    cli: Cli, routes: Path, right: str, wrong: str, line: int, problem: str
+) -> None:
+    """`file:line: what is wrong`, where an editor can jump to, on standard error, exit code 1."""
+    routes.write_text(FILE.replace(right, wrong))
+    said = cli("check", "--routes", str(routes), **KEY)
+    assert said.code == 1
+    assert said.out == ""
+    told = [row for row in said.err.splitlines() if problem in row]
+    assert told
+    assert all(row.startswith(f"{routes}:{line}: ") for row in told)
+
+
+def test_all_mistakes_at_once(cli: Cli, routes: Path) -> None:
+    """Three mistakes are three lines."""
+    text = FILE.replace("async: always", "async: no way").replace("weight: 2", "weight: heavy")
+    routes.write_text(text.replace("scope: account", "scope: root"))
+    said = cli("check", "--routes", str(routes), **KEY)
+    assert said.code == 1
+    assert len(said.err.splitlines()) == 3
+    assert all(line.startswith(f"{routes}:") for line in said.err.splitlines())
+
+
+def test_a_missing_key_is_a_mistake(cli: Cli, routes: Path) -> None:
+    """An account without its key is told by the variable's name."""
+    said = cli("check", "--routes", str(routes))
+    assert said.code == 1
+    assert "BEIJING_KEY is empty" in said.err
+
+
+def test_every_variable(cli: Cli) -> None:
+    """`--variables` prints all of them, as Markdown, whatever the configuration is."""
+    said = cli("check", "--variables", PROXY_LISTEN="nonsense")
+    assert said.code == 0
+    header, rule, *rows = said.rows
+    assert header == "| variable | default | meaning |"
+    assert rule == "|---|---|---|"
+    names = [row.split("`")[1] for row in rows]
+    for name in ("DASHSCOPE_API_KEY", "PROXY_LISTEN", "PROXY_STORE", "PROXY_DRAIN", "PROXY_LOG"):
+        assert name in names
+    assert all(row.count(" | ") == 2 for row in rows)
