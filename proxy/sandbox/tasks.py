@@ -9,10 +9,12 @@ from collections.abc import Callable
 from proxy.sandbox.answers import Payload, RefusalError
 from proxy.sandbox.ask import Ask, fingerprint, items_of
 from proxy.sandbox.ledger import Kind, Ledger, Status, Task, new_task_id
-from proxy.sandbox.outputs import Link, beijing, report, unknown
+from proxy.sandbox.outputs import Link, report, unknown
 from proxy.sandbox.prompts import doom, prompt_of
 
 PAGE_SIZE = 10
+
+ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
 
 class TaskDesk:
@@ -71,20 +73,27 @@ class TaskDesk:
     def _row(self, task: Task) -> Payload:
         """One list entry, leaking account ids like the real one."""
         account = fingerprint(task.account)
+        status = self._ledger.status(task)
+        ended = {"end_time": _millis(self._ledger.ended_at(task))} if status in ENDED else {}
         return {
             "task_id": task.id,
-            "status": self._ledger.status(task),
+            "status": status,
             "model_name": task.model,
             "region": "cn-beijing",
-            "gmt_create": beijing(task.submitted),
-            "start_time": beijing(self._ledger.scheduled_at(task)),
-            "end_time": beijing(self._ledger.ended_at(task)),
+            "gmt_create": _millis(task.submitted),
+            "start_time": _millis(self._ledger.scheduled_at(task)),
+            **ended,
             "request_id": task.request_id,
             "api_key_id": account[:7],
             "caller_parent_id": account,
             "caller_uid": account,
             "user_api_unique_key": f"apikey:v1:{task.service.replace('/', ':')}:{task.model}",
         }
+
+
+def _millis(seconds: float) -> int:
+    """A time as lists give it, unlike polls."""
+    return int(seconds * 1000)
 
 
 def _wanted(row: Payload, ask: Ask) -> bool:
