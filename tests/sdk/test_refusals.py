@@ -397,7 +397,7 @@ STREAMS: dict[str, tuple[Callable[[str], list[Any]], str]] = {
 async def test_a_stream_that_stops(client: str, point: Point) -> None:
     """Two frames and silence: what came stays, and an error frame that every client reads."""
     read, expected = STREAMS[client]
-    async with standing({"PROXY_READ_TIMEOUT": "0.2"}) as stand:
+    async with standing({"PROXY_READ_TIMEOUT": "0.5"}) as stand:
         stand.sandbox.faults.add(Fault(hold=asyncio.Event(), hold_after=2))
         point(f"{stand.url}/alibailian/api/v1", await stand.token())
         told = plain(await asyncio.to_thread(read, "hello"))

@@ -205,7 +205,7 @@ CASES = {
         504,
         "GatewayTimeout",
         "GatewayTimeoutError",
-        env={"PROXY_READ_TIMEOUT": "0.1"},
+        env={"PROXY_READ_TIMEOUT": "0.3"},
         fault=Fault(delay=60),
         asked=1,
     ),
