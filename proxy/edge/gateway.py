@@ -246,7 +246,8 @@ class Gateway:
                 inputs=dict(passage.noted),
             )
 
-        held = await self._submits.run(call, passage, asked.match.route.claims, record)
+        claims = asked.match.route.claims
+        held = await self._submits.run(call, passage, claims, record, visit.request_id)
         visit.task_id = ",".join(held.tasks)
         _note_upstream(visit, held.status, held.headers)
         visit.upstream_request_id = held.request_id or visit.upstream_request_id

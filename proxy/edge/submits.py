@@ -8,6 +8,7 @@ its task.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from proxy.core.answers import MAX_READ, AnswerUnreadableError, read_json, request_id, task_ids
@@ -51,16 +52,27 @@ class Submits:
         self._running: set[asyncio.Task[Held]] = set()
 
     async def run(
-        self, call: Call, passage: Passage, places: tuple[Path, ...], make_record: MakeRecord
+        self,
+        call: Call,
+        passage: Passage,
+        places: tuple[Path, ...],
+        make_record: MakeRecord,
+        visit_id: str,
     ) -> Held:
-        """Send and claim. Raises `ProxyError`; cancelled, it goes on when all has been sent."""
+        """Send and claim. Raises `ProxyError`; cancelled, it goes on when all has been sent.
+
+        How it ended then is told as an event with `visit_id`: the request's own line, written
+        when the client left, does not know.
+        """
         exchange = asyncio.create_task(self._exchange(call, places, make_record))
         self._running.add(exchange)
         exchange.add_done_callback(self._finished)
         try:
             return await asyncio.shield(exchange)
         except asyncio.CancelledError:
-            if not passage.all_sent:
+            if passage.all_sent:
+                exchange.add_done_callback(partial(self._ended_alone, visit_id))
+            else:
                 exchange.cancel()
                 await asyncio.wait([exchange])
             raise
@@ -75,13 +87,35 @@ class Submits:
         if not exchange.cancelled():
             exchange.exception()  # looked at, so that nobody warns when the client is gone
 
+    def _ended_alone(self, visit_id: str, exchange: asyncio.Task[Held]) -> None:
+        """Note how an exchange ended whose client had left."""
+        if exchange.cancelled():
+            self._telemetry.event("submit_cut_off", request_id=visit_id)
+            return
+        error = exchange.exception()
+        if error is None:
+            held = exchange.result()
+            self._telemetry.event(
+                "submit_ended_alone",
+                request_id=visit_id,
+                task_id=",".join(held.tasks),
+                upstream_status=held.status,
+                upstream_request_id=held.request_id,
+            )
+        elif isinstance(error, ProxyError):
+            self._telemetry.event(
+                "submit_ended_alone", request_id=visit_id, code=error.situation.code
+            )
+        else:
+            self._telemetry.bug(error, visit_id)
+
     async def _exchange(
         self, call: Call, places: tuple[Path, ...], make_record: MakeRecord
     ) -> Held:
         async with self._upstream.send(call) as reply:
             body = await _whole(reply)
             held = Held(reply.status, reply.reason, reply.headers, body)
-        if held.status != HTTPStatus.OK:
+        if not HTTPStatus.OK <= held.status < HTTPStatus.MULTIPLE_CHOICES:
             return held
         try:
             answer = read_json(body, value_of(held.headers, "content-encoding"))
