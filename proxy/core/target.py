@@ -62,6 +62,8 @@ def parse_target(text: str) -> Target:
 
 
 def _decoded(segment: str) -> str:
+    if "%" not in segment and segment not in _NO_NAMES:
+        return segment  # all of `_RAW` is plain
     try:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
