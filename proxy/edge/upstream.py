@@ -101,6 +101,7 @@ class SessionUpstream:
             auto_decompress=False,
             max_field_size=MAX_FIELD,
             max_line_size=MAX_FIELD,
+            skip_auto_headers=("Content-Type",),  # it would be added behind `_Exactly`
             trust_env=False,
         )
 
