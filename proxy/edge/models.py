@@ -1,5 +1,6 @@
 """The catalogue as one tenant sees it: gathered from every account, narrowed, paged anew."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
@@ -67,7 +68,7 @@ class Catalogue:
             )
             answer, page = await self._one(call)
             entries += page
-            if len(page) < GATHER_SIZE:
+            if not page or len(entries) >= _total(answer, len(page)):
                 break
         return answer, entries
 
@@ -87,3 +88,12 @@ class Catalogue:
             return models_of(answer)
         except AnswerUnreadableError as error:
             raise _UNREADABLE from error
+
+
+def _total(answer: Mapping[str, object], size: int) -> float:
+    """How many entries there are. A short page is not the last one: upstream may cap its size."""
+    output = answer.get("output")
+    total = output.get("total") if isinstance(output, dict) else None
+    if isinstance(total, int):
+        return total
+    return 0 if size < GATHER_SIZE else math.inf
