@@ -1,7 +1,6 @@
 """The loop the proxy runs on, and the rule for every test here: no task is left over."""
 
 import asyncio
-import gc
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
@@ -21,7 +20,6 @@ async def nothing_left_over(caplog: pytest.LogCaptureFixture) -> AsyncIterator[N
     """Whatever a test did: no task of it runs on, and no library had anything to complain of."""
     yield
     await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
-    gc.collect()  # what nobody looked at is told when it is collected
     assert not [record.getMessage() for record in caplog.records]
 
 

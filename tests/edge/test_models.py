@@ -1,0 +1,148 @@
+"""The catalogue as a caller sees it: gathered from all pages and accounts, narrowed, paged anew."""
+
+import json
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from proxy.sandbox import Sandbox
+from tests.edge.rig import KEY, Conversation, Message, account, ask, ok, request, rig, scripted
+
+
+def entry(name: str, **more: object) -> dict[str, object]:
+    return {"model": name, "name": name, **more}
+
+
+class Catalogue:
+    """An upstream with these models, that gives at most `most` of them at a time."""
+
+    def __init__(self, *names: str, most: int = 100, **more: object) -> None:
+        self.entries = [entry(name, **more) for name in names]
+        self.most = most
+        self.queries: list[dict[str, list[str]]] = []
+
+    async def __call__(self, told: Conversation) -> None:
+        await told.whole()
+        query = parse_qs(urlsplit(told.target.decode()).query)
+        self.queries.append(query)
+        number, size = int(query["page_no"][0]), min(int(query["page_size"][0]), self.most)
+        page = self.entries[(number - 1) * size : number * size]
+        output = {"total": len(self.entries), "page_no": number, "page_size": size, "models": page}
+        whole = {"success": True, "code": None, "request_id": f"up-{number}", "output": output}
+        await told.send(ok(json.dumps(whole).encode()))
+
+
+async def listed(url: str, query: str = "") -> Message:
+    return await ask(url, request("GET", f"/api/v1/models{query}", None))
+
+
+def names(answer: Message) -> list[str]:
+    output = answer.json()["output"]
+    assert isinstance(output, dict)
+    return [model["model"] for model in output["models"]]
+
+
+async def test_only_what_the_token_may_use() -> None:
+    """Entries cross as they came, those of other models do not; the count is of what is left."""
+    upstream = Catalogue("qwen-plus", "wan2.6-t2v", "wan2.6-i2v", extra={"価": [1, 2.50]})
+    async with scripted(upstream) as server, rig(server.url, models=("wan2.6-*",)) as made:
+        answer = await listed(made.url)
+        assert answer.status == 200
+        output = answer.json()["output"]
+        assert output == {
+            "total": 2,
+            "page_no": 1,
+            "page_size": 10,
+            "models": upstream.entries[1:],
+        }
+        assert answer.json()["code"] is None
+        assert answer.values("content-type") == [b"application/json"]
+
+
+@pytest.mark.parametrize("most", [100, 20, 7])
+async def test_all_pages_are_gathered(most: int) -> None:
+    """However many upstream gives at a time, what the caller may use is found, and paged anew."""
+    upstream = Catalogue(
+        *[f"m{n:03}-{'yes' if n % 50 == 49 else 'no'}" for n in range(250)], most=most
+    )
+    async with scripted(upstream) as server, rig(server.url, models=("*-yes",)) as made:
+        assert names(await listed(made.url)) == [f"m{n:03}-yes" for n in range(49, 250, 50)]
+        assert names(await listed(made.url, "?page_no=2&page_size=3")) == ["m199-yes", "m249-yes"]
+        assert names(await listed(made.url, "?page_no=9")) == []
+
+
+async def test_filters_go_up_and_paging_stays() -> None:
+    """What the caller filters by is upstream's to apply; which page it wants is ours."""
+    upstream = Catalogue("a")
+    async with scripted(upstream) as server, rig(server.url) as made:
+        await listed(made.url, "?providers=qwen&providers=wan&page_no=3&name=x%20y")
+        (query,) = upstream.queries
+        assert query == {
+            "providers": ["qwen", "wan"],
+            "name": ["x y"],
+            "page_no": ["1"],
+            "page_size": ["100"],
+        }
+
+
+async def test_all_accounts_are_asked() -> None:
+    """Each account adds what it is bound to run; a model of both is listed once."""
+    one, two = Catalogue("qwen-plus", "wan2.6-t2v"), Catalogue("wan2.6-t2v", "wan2.6-i2v", "qwen-x")
+    async with scripted(one) as first, scripted(two) as second:
+        accounts = [
+            account(first.url, "one"),
+            replace(account(second.url, "two"), models=("wan2.6-*",)),
+        ]
+        async with rig(accounts=accounts) as made:
+            assert names(await listed(made.url)) == ["qwen-plus", "wan2.6-t2v", "wan2.6-i2v"]
+            sent = second.conversations[0].request
+            assert sent.values("authorization") == [f"Bearer {KEY}-two".encode()]
+
+
+@pytest.mark.parametrize("query", ["?page_no=0", "?page_size=x", "?page_no=1&page_no=2"])
+async def test_bad_paging_is_refused(query: str) -> None:
+    """A page that is none is the caller's mistake, and upstream is not asked."""
+    upstream = Catalogue("a")
+    async with scripted(upstream) as server, rig(server.url) as made:
+        answer = await listed(made.url, query)
+        assert (answer.status, answer.code) == (400, "BadRequest.IllegalInput")
+        assert not upstream.queries
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}",
+        ok(b"<html>"),
+        ok(b'{"output":{}}'),
+        ok(b'{"output":{"models":7}}'),
+        ok(b"{}", b"Content-Encoding: br"),
+        ok(b" " * (16 * 1024 * 1024 + 1)),
+    ],
+)
+async def test_what_is_no_catalogue(wire: bytes) -> None:
+    """Anything but a catalogue is a bad gateway, and a caller may ask again."""
+
+    async def script(told: Conversation) -> None:
+        await told.whole()
+        await told.send(wire)
+
+    async with scripted(script) as server, rig(server.url) as made:
+        answer = await listed(made.url)
+        assert (answer.status, answer.code) == (502, "BadGateway")
+        assert not answer.values("x-should-retry")
+
+
+async def test_with_the_sandbox() -> None:
+    """The sandbox's catalogue, through the proxy, for a caller of everything and of one model."""
+    async with Sandbox(keys=[KEY]) as sandbox:
+        async with rig(sandbox.url) as made:
+            everything = names(await listed(made.url, "?page_size=100"))
+            assert len(everything) > 10
+        async with rig(sandbox.url, models=(everything[3],)) as made:
+            assert names(await listed(made.url)) == [everything[3]]
+            shown = await ask(made.url, request("GET", f"/api/v1/models/{everything[3]}", None))
+            assert shown.status == 200
+            hidden = await ask(made.url, request("GET", f"/api/v1/models/{everything[4]}", None))
+            assert hidden.code == "model_not_found"
