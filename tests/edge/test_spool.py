@@ -25,17 +25,31 @@ def open_files() -> set[str]:
     return found
 
 
+class Folder:
+    """Says where `tempfile` makes its files, as TMPDIR would for a whole process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._before = tempfile.tempdir
+        tempfile.tempdir = str(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        tempfile.tempdir = self._before
+
+
 def names() -> set[Path]:
     return set(Path(tempfile.gettempdir()).iterdir())
 
 
 @pytest.fixture
-def nothing_in_sight() -> Iterator[None]:
+def nothing_in_sight(tmp_path: Path) -> Iterator[None]:
     """Whatever is spooled: no name of it is ever in the folder, no file stays open."""
-    before, files = names(), open_files()
-    yield
-    assert names() <= before
-    assert open_files() <= files
+    with Folder(tmp_path):
+        yield
+        assert not names()
+        assert not open_files()
 
 
 async def read(spool: Spool) -> bytes:
@@ -59,10 +73,9 @@ async def test_what_is_written_is_read(size: int) -> None:
 @pytest.mark.usefixtures("nothing_in_sight")
 async def test_a_file_has_no_name() -> None:
     """A large body is in a file, but no other process could open it: it was deleted at birth."""
-    before = names()
     spool = Spool(SpoolBudget(2**30))
     await spool.write(bytes(IN_MEMORY + 1))
-    assert names() <= before
+    assert not names()
     assert any("(deleted)" in name for name in open_files())
     spool.close()
 
@@ -96,22 +109,11 @@ async def test_the_sum_is_bounded() -> None:
     second.close()
 
 
-class Full:
-    """A place where nothing can be written, as `tempfile` finds it."""
-
-    def __enter__(self) -> None:
-        self.before = tempfile.tempdir
-        tempfile.tempdir = "/proc/nowhere"
-
-    def __exit__(self, *_: object) -> None:
-        tempfile.tempdir = self.before
-
-
 async def test_a_disk_that_takes_nothing() -> None:
     """No file can be made: busy, not a bug, and the budget comes back with `close`."""
     budget = SpoolBudget(2**30)
     spool = Spool(budget)
-    with Full(), pytest.raises(ProxyError) as caught:
+    with Folder(Path("/proc/nowhere")), pytest.raises(ProxyError) as caught:
         await spool.write(bytes(IN_MEMORY + 1))
     assert caught.value.situation is Situation.BUSY
     spool.close()
