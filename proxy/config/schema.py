@@ -132,7 +132,7 @@ class RouteEntry(_Strict):
     )
     unknown_task: Literal["error", "native"] = "error"
     tenant_safe: TenantSafe | None = Field(default=None, description="`at` and `values`")
-    answer: Literal["upstream", "own-tasks", "allowed-models"] = "upstream"
+    answer: Literal["upstream", "own-tasks", "allowed-models", "not-found"] = "upstream"
     envelope: Literal["native", "openai"] = "native"
 
     @field_validator("match")

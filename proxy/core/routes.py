@@ -30,6 +30,7 @@ class Answer(Enum):
     UPSTREAM = "upstream"
     OWN_TASKS = "own-tasks"
     ALLOWED_MODELS = "allowed-models"
+    NOT_FOUND = "not-found"
 
 
 class Envelope(Enum):
@@ -134,6 +135,8 @@ class RouteTable:
                 f"{method} is not possible on this path, only {allowed}.",
                 headers=(("Allow", allowed),),
             )
+        if route.answer is Answer.NOT_FOUND:
+            raise ProxyError(Situation.NOT_FOUND, f"No such path; upstream has {route.target}.")
         decoded, raw = (_captured(route.pattern, parts) for parts in (target.segments, target.raw))
         return Match(route, target, decoded, raw)
 

@@ -306,7 +306,6 @@ GET,POST,DELETE    /agentstudio/agents/id/sessions
 GET,POST,DELETE    /tokens/id
 GET                /public-keys
 GET                /tasks/id/whatever
-POST               /chat/completions
 GET,POST           /whatever/comes/next
 """.strip().splitlines()
 
@@ -376,6 +375,17 @@ def test_the_short_routes_lead_to_their_services(row: str) -> None:
     else:
         assert found.task == "task_id"
         assert meet(method, path).captures == {"task_id": "some-task-id"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/chat/completions", "/embeddings/", "/responses", "/v1/messages"]
+)
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_other_protocols_are_told_where_they_belong(prefix: str, path: str) -> None:
+    """A client with the wrong base gets a plain 404, not a refusal that hints at more rights."""
+    error = refused(TABLE, "POST", prefix + path)
+    assert error.situation is Situation.NOT_FOUND
+    assert "/v1" in error.message
 
 
 @pytest.mark.parametrize("row", ACCOUNT, ids=lambda row: row.split()[1])
