@@ -27,6 +27,9 @@ from proxy.ports import Store
 from proxy.stores import open_store
 from proxy.telemetry import Metrics, StructuredTelemetry
 
+GRACE = 1.0
+"""Seconds in which who connected just before the ports closed may send its request."""
+
 
 class Proxy:
     """A proxy in this process, on sockets that are bound already.
@@ -119,11 +122,13 @@ class Proxy:
 
     async def stop(self) -> None:
         """Stop accepting, let what runs finish for a while, take everything down."""
+        drain = self._settings.env.drain
         self._gateway.closing = True
+        await self._public.close_ports(0 if self._hurried else min(drain, GRACE))
         self._public.stop_accepting()
         started = time.monotonic()
         try:
-            self._drain = asyncio.timeout(0 if self._hurried else self._settings.env.drain)
+            self._drain = asyncio.timeout(0 if self._hurried else drain)
             async with self._drain:
                 await self._gateway.drained()
         except TimeoutError:

@@ -20,9 +20,10 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
-from proxy.app.sockets import share
+from proxy.app.sockets import close_all, share
 from proxy.ports import Telemetry
 
 INHERITED = "PROXY_INHERITED_SOCKETS"
@@ -81,11 +82,11 @@ class Workers:
 
     async def _keep(self, slot: int, directory: str) -> int:
         """Keep one worker running; the exit code of the last one, as far as it is a failure."""
-        while True:
+        while not self._told.is_set():
             started = time.monotonic()
             worker = self._running[slot] = await self._start(slot, directory)
             if self._told.is_set():  # while it was being started
-                worker.send_signal(signal.SIGTERM)
+                self._tell(signal.SIGTERM)
             code = await worker.wait()
             del self._running[slot]
             _forget_gauges(directory, worker.pid)
@@ -96,8 +97,7 @@ class Workers:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(RESTART_PAUSE):
                         await self._told.wait()
-            if self._told.is_set():
-                return 0
+        return 0
 
     async def _start(self, slot: int, directory: str) -> Process:
         sockets = {"public": self._public[slot], "admin": self._admin}
@@ -115,8 +115,11 @@ class Workers:
 
     def _tell(self, number: signal.Signals) -> None:
         self._told.set()
+        # A port that is open here takes connections that no worker will accept any more.
+        close_all([*chain(*self._public), *self._admin])
         for worker in self._running.values():
-            worker.send_signal(number)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                worker.send_signal(number)
 
 
 def _forget_gauges(directory: str, pid: int) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -30,6 +30,9 @@ while it sends takes that for a network error, and sends it all again."""
 
 MAX_FIELD = 16 * 1024
 """Bytes of one header field or of the request line."""
+
+_LOOK = 0.02
+"""Seconds between two looks whether everybody has asked."""
 
 _LAST_WORDS = 0.5
 """Seconds a handler has to notice that it was cut off."""
@@ -58,13 +61,18 @@ class Connection(web.RequestHandler):
         )
         self._telemetry = telemetry
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self._waiter is not None and not self._waiter.done()
+
     def close_if_idle(self) -> None:
         """Close unless a request is being served; what runs, its upload too, goes on.
 
         aiohttp's `close` is no help in a drain: it drops what still comes of a body, and leaves
         an idle connection open and deaf.
         """
-        if self._waiter is not None and not self._waiter.done():
+        if self.is_idle:
             self.force_close()
 
     def handle_error(
@@ -109,11 +117,26 @@ class Listener(web.Server):
         """Make the protocol for one connection, as asyncio asks for it."""
         return Connection(self, self._telemetry)
 
+    def has_idle(self) -> bool:
+        """Whether there are connections that wait for a request."""
+        return any(isinstance(one, Connection) and one.is_idle for one in self.connections)
+
     def close_idle(self) -> None:
         """Close the connections on which nothing runs."""
         for connection in self.connections:
             if isinstance(connection, Connection):
                 connection.close_if_idle()
+
+
+def _accepted(bound: socket.socket) -> Iterator[socket.socket]:
+    """The connections in a port's queue."""
+    while True:
+        try:
+            peer, _ = bound.accept()
+        except OSError:  # none is left, or the port is closed
+            return
+        peer.setblocking(False)  # noqa: FBT003 - its only form
+        yield peer
 
 
 def _explained(status: int, exc: BaseException | None) -> ProxyError:
@@ -134,17 +157,37 @@ class PublicServer:
         self._telemetry = telemetry
         self._listener: Listener | None = None
         self._servers: list[asyncio.Server] = []
+        self._bound: Sequence[socket.socket] = ()
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accept connections, within the running loop."""
         loop = asyncio.get_running_loop()
         self._listener = Listener(self._handler, self._telemetry)
+        self._bound = sockets
         self._servers = [
             await loop.create_unix_server(self._listener, sock=bound)
             if bound.family == socket.AF_UNIX
             else await loop.create_server(self._listener, sock=bound)
             for bound in sockets
         ]
+
+    async def close_ports(self, grace: float) -> None:
+        """Refuse new connections; who is connected by then has `grace` seconds to ask.
+
+        The kernel tells a client that it is connected before we know of it: closing a port
+        resets whoever still waits there, and that client has sent its request.
+        """
+        if self._listener is None:
+            return
+        waiting = [peer for bound in self._bound for peer in _accepted(bound)]
+        for server in self._servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for peer in waiting:
+            await loop.connect_accepted_socket(self._listener, peer)
+        ends = loop.time() + grace
+        while self._listener.has_idle() and loop.time() < ends:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_LOOK)
 
     def stop_accepting(self) -> None:
         """Close the ports and the idle connections; requests that run go on."""

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,16 @@ async def eventually(holds: Callable[[], object], what: str, seconds: float = PA
         assert waited < seconds, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(0.01)
     return time.monotonic() - started
+
+
+def is_refused(url: str) -> bool:
+    """Whether a new connection is refused at once."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import os
 import pty
 import shlex
 import signal
-import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from harness import TEXT2VIDEO, UPSTREAM_KEY
-from system.process import PROGRAM, Client, Folder, client, eventually
+from system.process import PROGRAM, Client, Folder, client, eventually, is_refused
 
 from proxy.sandbox import Sandbox
 
@@ -43,16 +42,6 @@ async def web() -> AsyncIterator[Client]:
         yield session
 
 
-def refused(url: str) -> bool:
-    """Whether a connection is refused."""
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_told_to_stop_it_finishes_what_runs(
     folder: Folder, sandbox: Sandbox, web: Client, number: signal.Signals
@@ -66,7 +55,7 @@ async def test_told_to_stop_it_finishes_what_runs(
     async with web.session.post(f"{url}{TEXT}", json=CHAT, headers=headers) as stream:
         first = await stream.content.readuntil(b"\n\n")
         proxy.signal(number)
-        await eventually(lambda: refused(url), "the port is closed")
+        await eventually(lambda: is_refused(url), "the port is closed")
         assert proxy.popen.poll() is None
         ready = await web.ask("GET", f"{proxy.admin_url}/readyz")
         assert (ready.status, ready.json()["process"]) == (503, "draining")
@@ -95,7 +84,7 @@ async def test_a_submit_without_a_client_ends_with_an_owner(
     asked.cancel()
     await eventually(lambda: proxy.events("request"), "the proxy saw the client go")
     proxy.signal(number)
-    await eventually(lambda: refused(proxy.url), "the port is closed")
+    await eventually(lambda: is_refused(proxy.url), "the port is closed")
     assert proxy.popen.poll() is None
     hold.set()
     assert (await proxy.ended())[0] == 0
@@ -139,7 +128,7 @@ async def test_a_second_interrupt_ends_the_drain(
     asked = asyncio.create_task(web.ask("POST", f"{url}{TEXT}", token, CHAT))
     await eventually(lambda: sandbox.requests, "it is upstream")
     proxy.signal(signal.SIGINT)
-    await eventually(lambda: refused(url), "the port is closed")
+    await eventually(lambda: is_refused(url), "the port is closed")
     proxy.signal(signal.SIGTERM)
     await asyncio.sleep(0.2)
     assert proxy.popen.poll() is None

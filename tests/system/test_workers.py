@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness import UPSTREAM_KEY
 from prometheus_client.parser import text_string_to_metric_families
-from system.process import Client, Folder, Process, client, eventually
+from system.process import Client, Folder, Process, client, eventually, is_refused
 
 from proxy.sandbox import Sandbox
 
@@ -152,6 +152,7 @@ async def test_told_to_stop_all_drain(
     await eventually(lambda: len(sandbox.requests) == 10, "all are upstream")
     pair.signal(number)
     await web.until(503, f"{pair.admin_url}/readyz")
+    await eventually(lambda: is_refused(pair.url), "new connections are refused, not kept waiting")
     hold.set()
     assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
     code, _ = await pair.ended()
