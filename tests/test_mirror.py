@@ -12,15 +12,6 @@ EXEMPT = {
     "config/schema.py": "data: every field stands in a golden file of config/test_routing.py",
     "stores/notices.py": "two types and a function that does nothing",
     "stores/sqlite_schema.py": "text of SQL: stores/test_sqlite.py runs every line of it",
-    **dict.fromkeys(
-        [
-            *("app/leash.py", "app/process.py", "app/sockets.py"),
-            *("cli/check.py", "cli/minting.py", "cli/sandbox.py", "cli/serve.py"),
-            *("edge/admin.py", "edge/gateway.py", "edge/health.py", "edge/intake.py"),
-            *("edge/models.py", "edge/replies.py", "edge/spool.py", "edge/submits.py"),
-        ],
-        "its tests are still to be written",
-    ),
 }
 
 
