@@ -1,10 +1,10 @@
 """The administrative listener: alive, ready, counted; and nothing of it in public."""
 
 import pytest
+from edge.rig import ask, eventually, request
 from harness import Stand, standing
 
 from proxy.edge.health import THRESHOLD
-from tests.edge.rig import ask, eventually, request
 
 
 async def admin(stand: Stand, path: str) -> tuple[int, dict[str, object]]:

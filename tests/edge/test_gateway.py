@@ -10,16 +10,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 import pytest
-from harness import TEXT2VIDEO, standing
-
-from proxy.core.errors import StoreUnavailableError
-from proxy.core.policy import Grant, digest_of
-from proxy.core.routes import Route, RouteTable
-from proxy.core.tasks import TaskRecord
-from proxy.edge.health import THRESHOLD
-from proxy.sandbox import Sandbox
-from proxy.stores.memory import MemoryStore
-from tests.edge.rig import (
+from edge.rig import (
     BODY,
     BOTH,
     KEY,
@@ -46,6 +37,15 @@ from tests.edge.rig import (
     scripted,
     task_answer,
 )
+from harness import TEXT2VIDEO, standing
+
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.policy import Grant, digest_of
+from proxy.core.routes import Route, RouteTable
+from proxy.core.tasks import TaskRecord
+from proxy.edge.health import THRESHOLD
+from proxy.sandbox import Sandbox
+from proxy.stores.memory import MemoryStore
 
 # -- who calls -----------------------------------------------------------------------------------
 

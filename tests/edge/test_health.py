@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from edge.rig import account
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.edge.health import COOLDOWN, THRESHOLD, AccountHealth, Watching
 from proxy.ports import Call, Headers, Reply
-from tests.edge.rig import account
 
 
 class Clock:

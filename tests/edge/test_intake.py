@@ -6,10 +6,7 @@ import json
 import random
 
 import pytest
-
-from proxy.core.routes import Async, Route, RouteTable
-from proxy.edge.spool import IN_MEMORY
-from tests.edge.rig import (
+from edge.rig import (
     BODY,
     BOTH,
     LIMITS,
@@ -32,6 +29,9 @@ from tests.edge.rig import (
     settled,
     task_answer,
 )
+
+from proxy.core.routes import Async, Route, RouteTable
+from proxy.edge.spool import IN_MEMORY
 
 EXPECT = b"Expect: 100-continue"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -3,10 +3,7 @@
 import asyncio
 
 import pytest
-
-from proxy.core.errors import Situation
-from proxy.edge.listener import MAX_FIELD
-from tests.edge.rig import (
+from edge.rig import (
     BODY,
     SUBMIT,
     TOKEN,
@@ -24,6 +21,9 @@ from tests.edge.rig import (
     scripted,
     task_answer,
 )
+
+from proxy.core.errors import Situation
+from proxy.edge.listener import MAX_FIELD
 
 HOST = b"Host: proxy.test\r\n"
 AUTH = f"Authorization: Bearer {TOKEN}\r\n".encode()

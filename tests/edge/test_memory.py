@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-
-from tests.edge.rig import SUBMIT, Client, Message, head_of, task_answer
+from edge.rig import SUBMIT, Client, Message, head_of, task_answer
 
 SIZE = 1024 * 1024 * 1024
 GROWTH = 24 * 1024

@@ -5,9 +5,9 @@ from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from edge.rig import KEY, Conversation, Message, account, ask, ok, request, rig, scripted
 
 from proxy.sandbox import Sandbox
-from tests.edge.rig import KEY, Conversation, Message, account, ask, ok, request, rig, scripted
 
 
 def entry(name: str, **more: object) -> dict[str, object]:

@@ -9,11 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-
-from proxy.core.errors import Situation
-from proxy.ports import Call, Headers, Reply
-from proxy.sandbox import Sandbox
-from tests.edge.rig import (
+from edge.rig import (
     BODY,
     KEY,
     LIMITS,
@@ -38,6 +34,10 @@ from tests.edge.rig import (
     settled,
     task_answer,
 )
+
+from proxy.core.errors import Situation
+from proxy.ports import Call, Headers, Reply
+from proxy.sandbox import Sandbox
 
 STOPPED = [
     b"Connection",

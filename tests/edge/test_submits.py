@@ -7,14 +7,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-
-from proxy.core.answers import MAX_READ
-from proxy.core.errors import StoreUnavailableError
-from proxy.core.routes import Async, Route, RouteTable
-from proxy.core.tasks import TaskRecord
-from proxy.edge.submits import CLAIM_RETRIES
-from proxy.stores.memory import MemoryStore
-from tests.edge.rig import (
+from edge.rig import (
     PLAIN,
     SUBMIT,
     TENANT,
@@ -31,6 +24,13 @@ from tests.edge.rig import (
     scripted,
     task_answer,
 )
+
+from proxy.core.answers import MAX_READ
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.routes import Async, Route, RouteTable
+from proxy.core.tasks import TaskRecord
+from proxy.edge.submits import CLAIM_RETRIES
+from proxy.stores.memory import MemoryStore
 
 
 class Trying(MemoryStore):

@@ -1,14 +1,12 @@
 """`SessionUpstream`, and the contract any implementation of the `Upstream` port keeps."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
-
-from proxy.core.errors import ProxyError, Situation
-from proxy.edge.upstream import SessionUpstream
-from proxy.ports import Call, Headers, Upstream
-from tests.edge.rig import (
+from edge.rig import (
     Conversation,
     Message,
     account,
@@ -20,6 +18,10 @@ from tests.edge.rig import (
     scripted,
     settled,
 )
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.edge.upstream import SessionUpstream
+from proxy.ports import Call, Headers, Upstream
 
 SILENCE = 0.2
 """The read timeout of tests that are about it: short, because they wait for it."""
@@ -633,6 +635,28 @@ class TestSessionUpstream(UpstreamContract):
     async def test_close_without_open(self) -> None:
         """Closing what was never opened is no mistake."""
         await SessionUpstream(connect_timeout=10).close()
+
+    async def test_a_call_leaves_nothing_on_its_connection(self, upstream: Upstream) -> None:
+        """A connection serves thousands of calls: none of them may stay watched through it."""
+        begun = asyncio.Semaphore(0)
+
+        async def script(told: Conversation) -> None:
+            await told.whole()
+            await told.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            await begun.acquire()
+            await told.send(b"{}")
+
+        async with scripted(script) as server:
+            left = []
+            for _ in range(3):
+                async with upstream.send(call(server.url)) as reply:
+                    begun.release()
+                    assert [chunk async for chunk in reply.chunks()] == [b"{}"]
+                left.append(weakref.ref(reply))
+                del reply
+            assert server.connections == 1
+            gc.collect()
+            assert [one() for one in left] == [None] * 3
 
     async def test_an_address_that_does_not_answer(self, full_backlog: str) -> None:
         """Reaching upstream has a time of its own, and failing to is a timeout."""
