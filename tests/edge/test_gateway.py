@@ -241,7 +241,7 @@ def _any_tail(dice: random.Random) -> str:
 
 
 def _any_lines(dice: random.Random) -> list[bytes]:
-    names = ["X-A", "x-a", "X-B", "x-b", "ACCEPT-Charset", "accept-charset", "X-c_d", "Pragma"]
+    names = ["X-A", "x-a", "X-B", "x-b", "ACCEPT-Charset", "accept-charset", "X-c.d", "Pragma"]
     texts = ["", "a", "a, b;q=0.1", "grün 你好 🙂", "a\tb", '"quoted: \\"x\\""', "  x".strip()]
     return [
         f"{dice.choice(names)}: {dice.choice(texts)}".encode() for _ in range(dice.randint(0, 9))
