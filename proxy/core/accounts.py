@@ -66,5 +66,5 @@ def model_not_found() -> ProxyError:
 def _rank(account: Account, key: str) -> float:
     """Weighted rendezvous score: the highest wins, shares follow the weights."""
     digest = hashlib.sha256(f"{account.name}\0{key}".encode()).digest()
-    uniform = (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+    uniform = ((int.from_bytes(digest[:8], "big") >> 11) + 0.5) / 2**53  # exact, and never 1
     return -account.weight / math.log(uniform)

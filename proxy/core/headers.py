@@ -18,7 +18,7 @@ SHOULD_RETRY = "x-should-retry"
 
 
 class Stopped(NamedTuple):
-    """Header fields that do not cross, and why. A trailing `*` stands for any ending."""
+    """Header fields that do not cross, and why. `*` stands for any run of characters."""
 
     names: tuple[str, ...]
     why: str
@@ -44,7 +44,17 @@ REQUEST_STOPPED = (
     Stopped(("host",), "names the upstream host"),
     Stopped(("expect",), "answered by the proxy once the caller is known"),
     Stopped(
-        ("authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"),
+        (
+            "authorization",
+            "api-key",
+            "apikey",
+            "x-api-key",
+            "x-goog-api-key",
+            "x-auth-token",
+            "x-dashscope-apikey",
+            "x-dashscope-api-key",
+            "cookie",
+        ),
         "the client's credentials; the account's key goes up instead",
     ),
     Stopped(
@@ -52,12 +62,35 @@ REQUEST_STOPPED = (
         "choose or claim an identity within the upstream account",
     ),
     Stopped(
-        ("forwarded", "x-forwarded-*", "x-real-ip", "x-client-ip", "true-client-ip", "via"),
+        (
+            "forwarded",
+            "x-forwarded-*",
+            "x-real-ip",
+            "x-client-ip",
+            "x-proxyuser-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "via",
+        ),
         "where the client is, which upstream has no need to know or trust",
     ),
     Stopped(
-        ("x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"),
+        (
+            "x-http-method*",
+            "x-method-override",
+            "x-original-*",
+            "x-rewrite-*",
+            "x-host",
+        ),
         "some servers route by them, around what was judged here",
+    ),
+    Stopped(
+        ("x-envoy-*",),
+        "instructions to upstream's own gateway, which could make it send a submit twice",
+    ),
+    Stopped(
+        ("*_*",),
+        "any name with `_`: some servers read it as `-`; nginx drops them as well",
     ),
 )
 
@@ -81,7 +114,7 @@ _OF_THE_BODY = frozenset({"content-length", "content-type", "content-encoding"})
 
 
 def _index(rows: Iterable[Stopped]) -> tuple[frozenset[str], tuple[str, ...]]:
-    names = [name for row in rows for name in row.names]
+    names = [name for row in rows for name in row.names if name != "*_*"]
     exact = frozenset(name for name in names if not name.endswith("*"))
     return exact, tuple(name[:-1] for name in names if name.endswith("*"))
 
@@ -92,7 +125,12 @@ _REPLY = _index(REPLY_STOPPED)
 
 def asks_async(fields: Fields) -> bool:
     """Whether the caller asks for a task instead of an answer, and upstream will hear it."""
-    return value_of(list(_crossing(fields, _REQUEST)), ASYNC) is not None
+    return value_of(_upward(fields), ASYNC) is not None
+
+
+def _upward(fields: Fields) -> list[tuple[str, str]]:
+    """What of a client's header may cross: never a name with an underscore."""
+    return [pair for pair in _crossing(fields, _REQUEST) if "_" not in pair[0]]
 
 
 def outbound(fields: Fields, account: Account, *, force_async: bool, claims: bool) -> Fields:
@@ -101,7 +139,7 @@ def outbound(fields: Fields, account: Account, *, force_async: bool, claims: boo
     `claims` asks for an uncompressed answer, because a task id will be read from it.
     The framing (`Content-Length`, or none for chunked) crosses with the rest.
     """
-    crossing = list(_crossing(fields, _REQUEST))
+    crossing = _upward(fields)
     if force_async:
         crossing = [pair for pair in crossing if pair[0].lower() != ASYNC]
         crossing.append(("X-DashScope-Async", "enable"))

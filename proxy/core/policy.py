@@ -148,7 +148,7 @@ def grant_from_fields(digest: str, fields: Mapping[str, str]) -> Grant:
         tenant=fields.get("tenant") or identity,
         models=tuple(_words(fields.get("models", ""))),
         scopes=frozenset(_words(fields.get("scopes", INFERENCE))),
-        expires=_seconds("expires", fields["expires"]) if fields.get("expires") else None,
+        expires=_seconds("expires", fields["expires"]) if "expires" in fields else None,
         enabled=_flag("enabled", fields.get("enabled", "1")),
         created=_seconds("created", fields.get("created", "0")),
     )

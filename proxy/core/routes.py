@@ -19,7 +19,14 @@ from proxy.core.policy import INFERENCE, matches
 from proxy.core.target import Target
 
 ANY = "ANY"
-"""The method that stands for all of them."""
+"""The method that stands for all but `TRACE` and `CONNECT`, which no route has."""
+
+_FEW = 6
+_LONGEST_TYPO = 100
+"""Patterns and characters that are compared letter by letter: anybody may ask, so few."""
+
+_NEVER_ANY = frozenset({"TRACE", "CONNECT"})  # the one echoes credentials, the other leaves HTTP
+_COMMON = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
 
 _CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
 
@@ -93,6 +100,7 @@ class Match:
         for patterns, other in self.route.retargets:
             if model is not None and matches(patterns, model):
                 template = other
+                break
         path = _CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
         slash = "/" if self.target.slash and not path.endswith("/") else ""
         query = "" if self.target.query is None else f"?{self.target.query}"
@@ -104,6 +112,7 @@ class _Node:
     """A place in the tree of patterns; `routes` are those of the pattern that ends here."""
 
     literals: dict[str, "_Node"] = field(default_factory=dict)
+    folded: set[str] = field(default_factory=set)
     capture: "_Node | None" = None
     rest: "_Node | None" = None
     routes: dict[str, Route] = field(default_factory=dict)
@@ -114,6 +123,12 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
+        public = {
+            route.pattern
+            for route in self.routes
+            if route.scope == INFERENCE and route.answer is not Answer.NOT_FOUND
+        }
+        self._public = [(pattern, set(pattern.strip("/").split("/"))) for pattern in public]
         self._root = _Node()
         for route in self.routes:
             self._insert(route)
@@ -127,9 +142,11 @@ class RouteTable:
         found = _find(self._root, target.segments, 0)
         if found is None:
             raise ProxyError(Situation.NOT_FOUND, f"No such path. {self._nearest(target)}")
-        route = found.routes.get(method) or found.routes.get(ANY)
+        route = found.routes.get(method) or (
+            None if method in _NEVER_ANY else found.routes.get(ANY)
+        )
         if route is None:
-            allowed = ", ".join(sorted(found.routes))
+            allowed = ", ".join(sorted(found.routes.keys() - {ANY} or _COMMON))
             raise ProxyError(
                 Situation.METHOD_NOT_ALLOWED,
                 f"{method} is not possible on this path, only {allowed}.",
@@ -145,6 +162,7 @@ class RouteTable:
         for segment in route.pattern.strip("/").split("/"):
             capture = _CAPTURE.fullmatch(segment)
             if capture is None:
+                node.folded.add(_fold(segment))
                 node = node.literals.setdefault(segment, _Node())
                 continue
             if capture[2]:
@@ -161,20 +179,34 @@ class RouteTable:
 
     def _nearest(self, target: Target) -> str:
         """The pattern most like the path: a typo or a wrong base is what brings people here."""
-        patterns = sorted({route.pattern for route in self.routes if route.scope == INFERENCE})
-        near = difflib.get_close_matches("/" + "/".join(target.segments), patterns, 1, 0.0)
+        path = ("/" + "/".join(target.segments))[:_LONGEST_TYPO]
+        wanted = {segment.casefold() for segment in target.segments}
+        shared = {p: len(wanted & parts) for p, parts in self._public if wanted & parts}
+        likely = sorted(shared, key=lambda p: (-shared[p], abs(len(p) - len(path)), p))[:_FEW]
+        near = difflib.get_close_matches(path, likely, 1, 0.0)
         return f"The nearest is {near[0]}." if near else ""
 
 
 def _find(node: _Node, segments: tuple[str, ...], at: int) -> _Node | None:
-    """The most specific node that takes the segments from `at` on."""
+    """The most specific node that takes the segments from `at` on.
+
+    A look-alike of a literal (`Customization`, `tokens.json`) is no path at all: what is judged
+    on the literal must not reach upstream beside it, where a forgiving server might serve it.
+    """
     if at == len(segments):
         return node if node.routes else None
     literal = node.literals.get(segments[at])
+    if literal is None and _fold(segments[at]) in node.folded:
+        return None
     found = _find(literal, segments, at + 1) if literal else None
     if found is None and node.capture:
         found = _find(node.capture, segments, at + 1)
     return found or node.rest
+
+
+def _fold(segment: str) -> str:
+    """A segment without case, and without what a server may take for a file's ending."""
+    return segment.casefold().partition(".")[0]
 
 
 def _captured(pattern: str, segments: tuple[str, ...]) -> Mapping[str, str]:

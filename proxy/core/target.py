@@ -69,7 +69,9 @@ def _decoded(segment: str) -> str:
     except UnicodeDecodeError:
         raise _no_such_path("is not UTF-8") from None
     forgiven = unicodedata.normalize("NFKC", text)
-    if forgiven.strip() in _NO_NAMES:
+    if forgiven != text or text != text.strip():
+        raise _no_such_path("has a character that another server could read as a plainer one")
+    if forgiven in _NO_NAMES:
         raise _no_such_path("has an empty or a dot segment")
     if _UNSAFE_DECODED.search(forgiven):
         raise _no_such_path("has an escape that another server could read as part of the path")

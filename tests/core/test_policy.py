@@ -179,7 +179,6 @@ FIELDS: list[tuple[dict[str, str], dict[str, object]]] = [
     ({"enabled": "False"}, {"enabled": False}),
     ({"enabled": " no "}, {"enabled": False}),
     ({"enabled": "yes"}, {"enabled": True}),
-    ({"expires": ""}, {"expires": None}),
     ({"expires": "1700000000"}, {"expires": 1.7e9}),
     ({"expires": "0"}, {"expires": 0.0}),
     ({"created": "1.5"}, {"created": 1.5}),
