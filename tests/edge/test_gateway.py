@@ -156,6 +156,15 @@ STOPPED = [
     b"X-Method-Override: DELETE",
     b"X-Original-URL: /x",
     b"X-Rewrite-URL: /x",
+    b"X-Original-Method: x",
+    b"X-Host: x",
+    b"ApiKey: x",
+    b"X-Auth-Token: x",
+    b"X-DashScope-Api-Key: x",
+    b"CF-Connecting-IP: 1.2.3.4",
+    b"x-envoy-max-retries: 9",
+    b"X_DashScope_WorkSpace: x",
+    b"X-Any_Name: x",
 ]
 """What a client may say and upstream does not hear. Written out here: a promise, not a default."""
 
