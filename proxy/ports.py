@@ -56,11 +56,15 @@ class Tasks(Protocol):
         """
         ...
 
-    async def owner(self, task_id: str) -> TaskRecord | None:
-        """The record of a task, or None. Known tasks stay known through a store outage.
+    async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
+        """The record of a task the tenant owns; None when there is none, or it is another's.
 
-        Who owns it never changes; `status` may lag behind what other processes saw, other than
-        in `tasks_of`.
+        Another's task and no task at all are one case on every way through a store: what is
+        asked, how long it takes, and what happens in an outage, `StoreUnavailableError`. Own
+        tasks seen before stay known through it.
+
+        Who owns a task never changes; `status` may lag behind what other processes saw, other
+        than in `tasks_of`.
         """
         ...
 

@@ -168,7 +168,7 @@ class Gateway:
         if asked.match.route.task is None:
             return None
         task_id = asked.match.captures[asked.match.route.task]
-        record = await self._store.owner(task_id) if is_task_id(task_id) else None
+        record = await self._store.owner(task_id, grant.tenant) if is_task_id(task_id) else None
         if record is None or not may_see(grant, record.tenant):
             raise ProxyError(Situation.TASK_NOT_EXIST, "task_not_exist")
         asked.visit.task_id = task_id

@@ -94,16 +94,17 @@ class MemoryStore:
         if self._tasks.setdefault(record.task_id, record).tenant != record.tenant:
             raise TaskConflictError(record.task_id)
 
-    async def owner(self, task_id: str) -> TaskRecord | None:
+    async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
         """See `proxy.ports.Tasks.owner`."""
         await self.ping()
         record = self._tasks.get(task_id)
-        return record if record is not None and is_kept(record, self._now()) else None
+        return record if record and record.tenant == tenant and self._is_kept(record) else None
 
     async def observe(self, task_id: str, status: str, at: float) -> None:
         """See `proxy.ports.Tasks.observe`."""
-        record = await self.owner(task_id)
-        if record is not None and supersedes(status, record.status):
+        await self.ping()
+        record = self._tasks.get(task_id)
+        if record and self._is_kept(record) and supersedes(status, record.status):
             self._tasks[task_id] = replace(record, status=status, updated=at)
 
     async def tasks_of(self, tenant: str, since: float, until: float) -> list[TaskRecord]:
@@ -116,6 +117,9 @@ class MemoryStore:
             if record.tenant == tenant and since <= record.created <= until and is_kept(record, now)
         ]
         return sorted(found, key=lambda record: record.created, reverse=True)[:LIST_LIMIT]
+
+    def _is_kept(self, record: TaskRecord) -> bool:
+        return is_kept(record, self._now())
 
     def _purge(self) -> None:
         """Drop what is past retention, oldest claim first, stopping at the first that counts."""

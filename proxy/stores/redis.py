@@ -129,24 +129,23 @@ class RedisStore:
         index = self._keys.tasks(record.tenant)
         await self._feed.ask(commands.index_task, index, record, self._now())
 
-    async def owner(self, task_id: str) -> TaskRecord | None:
-        """See `proxy.ports.Tasks.owner`. A task seen before costs no round trip either.
+    async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
+        """See `proxy.ports.Tasks.owner`. An own task seen before costs no round trip either.
 
         Its `status` and `updated` are then what this process last saw, which may lag behind the
         polls of others; `tasks_of` reads them from Redis.
         """
-        record = self._tasks.get(task_id)
+        record = self._tasks.get(task_id, tenant)
         if record is None:
             key = self._keys.task(task_id)
-            record = await self._feed.ask(commands.read_task, key, task_id)
+            record = await self._feed.ask(commands.read_task, key, task_id, tenant)
             if record is not None:
                 self._tasks.put(record)
         return record if record is not None and is_kept(record, self._now()) else None
 
     async def observe(self, task_id: str, status: str, at: float) -> None:
         """See `proxy.ports.Tasks.observe`. A status this process has seen costs no round trip."""
-        known = self._tasks.get(task_id)
-        if known is None or known.status != status:
+        if not self._tasks.has_seen(task_id, status):
             await self._feed.ask(commands.observe_task, self._keys.task(task_id), status, at)
             self._tasks.observe(task_id, status, at)
 

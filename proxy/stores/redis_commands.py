@@ -50,6 +50,13 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 return nil
 """
 
+# Compared in Redis, so that the answer for another's task is, byte for byte, that for no task.
+# KEYS: task. ARGV: tenant.
+_OWN = """
+if redis.call('HGET', KEYS[1], 'tenant') ~= ARGV[1] then return {} end
+return redis.call('HGETALL', KEYS[1])
+"""
+
 # The rule of `records.supersedes`; a task that is gone stays gone. KEYS: task.
 # ARGV: status, seconds, 1 when the status is terminal, then the terminal ones.
 _OBSERVE = """
@@ -149,9 +156,10 @@ async def index_task(client: Client, key: str, record: TaskRecord, now: float) -
     await pipe.execute()
 
 
-async def read_task(client: Client, key: str, task_id: str) -> TaskRecord | None:
-    """The record of a task, None when there is none or it is unreadable."""
-    fields: Any = await client.hgetall(key)
+async def read_task(client: Client, key: str, task_id: str, tenant: str) -> TaskRecord | None:
+    """The record of a tenant's task, None when there is none or it is unreadable."""
+    flat: Any = await client.eval(_OWN, 1, key, tenant)
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return record_from_fields(task_id, text_of(fields))
 
 

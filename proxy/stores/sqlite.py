@@ -137,16 +137,18 @@ class SqliteStore:
         if owner != record.tenant:
             raise TaskConflictError(record.task_id)
 
-    async def owner(self, task_id: str) -> TaskRecord | None:
+    async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
         """See `proxy.ports.Tasks.owner`."""
-        row = await self._read(lambda reader: reader.execute(sql.TASK, (task_id,)).fetchone())
+        args = (task_id, tenant)
+        row = await self._read(lambda reader: reader.execute(sql.OWN_TASK, args).fetchone())
         record = None if row is None else sql.record_of(row)
         return record if record is not None and is_kept(record, self._now()) else None
 
     async def observe(self, task_id: str, status: str, at: float) -> None:
         """See `proxy.ports.Tasks.observe`. Most polls see nothing new and write nothing."""
-        known = await self.owner(task_id)
-        if known is not None and supersedes(status, known.status):
+        oldest = self._now() - RETENTION
+        known = await self._read(lambda reader: _status(reader, task_id, oldest))
+        if known is not None and supersedes(status, known):
             await self._write(lambda writer: _observe(writer, task_id, status, at))
 
     async def tasks_of(self, tenant: str, since: float, until: float) -> list[TaskRecord]:
@@ -288,9 +290,15 @@ def _claim(writer: sqlite3.Connection, record: TaskRecord, expired: float) -> st
     return sql.record_of(writer.execute(sql.TASK, (record.task_id,)).fetchone()).tenant
 
 
+def _status(connection: sqlite3.Connection, task_id: str, expired: float = 0.0) -> str | None:
+    """The status of a task claimed after `expired`, None when there is none."""
+    row = connection.execute(sql.STATUS, (task_id, expired)).fetchone()
+    return None if row is None else row[0]
+
+
 def _observe(writer: sqlite3.Connection, task_id: str, status: str, at: float) -> None:
-    row = writer.execute(sql.TASK, (task_id,)).fetchone()
-    if row is not None and supersedes(status, sql.record_of(row).status):
+    known = _status(writer, task_id)
+    if known is not None and supersedes(status, known):
         writer.execute(sql.OBSERVE, (status, at, task_id))
 
 

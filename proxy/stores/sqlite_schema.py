@@ -43,6 +43,8 @@ REMOVE_GRANT = "DELETE FROM tokens WHERE digest = ?"
 
 _TASK = "task_id, tenant, token, account, model, created, request_id, inputs, status, updated"
 TASK = f"SELECT {_TASK} FROM tasks WHERE task_id = ?"  # noqa: S608  # a constant
+OWN_TASK = f"{TASK} AND tenant = ?"
+STATUS = "SELECT status FROM tasks WHERE task_id = ? AND created > ?"
 TASKS_OF = f"""
     SELECT {_TASK} FROM tasks WHERE tenant = ? AND created BETWEEN ? AND ? AND created > ?
     ORDER BY created DESC LIMIT ?
@@ -75,7 +77,7 @@ def row_of(record: TaskRecord) -> tuple[str | float, ...]:
 
 
 def record_of(row: tuple[str, str, str, str, str, float, str, str, str, float]) -> TaskRecord:
-    """A row of `TASK` or `TASKS_OF` as the record it was."""
+    """A row of `TASK`, `OWN_TASK` or `TASKS_OF` as the record it was."""
     task_id, tenant, token, account, model, created, request_id, inputs, status, updated = row
     return TaskRecord(
         task_id=task_id,

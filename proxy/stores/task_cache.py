@@ -13,19 +13,26 @@ class TaskCache:
     """Records by task id, bounded.
 
     Who owns a task never changes, so a record is true for as long as it is kept. Its status
-    may lag behind what other processes have seen.
+    may lag behind what other processes have seen. To all but its owner it is not here: what
+    strangers learn, and how fast, must not depend on what this process happens to remember.
     """
 
     def __init__(self, limit: int = MAX_TASKS) -> None:
         self._limit = limit
         self._records: dict[str, TaskRecord] = {}
 
-    def get(self, task_id: str) -> TaskRecord | None:
-        """The record, which becomes the youngest."""
-        record = self._records.pop(task_id, None)
-        if record is not None:
-            self._records[task_id] = record
+    def get(self, task_id: str, tenant: str) -> TaskRecord | None:
+        """The record of the tenant's task, which becomes the youngest."""
+        record = self._records.get(task_id)
+        if record is None or record.tenant != tenant:
+            return None
+        self.put(record)
         return record
+
+    def has_seen(self, task_id: str, status: str) -> bool:
+        """Whether this is the status the task is remembered with."""
+        record = self._records.get(task_id)
+        return record is not None and record.status == status
 
     def put(self, record: TaskRecord) -> None:
         """Remember as the youngest, evicting the oldest beyond the limit."""

@@ -378,7 +378,7 @@ async def test_a_task_is_polled_through_any_alias() -> None:
             polled = (await ask(made.url, wire)).json()["output"]
             assert isinstance(polled, dict)
             states.append(polled["task_status"])
-            record = await made.store.owner(output["task_id"])
+            record = await made.store.owner(output["task_id"], TENANT)
             assert record is not None
             assert record.status == polled["task_status"]
         assert states[-1] == "SUCCEEDED"
@@ -456,7 +456,7 @@ async def test_a_poll_returns_to_the_account_that_made_the_task() -> None:
     async with two_accounts() as (made, one, two):
         for number in range(8):
             task_id = await submit(made, f"wan2.6-{number}")
-            record = await made.store.owner(task_id)
+            record = await made.store.owner(task_id, TENANT)
             assert record is not None
             maker = {"one": one, "two": two}[record.account]
             before = len(maker.requests)

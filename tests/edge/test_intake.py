@@ -12,6 +12,7 @@ from edge.rig import (
     LIMITS,
     PLAIN,
     SUBMIT,
+    TENANT,
     UNJUDGED,
     Client,
     Conversation,
@@ -483,7 +484,7 @@ async def test_hanging_up_on_a_submit(how: str) -> None:
         assert (await made.finished()).status == 499
         go.set()
         await made.gateway.drained()
-        record = await made.store.owner("task-of-the-gone")
+        record = await made.store.owner("task-of-the-gone", TENANT)
         assert record is not None
         assert (record.tenant, record.account, record.model) == ("tenant-a", "main", "wan2.6-t2v")
         assert len(upstream.conversations) == 1
@@ -514,7 +515,7 @@ async def test_hanging_up_while_a_spooled_submit_goes_up() -> None:
         await asyncio.wait_for(done.wait(), 10)
         await made.gateway.drained()
         is_whole = upstream.conversations[0].request.body == body
-        assert (await made.store.owner("spooled") is not None) is is_whole
+        assert (await made.store.owner("spooled", TENANT) is not None) is is_whole
         assert not made.telemetry.bugs
 
 
@@ -553,7 +554,7 @@ async def test_hanging_up_on_a_submit_that_names_no_model(body: bytes | None) ->
         assert (await made.finished()).status == 499
         go.set()
         await made.gateway.drained()
-        assert await made.store.owner("nameless") is not None
+        assert await made.store.owner("nameless", TENANT) is not None
 
 
 async def test_a_spooled_body_crosses() -> None:

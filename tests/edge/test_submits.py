@@ -61,7 +61,7 @@ async def test_what_is_remembered() -> None:
             "parameters": {"size": "1280*720", "duration": 5, "seed": 7},
         }
         assert (await ask(made.url, made.post(json.dumps(body).encode()))).status == 200
-        record = await made.store.owner("t1")
+        record = await made.store.owner("t1", TENANT)
         assert record is not None
         assert (record.tenant, record.token, record.account) == (TENANT, "g1", "main")
         assert (record.model, record.request_id, record.status) == ("wan2.6-t2v", "up-1", "PENDING")
@@ -91,7 +91,7 @@ async def test_a_route_that_can_do_both_claims_when_asked_for_a_task(*, asked: b
     async with scripted(answering(task_answer("t2"))) as upstream, rig(upstream.url) as made:
         fields = (b"X-DashScope-Async: enable",) if asked else ()
         assert (await ask(made.url, made.post(made_body(), *fields, path=PLAIN))).status == 200
-        assert (await made.store.owner("t2") is not None) is asked
+        assert (await made.store.owner("t2", TENANT) is not None) is asked
 
 
 @pytest.mark.parametrize("path", [SUBMIT, PLAIN])
@@ -102,7 +102,7 @@ async def test_async_named_in_connection_is_not_asked_for(path: str) -> None:
         await ask(made.url, made.post(made_body(), *fields, path=path))
         sent = upstream.conversations[0].request.values("x-dashscope-async")
         assert sent == ([b"enable"] if path == SUBMIT else [])
-        assert (await made.store.owner("t3") is not None) is (path == SUBMIT)
+        assert (await made.store.owner("t3", TENANT) is not None) is (path == SUBMIT)
 
 
 async def test_the_answer_waits_for_its_owner() -> None:
@@ -121,7 +121,7 @@ async def test_the_answer_waits_for_its_owner() -> None:
         assert not reading.done()
         wait.set()
         assert (await reading).status == 200
-        assert await store.owner("t4") is not None
+        assert await store.owner("t4", TENANT) is not None
 
 
 async def test_a_client_that_leaves_during_the_claim() -> None:
@@ -142,7 +142,7 @@ async def test_a_client_that_leaves_during_the_claim() -> None:
         assert not draining.done()
         wait.set()
         await draining
-        assert await store.owner("t5") is not None
+        assert await store.owner("t5", TENANT) is not None
 
 
 @pytest.mark.parametrize("failures", [1, 2])
@@ -196,7 +196,7 @@ async def test_an_id_that_somebody_owns() -> None:
         assert answer.values("x-should-retry") == [b"false"]
         assert b"t8" not in answer.body
         assert len(made.telemetry.named("task_without_owner")) == 1
-        record = await store.owner("t8")
+        record = await store.owner("t8", TENANT)
         assert record is not None
         assert record.tenant == "tenant-b"
 
@@ -248,7 +248,7 @@ async def test_a_coded_answer_is_read_and_not_touched(coding: bytes) -> None:
     async with scripted(answering(wire)) as upstream, rig(upstream.url) as made:
         answer = await ask(made.url, made.post())
         assert (answer.body, answer.values("content-encoding")) == (body, [coding])
-        assert await made.store.owner("t9") is not None
+        assert await made.store.owner("t9", TENANT) is not None
 
 
 UNREADABLE = {
@@ -320,7 +320,7 @@ async def test_any_success_may_hold_a_task(status: int) -> None:
     wire = task_answer("t10").replace(b"200 OK", b"%d X" % status)
     async with scripted(answering(wire)) as upstream, rig(upstream.url) as made:
         assert (await ask(made.url, made.post())).status == status
-        assert await made.store.owner("t10") is not None
+        assert await made.store.owner("t10", TENANT) is not None
 
 
 @pytest.mark.parametrize("phase", ["before", "after_request", "head", "body"])

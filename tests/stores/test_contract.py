@@ -84,12 +84,21 @@ async def test_claim_then_owner(place: Place) -> None:
     """A claimed task has the owner it was claimed for, and its record is complete."""
     task = record(inputs={"size": "1280*720", "prompt": "ünï\u2028\x00"}, created=NOW + 0.123456)
     await place.store.claim(task)
-    assert await place.store.owner(task.task_id) == task
+    assert await place.store.owner(task.task_id, "ada") == task
 
 
 async def test_unknown_task(place: Place) -> None:
     """A task nobody claimed has no owner."""
-    assert await place.store.owner("nobody's") is None
+    assert await place.store.owner("nobody's", "ada") is None
+
+
+async def test_task_of_another(place: Place) -> None:
+    """To everybody but its owner a task is not there, also while its owner polls it."""
+    await place.store.claim(record())
+    assert await place.store.owner("task-1", "ada") == record()
+    assert await place.store.owner("task-1", "eve") is None
+    assert await place.store.owner("task-1", "") is None
+    assert await place.store.owner("task-1", "ada") == record()
 
 
 async def test_claim_again(place: Place) -> None:
@@ -97,7 +106,7 @@ async def test_claim_again(place: Place) -> None:
     await place.store.claim(record())
     await place.store.observe("task-1", "RUNNING", NOW + 1)
     await place.store.claim(record(model="other"))
-    assert await place.store.owner("task-1") == record(status="RUNNING", updated=NOW + 1)
+    assert await place.store.owner("task-1", "ada") == record(status="RUNNING", updated=NOW + 1)
     assert len(await place.store.tasks_of("ada", NOW, NOW)) == 1
 
 
@@ -106,9 +115,8 @@ async def test_first_owner_wins(place: Place) -> None:
     await place.store.claim(record())
     with pytest.raises(TaskConflictError):
         await place.store.claim(record(tenant="eve"))
-    owner = await place.store.owner("task-1")
-    assert owner is not None
-    assert owner.tenant == "ada"
+    assert await place.store.owner("task-1", "ada") == record()
+    assert await place.store.owner("task-1", "eve") is None
     assert await place.store.tasks_of("eve", NOW, NOW) == []
 
 
@@ -118,9 +126,8 @@ async def test_claims_at_once(place: Place) -> None:
     results = await asyncio.gather(*claims, return_exceptions=True)
     assert results.count(None) == 1
     assert sum(isinstance(result, TaskConflictError) for result in results) == 19
-    owner = await place.store.owner("task-1")
-    assert owner is not None
-    assert owner.tenant == f"tenant-{results.index(None)}"
+    first = f"tenant-{results.index(None)}"
+    assert await place.store.owner("task-1", first) == record(tenant=first)
 
 
 @pytest.mark.parametrize("status", ["RUNNING", *sorted(TERMINAL)])
@@ -128,7 +135,7 @@ async def test_observe(place: Place, status: str) -> None:
     """A status seen on a poll is noted with its time."""
     await place.store.claim(record())
     await place.store.observe("task-1", status, NOW + 5)
-    assert await place.store.owner("task-1") == record(status=status, updated=NOW + 5)
+    assert await place.store.owner("task-1", "ada") == record(status=status, updated=NOW + 5)
     assert await place.store.tasks_of("ada", NOW, NOW) == [record(status=status, updated=NOW + 5)]
 
 
@@ -147,7 +154,7 @@ async def test_terminal_replaces_terminal(place: Place) -> None:
     await place.store.claim(record())
     await place.store.observe("task-1", "UNKNOWN", NOW + 5)
     await place.store.observe("task-1", "SUCCEEDED", NOW + 6)
-    assert await place.store.owner("task-1") == record(status="SUCCEEDED", updated=NOW + 6)
+    assert await place.store.owner("task-1", "ada") == record(status="SUCCEEDED", updated=NOW + 6)
 
 
 async def test_same_status_changes_nothing(place: Place) -> None:
@@ -155,25 +162,25 @@ async def test_same_status_changes_nothing(place: Place) -> None:
     await place.store.claim(record())
     await place.store.observe("task-1", "RUNNING", NOW + 5)
     await place.store.observe("task-1", "RUNNING", NOW + 6)
-    assert await place.store.owner("task-1") == record(status="RUNNING", updated=NOW + 5)
+    assert await place.store.owner("task-1", "ada") == record(status="RUNNING", updated=NOW + 5)
 
 
 async def test_observe_unknown(place: Place) -> None:
     """Observing a task nobody claimed makes no task."""
     await place.store.observe("task-1", "RUNNING", NOW)
-    assert await place.store.owner("task-1") is None
+    assert await place.store.owner("task-1", "ada") is None
     await place.store.claim(record())
-    assert await place.store.owner("task-1") == record()
+    assert await place.store.owner("task-1", "ada") == record()
 
 
 async def test_retention(place: Place) -> None:
     """An owner counts for RETENTION seconds and not one more, on every way to it."""
     await place.store.claim(record())
     place.clock.at = NOW + RETENTION - 1
-    assert await place.store.owner("task-1") == record()
+    assert await place.store.owner("task-1", "ada") == record()
     assert await place.store.tasks_of("ada", 0, NOW) == [record()]
     place.clock.at = NOW + RETENTION
-    assert await place.store.owner("task-1") is None
+    assert await place.store.owner("task-1", "ada") is None
     assert await place.store.tasks_of("ada", 0, NOW) == []
 
 
@@ -192,7 +199,7 @@ async def test_any_tenant_name(place: Place, tenant: str) -> None:
     """A tenant's name is data, whatever characters it has."""
     task: TaskRecord = record(tenant=tenant)
     await place.store.claim(task)
-    assert await place.store.owner("task-1") == task
+    assert await place.store.owner("task-1", tenant) == task
     assert await place.store.tasks_of(tenant, NOW, NOW) == [task]
     assert await place.store.tasks_of("a", NOW, NOW) == []
 

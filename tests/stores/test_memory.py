@@ -41,4 +41,4 @@ async def test_claim_purges() -> None:
     clock.at += RETENTION
     await store.claim(record("new", created=clock.at))
     clock.at = NOW  # back in time, the old one would count again if it were still there
-    assert await store.owner("old") is None
+    assert await store.owner("old", "ada") is None

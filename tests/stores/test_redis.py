@@ -39,7 +39,7 @@ async def test_hot_path_is_silent(redis: RedisServer) -> None:
         while time.monotonic() < end:
             assert await store.grant(TOKEN) == GRANT
             assert await store.grant(OTHER) is None
-            assert await store.owner("task-1") is not None
+            assert await store.owner("task-1", "ada") is not None
             await store.observe("task-1", "RUNNING", NOW)
             await asyncio.sleep(0)
     assert lines
@@ -227,9 +227,9 @@ async def test_task_polls_survive(own_redis: RedisServer) -> None:
     await store.claim(record("claimed"))
     own_redis.kill()
     await eventually(lambda: "down" in repr(store), 1.0)
-    assert await store.owner("claimed") == record("claimed")
+    assert await store.owner("claimed", "ada") == record("claimed")
     with pytest.raises(StoreUnavailableError):
-        await store.owner("never-seen")
+        await store.owner("never-seen", "ada")
     with pytest.raises(StoreUnavailableError):
         await store.claim(record("new"))
     with pytest.raises(StoreUnavailableError):
@@ -241,15 +241,45 @@ async def test_task_polls_survive(own_redis: RedisServer) -> None:
     await store.close()
 
 
+async def test_strangers_learn_nothing(store: RedisStore, redis: RedisServer) -> None:
+    """Another's task costs what an unknown one costs, command by command.
+
+    However often its owner polls it here: Redis is asked, and does not even read the record.
+    """
+    await store.claim(record("hers"))
+    heard = []
+    for task_id in ("hers", "none"):
+        assert await store.owner("hers", "ada") == record("hers")
+        with redis.monitor() as lines:
+            assert await store.owner(task_id, "eve") is None
+        asked = [line for line in lines if task_id in line]
+        heard.append([line.split("] ", 1)[1].split()[0] for line in asked])
+    assert heard == [['"EVAL"', '"HGET"']] * 2
+
+
+async def test_strangers_in_an_outage(own_redis: RedisServer) -> None:
+    """While Redis is away, another's task that is known here is as unavailable as an unknown."""
+    store = RedisStore(own_redis.url, now=Clock())
+    await store.open()
+    await store.claim(record("hers"))
+    own_redis.kill()
+    await eventually(lambda: "down" in repr(store), 1.0)
+    assert await store.owner("hers", "ada") == record("hers")
+    for task_id in ("hers", "none"):
+        with pytest.raises(StoreUnavailableError):
+            await store.owner(task_id, "eve")
+    await store.close()
+
+
 async def test_polls_of_others_tasks_survive(own_redis: RedisServer) -> None:
     """A task claimed by another process is known here once it was polled here."""
     here, there = (RedisStore(own_redis.url, now=Clock()) for _ in range(2))
     await asyncio.gather(here.open(), there.open())
     await there.claim(record())
-    assert await here.owner("task-1") == record()
+    assert await here.owner("task-1", "ada") == record()
     own_redis.kill()
     await eventually(lambda: "down" in repr(here), 1.0)
-    assert await here.owner("task-1") == record()
+    assert await here.owner("task-1", "ada") == record()
     await asyncio.gather(here.close(), there.close())
 
 

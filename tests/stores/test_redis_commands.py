@@ -96,7 +96,7 @@ async def test_terminal_in_redis_wins(redis: RedisServer) -> None:
     await here.open()
     await there.open()
     await here.claim(record())
-    assert await there.owner("task-1") == record()
+    assert await there.owner("task-1", "ada") == record()
     await here.observe("task-1", "SUCCEEDED", NOW + 1)
     await there.observe("task-1", "RUNNING", NOW + 2)
     assert fields_of(redis, "dsp:task:task-1")["status"] == "SUCCEEDED"
@@ -116,7 +116,7 @@ async def test_index_may_lie(store: RedisStore, redis: RedisServer) -> None:
 async def test_unreadable_task(store: RedisStore, redis: RedisServer) -> None:
     """A task whose record makes no sense has no owner."""
     redis.cli("HSET", "dsp:task:task-1", "tenant", "ada")
-    assert await store.owner("task-1") is None
+    assert await store.owner("task-1", "ada") is None
 
 
 async def test_list_limit(store: RedisStore, redis: RedisServer) -> None:

@@ -90,7 +90,7 @@ os.kill(os.getpid(), 9)
     assert await printed(process) == "written"
     assert process.returncode == -9
     await store.open()
-    assert await store.owner("task-1") == record()
+    assert await store.owner("task-1", "ada") == record()
     assert await store.grant(TOKEN) == GRANT
 
 
@@ -181,8 +181,8 @@ for n in range(100):
     except StoreUnavailableError:
         refused += 1
 assert await store.grant(TOKEN) == GRANT
-assert await store.owner("task-0") is not None
-assert await store.owner("task-99") is None
+assert await store.owner("task-0", "ada") is not None
+assert await store.owner("task-99", "ada") is None
 print(refused > 0)
 """
     assert await printed(await run(script, str(path))) == "True"
