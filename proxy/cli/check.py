@@ -76,6 +76,7 @@ def _deeds(route: Route) -> list[str]:
     if route.task:
         deeds.append("own tasks only")
     places = [".".join(("body", *path)) for path in route.models]
+    places += [f"{'.'.join(path)} if there" for path in route.also_models]
     places += [f"query.{route.query_model}"] if route.query_model else []
     places += [f"path.{route.path_model}"] if route.path_model else []
     if places:

@@ -181,6 +181,7 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         alias=alias,
         scope=_SCOPES[entry.scope],
         models=tuple(tuple(path) for path in body),
+        also_models=tuple(tuple(place[5:].split(".")) for place in entry.also_model),
         query_model=_named(entry.model, "query."),
         path_model=_named(entry.model, "path."),
         retargets=tuple((tuple(other.models), other.target) for other in entry.retarget),

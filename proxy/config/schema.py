@@ -123,6 +123,9 @@ class RouteEntry(_Strict):
         description="body.model, body.input.target_model, query.model or path.NAME, or several",
     )
     asynchronous: Literal["as-asked", "always"] = Field(default="as-asked", alias="async")
+    also_model: Annotated[list[Annotated[str, _like(_BODY_PLACE)]], BeforeValidator(_as_list)] = (
+        Field(default=[], description="a place in the body, as body.parameters.prompt_extend_model")
+    )
     retarget: list[Retarget] = Field(default=[], description="a list of `models` and `target`")
     claims: Annotated[list[Annotated[str, _like(_ANSWER_PLACE)]], BeforeValidator(_as_list)] = (
         Field(default=[], description="a place in the answer or several, as in output.task_id")

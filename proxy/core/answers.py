@@ -20,18 +20,33 @@ class AnswerUnreadableError(ValueError):
     """An answer that should have been read cannot be: not JSON, or in a coding unknown here."""
 
 
-def read_json(body: bytes, coding: str | None) -> object:
-    """Decode a copy of an answer. Raises `AnswerUnreadableError`."""
+def read_json(body: bytes, coding: str | None, most: int = MAX_READ) -> object:
+    """Decode a copy of an answer, of `most` bytes when inflated.
+
+    Raises `AnswerUnreadableError`, also for half a surrogate pair: no store could keep it.
+    """
     try:
-        return json.loads(_identity(body, (coding or "").strip().lower()))
+        text = _identity(body, (coding or "").strip().lower(), most).decode()
+        answer: object = json.loads(text)
+        if "\\u" in text:
+            json.dumps(answer, ensure_ascii=False).encode()
     except (ValueError, RecursionError, zlib.error) as error:
         raise AnswerUnreadableError(str(error)) from error
+    return answer
 
 
 def task_ids(answer: object, places: Iterable[Path]) -> list[str]:
-    """The task ids an answer gives away, at the places the route names; each once."""
-    found = (_at(answer, place) for place in places)
-    return list(dict.fromkeys(text for text in found if isinstance(text, str) and is_task_id(text)))
+    """The task ids an answer gives away, at the places the route names; each once.
+
+    Raises `AnswerUnreadableError` for an id that could not be put into a URL: it would leave
+    without an owner.
+    """
+    values = (_at(answer, place) for place in places)
+    found = [text for text in values if isinstance(text, str) and text]
+    for text in found:
+        if not is_task_id(text):
+            raise AnswerUnreadableError("a task id of an unknown form")
+    return list(dict.fromkeys(found))
 
 
 def task_status(answer: object) -> str | None:
@@ -52,10 +67,10 @@ def _at(value: object, path: Path) -> object:
     return value
 
 
-def _identity(body: bytes, coding: str) -> bytes:
-    """Undo a content coding, up to `MAX_READ`: a small answer may inflate without end."""
+def _identity(body: bytes, coding: str, most: int) -> bytes:
+    """Undo a content coding, up to `most` bytes: a small answer may inflate without end."""
     if coding in {"", "identity"}:
         return body
     if coding not in _WINDOW:
         raise AnswerUnreadableError(f"content-encoding {coding}")
-    return zlib.decompressobj(_WINDOW[coding]).decompress(body, MAX_READ)
+    return zlib.decompressobj(_WINDOW[coding]).decompress(body, most)

@@ -15,7 +15,7 @@ Property 3: whatever the verdict, if what came out after `judged` is a complete 
 
 import json
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.jsonscan import JsonError, JsonScanner, Path
@@ -34,12 +34,13 @@ NOTED = frozenset({"duration", "resolution", "size", "ratio", "n", "audio", "mod
 class Gate:
     """Judges one body. `feed` chunks, then `finish`; both raise `ProxyError` on a refusal.
 
-    `noted` are scalars of `parameters` as JSON text, the last one where a name repeats: they
-    are the client's claims, kept for the meter, and no policy rests on them.
+    Places in `optional` are judged when they come and not waited for. `noted` are scalars of
+    `parameters` as JSON text, the last one where a name repeats: they are the client's claims,
+    kept for the meter, and no policy rests on them.
     """
 
-    def __init__(self, demands: Mapping[Path, Judge]) -> None:
-        self._reader = _Reader(demands)
+    def __init__(self, demands: Mapping[Path, Judge], optional: Collection[Path] = ()) -> None:
+        self._reader = _Reader(demands, frozenset(optional))
         self._scanner = JsonScanner(self._reader)
         self._held = bytearray()
 
@@ -86,25 +87,28 @@ class Gate:
 class _Reader:
     """Hears the scanner and calls the judges; refuses what could be read in two ways."""
 
-    def __init__(self, demands: Mapping[Path, Judge]) -> None:
-        self.unheard = set(demands)
+    def __init__(self, demands: Mapping[Path, Judge], optional: frozenset[Path]) -> None:
+        self.unheard = set(demands) - optional
         self.noted: dict[str, str] = {}
         self._demands = demands
-        self._strict = {path[:depth] for path in demands for depth in range(1, len(path) + 1)}
+        self._optional = optional
+        self._strict = _with_parents(demands)
+        self._needed = _with_parents(self.unheard)
         self._seen: set[Path] = set()
         self._folded = {(path[:-1], _fold(path[-1])): path for path in self._strict}
+        self._levels = {path[:-1] for path in self._strict}
 
     def member(self, level: Path, raw_name: bytes | None) -> Path | None:
         """Ask for the values of judged and noted members; refuse doubles and look-alikes."""
-        if level == NOTED_LEVEL and level not in self._strict:
-            return self._noted_member(raw_name)
         if raw_name is None:
+            if level not in self._levels:
+                return None
             raise _ambiguous(f"{_dotted(level)}a member name is too long to be told apart")
         name: str = json.loads(b'"%b"' % raw_name)
         path = (*level, name)
         judged = self._folded.get((level, _fold(name)))
         if judged is None:
-            return NOTED_LEVEL if path == NOTED_LEVEL else None
+            return path if path == NOTED_LEVEL or path in _NOTED_PATHS else None
         if path != judged or raw_name != name.encode():
             raise _ambiguous(f"{'.'.join(judged)}: spell this name plainly, just so")
         if path in self._seen:
@@ -114,9 +118,11 @@ class _Reader:
 
     def value(self, path: Path, raw: bytes | None) -> bool:
         """Judge a string where one is demanded; watch an object where one leads there."""
+        if raw == b"null" and path not in self._needed:
+            return False
         if path in self._demands:
             self._judge(path, raw)
-        elif path[:-1] == NOTED_LEVEL:
+        elif path in _NOTED_PATHS:
             self._note(path[-1], raw)
         elif path in self._strict and raw != b"{":
             raise _ambiguous(f"{'.'.join(path)}: must be an object, so that it can be judged")
@@ -124,9 +130,9 @@ class _Reader:
 
     def finish(self) -> None:
         """Tell the judges of the places that never came."""
-        for path in self._demands:
+        for path, judge in self._demands.items():
             if path in self.unheard:
-                self._demands[path](None)
+                judge(None)
 
     def _judge(self, path: Path, raw: bytes | None) -> None:
         if raw is None:
@@ -138,15 +144,12 @@ class _Reader:
         self._demands[path](text)
         self.unheard.discard(path)
 
-    def _noted_member(self, raw_name: bytes | None) -> Path | None:
-        name = raw_name.decode() if raw_name else ""
-        return (*NOTED_LEVEL, name) if name in NOTED else None
-
     def _note(self, name: str, raw: bytes | None) -> None:
         if raw is not None and raw not in {b"{", b"["}:
             self.noted[name] = raw.decode()
 
 
+_NOTED_PATHS = frozenset((*NOTED_LEVEL, name) for name in NOTED)
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 
@@ -158,6 +161,10 @@ def _fold(name: str) -> str:
     """
     visible = (c for c in unicodedata.normalize("NFKC", name) if c.isalnum())
     return "".join(visible).casefold()
+
+
+def _with_parents(paths: Iterable[Path]) -> set[Path]:
+    return {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
 
 
 def _dotted(level: Path) -> str:

@@ -43,31 +43,30 @@ def judge_address(match: Match, grant: Grant) -> str | None:
     return named.get(route.query_model or "")
 
 
-def body_demands(route: Route, grant: Grant, heard: dict[Path, str]) -> dict[Path, Judge]:
-    """A judge for each place in the body; what they let pass is written into `heard`.
+def body_demands(
+    route: Route, grant: Grant, heard: dict[Path, str]
+) -> tuple[dict[Path, Judge], tuple[Path, ...]]:
+    """A judge for each place in the body, and the places that may be empty.
 
-    Behind the first place a model may be absent for a token that may act on the whole account:
-    such calls (listing all voices) have none.
+    What the judges let pass is written into `heard`. Behind the first place a model may be
+    absent for a token that may act on the whole account: such calls (listing all voices) have
+    none.
     """
     whole_account = has_scope(grant, ACCOUNT)
-    demands: dict[Path, Judge] = {
-        path: _model_judge(path, grant, heard, optional=whole_account and path != route.models[0])
-        for path in route.models
-    }
+    places = (*route.models, *route.also_models)
+    demands: dict[Path, Judge] = {path: _model_judge(path, grant, heard) for path in places}
     if route.tenant_safe and not whole_account:
         path, values = route.tenant_safe
         demands[path] = _tenant_judge(path, values)
-    return demands
+    return demands, (*(route.models[1:] if whole_account else ()), *route.also_models)
 
 
 def _reads_model(route: Route) -> bool:
     return bool(route.models or route.query_model or route.path_model)
 
 
-def _model_judge(path: Path, grant: Grant, heard: dict[Path, str], *, optional: bool) -> Judge:
+def _model_judge(path: Path, grant: Grant, heard: dict[Path, str]) -> Judge:
     def judge(name: str | None) -> None:
-        if name is None and optional:
-            return
         heard[path] = _judge_model(".".join(path), name, grant)
 
     return judge

@@ -59,7 +59,8 @@ class Route:
     """What happens on one public pattern. Every field but the first four has a quiet default.
 
     `scope` None means that no token reaches it. `models` are places in the body that must name
-    an allowed model; `query_model` and `path_model` name the parameter or the capture that does.
+    an allowed model, `also_models` may be empty and otherwise must; `query_model` and
+    `path_model` name the parameter or the capture that does.
     `retargets` send a model (by pattern) to another target. `claims` are places in the answer
     where task ids appear. `task` is the capture that must be a task of the caller's.
     `tenant_safe` are values at a place in the body without which the call acts on the whole
@@ -73,6 +74,7 @@ class Route:
     alias: str = ""
     scope: str | None = INFERENCE
     models: tuple[Path, ...] = ()
+    also_models: tuple[Path, ...] = ()
     query_model: str | None = None
     path_model: str | None = None
     retargets: tuple[tuple[tuple[str, ...], str], ...] = ()

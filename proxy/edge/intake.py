@@ -1,6 +1,7 @@
 """The client's body on its way in: bounded, timed, and let through the gate while it arrives."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
@@ -9,8 +10,15 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Gate
-from proxy.edge.spool import Spool, SpoolBudget
+from proxy.edge.spool import Spool
 from proxy.ports import Visit
+
+SLICE = 8 * 1024
+"""Bytes judged at a time. A body of nothing but brackets costs a microsecond a byte, and while
+one is judged nobody else is served."""
+
+FAIR = 0.001
+"""Seconds after which the others get their turn."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -97,12 +105,12 @@ class Passage:
     Close it whatever happens.
     """
 
-    def __init__(self, intake: Intake, gate: Gate | None, budget: SpoolBudget) -> None:
+    def __init__(self, intake: Intake, gate: Gate | None, spool: Spool) -> None:
         self.all_sent = False
         self._intake = intake
         self._chunks = intake.chunks()
         self._gate = gate
-        self._spool = Spool(budget)
+        self._spool = spool
         self._is_whole = False
 
     @property
@@ -118,7 +126,7 @@ class Passage:
         if self._gate is None:
             return
         async for chunk in self._chunks:
-            await self._spool.write(self._gate.feed(chunk))
+            await self._spool.write(await _judged(self._gate, chunk))
             if self._gate.judged:
                 break
         if self._intake.is_complete:
@@ -154,7 +162,7 @@ class Passage:
             return
         approved = b""
         async for chunk in self._chunks:
-            approved = gate.feed(chunk)
+            approved = await _judged(gate, chunk)
             if self._intake.is_complete:
                 break
             if approved:
@@ -163,6 +171,19 @@ class Passage:
         last = approved + gate.finish()
         self.all_sent = True
         yield last
+
+
+async def _judged(gate: Gate, chunk: bytes) -> bytes:
+    """Feed a chunk in slices and let others run in between, when it is slow to judge."""
+    if len(chunk) <= SLICE:
+        return gate.feed(chunk)
+    approved = []
+    for at in range(0, len(chunk), SLICE):
+        started = time.perf_counter()
+        approved.append(gate.feed(chunk[at : at + SLICE]))
+        if time.perf_counter() - started > FAIR:
+            await asyncio.sleep(0)
+    return b"".join(approved)
 
 
 async def _with_last(parts: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:

@@ -19,9 +19,9 @@ from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import Fields, outbound, value_of
 from proxy.core.listing import parse_page
 from proxy.core.policy import matches
+from proxy.edge.upstream import gather
 from proxy.ports import Call, Upstream
 
-_UNREADABLE = ProxyError(Situation.BAD_GATEWAY, "Upstream's catalogue cannot be read.")
 _MAX_PAGE = 16 * 1024 * 1024
 
 
@@ -73,21 +73,21 @@ class Catalogue:
         return answer, entries
 
     async def _one(self, call: Call) -> tuple[Mapping[str, object], list[Mapping[str, object]]]:
-        body = bytearray()
         async with self.upstream.send(call) as reply:
-            async for chunk in reply.chunks():
-                body += chunk
-                if len(body) > _MAX_PAGE:
-                    raise _UNREADABLE
+            body = await gather(reply, _MAX_PAGE, _unreadable)
         if reply.status != HTTPStatus.OK:
             raise ProxyError(
                 Situation.BAD_GATEWAY, f"Upstream answered {reply.status} for its catalogue."
             )
         try:
-            answer = read_json(bytes(body), value_of(reply.headers, "content-encoding"))
+            answer = read_json(body, value_of(reply.headers, "content-encoding"), _MAX_PAGE)
             return models_of(answer)
         except AnswerUnreadableError as error:
-            raise _UNREADABLE from error
+            raise _unreadable() from error
+
+
+def _unreadable() -> ProxyError:
+    return ProxyError(Situation.BAD_GATEWAY, "Upstream's catalogue cannot be read.")
 
 
 def _total(answer: Mapping[str, object], size: int) -> float:

@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPMethod, HTTPStatus
 
@@ -25,6 +25,7 @@ from proxy.core.envelope import CONTENT_TYPE, render, sse_frame
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
 from proxy.core.routes import Envelope
+from proxy.edge.intake import ClientGoneError
 from proxy.edge.listener import SERVER
 from proxy.ports import Headers, Visit
 
@@ -151,14 +152,20 @@ class Replier:
     async def _end(self) -> web.StreamResponse:
         if self._framing.is_chunked:
             await self._write(b"0\r\n\r\n")
-        async with asyncio.timeout(self._patience):
-            await self._request.writer.drain()
+        await self._in_time(self._request.writer.drain())
         return _Written(keep_alive=self._framing.keep_alive)
 
     async def _write(self, data: bytes) -> None:
         """Write, and wait while the client has too much to take in already."""
-        async with asyncio.timeout(self._patience):
-            await self._request.writer.write(data)
+        await self._in_time(self._request.writer.write(data))
+
+    async def _in_time(self, writing: Awaitable[None]) -> None:
+        """Raises `ClientGoneError` for a client that hung up or takes nothing any more."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await writing
+        except (ConnectionError, TimeoutError) as error:
+            raise ClientGoneError from error
 
 
 class _Framing:

@@ -2,10 +2,13 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
-from typing import BinaryIO
+from collections.abc import AsyncIterator, Callable
+from typing import Any, BinaryIO, TypeVar
 
 from proxy.core.errors import ProxyError, Situation
+
+Arg = TypeVar("Arg")
+Result = TypeVar("Result")
 
 IN_MEMORY = 256 * 1024
 """Bytes of one body kept in memory: most requests with an inlined picture's head, none whole."""
@@ -14,48 +17,71 @@ _READ = 256 * 1024
 
 
 class SpoolBudget:
-    """Space shared by all spools of a process, in bytes: the sum is bounded, not the number."""
+    """Space shared by all spools of a process, in bytes: the sum is bounded, not the number.
+
+    No tenant gets more than half of it, so that one who stalls does not stop the others.
+    """
 
     def __init__(self, total: int) -> None:
         self._free = total
+        self._share = total // 2
+        self._taken: dict[str, int] = {}
 
-    def take(self, size: int) -> None:
+    def take(self, tenant: str, size: int) -> None:
         """Reserve space. Raises `ProxyError` (`BUSY`) when there is not enough."""
-        if size > self._free:
+        taken = self._taken.get(tenant, 0) + size
+        if size > self._free or taken > self._share:
             raise ProxyError(
                 Situation.BUSY,
                 "Too many large bodies name their model late; put `model` first, or try again.",
             )
         self._free -= size
+        self._taken[tenant] = taken
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, tenant: str, size: int) -> None:
         """Return space that was taken."""
         self._free += size
+        self._taken[tenant] = self._taken.get(tenant, 0) - size
+        if not self._taken[tenant]:
+            del self._taken[tenant]
 
 
 class Spool:
-    """The head of one body, written then read back once. Close it whatever happens."""
+    """The head of one tenant's body, written then read back once. Close it whatever happens.
 
-    def __init__(self, budget: SpoolBudget) -> None:
+    What fits into memory is this request's own; only the file counts against the budget.
+    """
+
+    def __init__(self, budget: SpoolBudget, tenant: str) -> None:
         self._budget = budget
+        self._tenant = tenant
         self._size = 0
+        self._reserved = 0
         self._memory: list[bytes] = []
         self._file: BinaryIO | None = None
+        self._thread: asyncio.Future[Any] | None = None
 
     @property
     def is_in_memory(self) -> bool:
         """Whether reading it back needs no file."""
         return self._file is None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it still holds a file or a share of the budget."""
+        return self._file is not None or bool(self._reserved)
+
     async def write(self, data: bytes) -> None:
         """Keep `data`. Raises `ProxyError` (`BUSY`) when the budget is spent or the disk full."""
-        self._budget.take(len(data))
         self._size += len(data)
-        if self._file is None and self._size <= IN_MEMORY:
+        if self._size <= IN_MEMORY:
             self._memory.append(data)
             return
+        missing = self._size - self._reserved
+        self._budget.take(self._tenant, missing)
+        self._reserved += missing
         try:
-            await asyncio.to_thread(self._write_out, data)
+            await self._in_thread(self._write_out, data)
         except OSError as error:
             raise ProxyError(
                 Situation.BUSY, "No space for a body whose model comes late; put `model` first."
@@ -69,19 +95,29 @@ class Spool:
             if joined:
                 yield joined
             return
-        await asyncio.to_thread(self._file.seek, 0)
-        while data := await asyncio.to_thread(self._file.read, _READ):
+        await self._in_thread(self._file.seek, 0)
+        while data := await self._in_thread(self._file.read, _READ):
             yield data
         self.close()
 
     def close(self) -> None:
-        """Give memory, file and budget back. Safe to call twice."""
+        """Give memory, file and budget back, once a thread that is at it has ended."""
+        if self._thread is not None and not self._thread.done():
+            self._thread.add_done_callback(lambda _: self.close())
+            return
         if self._file is not None:
             self._file.close()
             self._file = None
         self._memory.clear()
-        self._budget.give_back(self._size)
-        self._size = 0
+        if self._reserved:
+            self._budget.give_back(self._tenant, self._reserved)
+            self._reserved = 0
+
+    async def _in_thread(self, work: Callable[[Arg], Result], argument: Arg) -> Result:
+        """Run blocking work. Shielded: a thread goes on when whoever waits for it is cancelled."""
+        running = asyncio.ensure_future(asyncio.to_thread(work, argument))
+        self._thread = running
+        return await asyncio.shield(running)
 
     def _write_out(self, data: bytes) -> None:
         """Move to a file, which has no name: it is gone with the process, whatever happens."""

@@ -17,7 +17,8 @@ from proxy.core.headers import value_of
 from proxy.core.jsonscan import Path
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.edge.intake import Passage
-from proxy.ports import Call, Headers, Reply, Tasks, Telemetry, Upstream
+from proxy.edge.upstream import gather
+from proxy.ports import Call, Headers, Tasks, Telemetry, Upstream
 
 CLAIM_RETRIES = (0.1, 0.3, 0.6, 1.0, 2.0)
 """Seconds between attempts to write an owner: a task costs money, a client can wait for 4 s."""
@@ -64,7 +65,7 @@ class Submits:
         How it ended then is told as an event with `visit_id`: the request's own line, written
         when the client left, does not know.
         """
-        exchange = asyncio.create_task(self._exchange(call, places, make_record))
+        exchange = asyncio.create_task(self._exchange(call, places, make_record, visit_id))
         self._running.add(exchange)
         exchange.add_done_callback(self._finished)
         try:
@@ -110,39 +111,58 @@ class Submits:
             self._telemetry.bug(error, visit_id)
 
     async def _exchange(
-        self, call: Call, places: tuple[Path, ...], make_record: MakeRecord
+        self, call: Call, places: tuple[Path, ...], make_record: MakeRecord, visit_id: str
     ) -> Held:
         async with self._upstream.send(call) as reply:
-            body = await _whole(reply)
+            body = await gather(reply, MAX_READ, _uncertain)
             held = Held(reply.status, reply.reason, reply.headers, body)
         if not HTTPStatus.OK <= held.status < HTTPStatus.MULTIPLE_CHOICES:
             return held
         try:
             answer = read_json(body, value_of(held.headers, "content-encoding"))
+            ids = tuple(task_ids(answer, places))
         except AnswerUnreadableError as error:
-            self._telemetry.event("submit_answer_unreadable", problem=str(error))
-            return held
-        ids = tuple(task_ids(answer, places))
+            self._unreadable(call, visit_id, str(error))
+            raise _uncertain() from error
         upstream_id = request_id(answer)
         for task_id in ids:
             await self._claim(make_record(task_id, upstream_id))
         return Held(held.status, held.reason, held.headers, body, ids, upstream_id)
 
     async def _claim(self, record: TaskRecord) -> None:
-        for delay in (*CLAIM_RETRIES, None):
+        """Write the owner; whatever prevents it, what an operator needs is told."""
+        why = "cut off before the owner was written"
+        try:
+            await self._claim_with_patience(record)
+            why = ""
+        except StoreUnavailableError as error:
+            why = "the store is unavailable"
+            raise _unowned() from error
+        except TaskConflictError as error:
+            why = "another tenant owns this id"
+            raise ProxyError(
+                Situation.INTERNAL_ERROR, "The task's id is already taken; do not re-send."
+            ) from error
+        finally:
+            if why:
+                self._orphaned(record, why)
+
+    async def _claim_with_patience(self, record: TaskRecord) -> None:
+        for delay in CLAIM_RETRIES:
             try:
                 return await self._tasks.claim(record)
             except StoreUnavailableError:
-                if delay is None:
-                    self._orphaned(record, "the store is unavailable")
-                    raise
                 await asyncio.sleep(delay)
-            except TaskConflictError as error:
-                self._orphaned(record, "another tenant owns this id")
-                raise ProxyError(
-                    Situation.INTERNAL_ERROR, "The task's id is already taken; do not re-send."
-                ) from error
-        return None
+        return await self._tasks.claim(record)
+
+    def _unreadable(self, call: Call, visit_id: str, problem: str) -> None:
+        """Note an answer that may hold a task nobody will own."""
+        self._telemetry.event(
+            "submit_answer_unreadable",
+            problem=problem,
+            request_id=visit_id,
+            account=call.account.name,
+        )
 
     def _orphaned(self, record: TaskRecord, why: str) -> None:
         """Leave what an operator needs to give the task to its owner by hand."""
@@ -157,14 +177,15 @@ class Submits:
         )
 
 
-async def _whole(reply: Reply) -> bytes:
-    """The body of an answer that creates a task: small, or it is none."""
-    body = bytearray()
-    async for chunk in reply.chunks():
-        body += chunk
-        if len(body) > MAX_READ:
-            raise ProxyError(
-                Situation.BAD_GATEWAY,
-                "Upstream's answer is too large for a task's; it may have been created.",
-            )
-    return bytes(body)
+def _uncertain() -> ProxyError:
+    return ProxyError(
+        Situation.BAD_GATEWAY,
+        "Upstream's answer cannot be read; the task may have been created, do not re-send.",
+    )
+
+
+def _unowned() -> ProxyError:
+    return ProxyError(
+        Situation.STORE_UNAVAILABLE,
+        "The task was created, but its owner could not be written; do not re-send.",
+    )

@@ -7,7 +7,7 @@ turned into nonsense. What is done about each stands where it is done.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPMethod
 
@@ -16,7 +16,7 @@ from yarl import URL
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import value_of
-from proxy.ports import Call, Headers
+from proxy.ports import Call, Headers, Reply
 
 KEEP_ALIVE = 15.0
 """Seconds an idle connection is kept: well below upstream's own limit, because a request sent
@@ -80,6 +80,16 @@ class SessionReply:
         self.fail(aiohttp.ClientPayloadError("the connection was closed"))
 
 
+async def gather(reply: Reply, most: int, too_large: Callable[[], ProxyError]) -> bytes:
+    """An answer's whole body. Raises what `too_large` makes beyond `most` bytes."""
+    body = bytearray()
+    async for chunk in reply.chunks():
+        body += chunk
+        if len(body) > most:
+            raise too_large()
+    return bytes(body)
+
+
 def _heard(closed: asyncio.Future[None]) -> None:
     """Look at how a connection ended, or asyncio reports every reset as an error of ours."""
     if not closed.cancelled():
@@ -129,6 +139,7 @@ class SessionUpstream:
     async def _head(self, call: Call, body: "_Watched | bytes | None") -> aiohttp.ClientResponse:
         assert self._session is not None, "open() comes first"  # noqa: S101 - a bug in app.py
         length = value_of(call.headers, "content-length")
+        assert call.body is not None or length in {None, "0"}, "a length without a body"  # noqa: S101 - upstream would wait for it, and take the next call for it
         chunked = body is not None and length is None
         try:
             async with asyncio.timeout(None) as deadline:

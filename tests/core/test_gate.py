@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -156,6 +157,39 @@ def test_a_second_model_in_the_last_bytes_is_still_refused() -> None:
     assert len(sent) > 90_000
     with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
         json.loads(sent)
+
+
+EXTEND: Path = ("parameters", "prompt_extend_model")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "situation"),
+    [
+        (b"{}", None),
+        (b"null", None),
+        (b'{"prompt_extend_model":null}', None),
+        (b'{"prompt_extend_model":"ok","duration":5}', None),
+        (b'{"prompt_extend_model":"bad"}', Situation.MODEL_NOT_FOUND),
+        (b'{"prompt_extend_model":""}', Situation.EMPTY_MODEL),
+        (b'{"prompt_extend_model":7}', Situation.EMPTY_MODEL),
+        (b'{"promptExtendModel":"ok"}', Situation.ILLEGAL_INPUT),
+        (b'{"prompt_extend_model":"ok","prompt_extend_model":"ok"}', Situation.ILLEGAL_INPUT),
+        (b'"x"', Situation.ILLEGAL_INPUT),
+        (b'{},"parameters":{}', Situation.ILLEGAL_INPUT),
+    ],
+)
+def test_an_optional_place_may_be_empty_and_is_judged_otherwise(
+    parameters: bytes, situation: Situation | None
+) -> None:
+    """Nothing waits for it, and nothing complete leaves that names a model it may not."""
+    body = b'{"model":"ok","parameters":%b}' % parameters
+    gate = Gate({MODEL: only("ok"), EXTEND: only("ok")}, optional=[EXTEND])
+    sent = gate.feed(body[:13])
+    assert gate.judged
+    with pytest.raises(ProxyError) if situation else nullcontext() as refusal:
+        sent += gate.feed(body[13:]) + gate.finish()
+    assert refusal is None or refusal.value.situation is situation
+    assert situation or sent == body
 
 
 def test_price_inputs_are_noted_but_never_judged() -> None:

@@ -27,10 +27,11 @@ def met(one: Route, path: str) -> Match:
 def heard(one: Route, grant: Grant, named: dict[Path, str | None]) -> dict[Path, str]:
     """What the judges let pass of what a body names; the first refusal comes out."""
     passed: dict[Path, str] = {}
-    demands = body_demands(one, grant, passed)
+    demands, optional = body_demands(one, grant, passed)
     assert set(demands) <= set(named)
     for path, judge in demands.items():
-        judge(named[path])
+        if named[path] is not None or path not in optional:
+            judge(named[path])
     return passed
 
 
@@ -154,9 +155,11 @@ def test_every_place_in_the_body_is_judged(
 def test_what_is_demanded_is_the_routes_own() -> None:
     """A route without places demands nothing; the tenant's places vanish for the whole account."""
     customization = route(models=(MODEL, TARGET), tenant_safe=(ACTION, ("make",)))
-    assert body_demands(route(), TENANT, {}) == {}
-    assert body_demands(customization, TENANT, {}).keys() == {MODEL, TARGET, ACTION}
-    assert body_demands(customization, OWNER, {}).keys() == {MODEL, TARGET}
+    assert body_demands(route(), TENANT, {}) == ({}, ())
+    demands, optional = body_demands(customization, TENANT, {})
+    assert (demands.keys(), optional) == ({MODEL, TARGET, ACTION}, ())
+    demands, optional = body_demands(customization, OWNER, {})
+    assert (demands.keys(), optional) == ({MODEL, TARGET}, (TARGET,))
 
 
 def test_a_refusal_tells_nobody_which_models_exist() -> None:

@@ -571,16 +571,16 @@ async def test_a_spooled_body_crosses() -> None:
 
 async def test_no_room_for_bodies_whose_model_comes_late() -> None:
     """When the spool is full a body is refused as busy, and the room comes back afterwards."""
-    limits = dataclasses.replace(LIMITS, spool=100_000)
+    limits = dataclasses.replace(LIMITS, spool=1_000_000)  # half of it for one tenant
     async with (
         scripted(answering(task_answer())) as upstream,
         rig(upstream.url, limits=limits) as made,
         calling(made.url) as waiting,
     ):
-        head = head_of("POST", SUBMIT, b"Content-Length: 200000")
-        await waiting.send(head, b'{"input":"' + b"x" * 60_000)
+        head = head_of("POST", SUBMIT, b"Content-Length: 2000000")
+        await waiting.send(head, b'{"input":"' + b"x" * 300_000)
         await eventually(lambda: made.telemetry.running)
-        late = b'{"input":"' + b"x" * 60_000 + b'","model":"wan2.6-t2v"}'
+        late = b'{"input":"' + b"x" * 300_000 + b'","model":"wan2.6-t2v"}'
 
         async def answer() -> Message:
             return await ask(made.url, made.post(late))

@@ -1,5 +1,6 @@
 """Where a body waits whose `model` comes late."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
@@ -61,19 +62,19 @@ async def read(spool: Spool) -> bytes:
 async def test_what_is_written_is_read(size: int) -> None:
     """In order and whole, from memory or from a file; then the room is free again."""
     data = os.urandom(size)
-    budget = SpoolBudget(size)
-    spool = Spool(budget)
+    budget = SpoolBudget(2 * size)
+    spool = Spool(budget, "tenant")
     for at in range(0, size, 70_000):
         await spool.write(data[at : at + 70_000])
     assert spool.is_in_memory is (size <= IN_MEMORY)
     assert await read(spool) == data
-    budget.take(size)
+    budget.take("tenant", size)
 
 
 @pytest.mark.usefixtures("nothing_in_sight")
 async def test_a_file_has_no_name() -> None:
     """A large body is in a file, but no other process could open it: it was deleted at birth."""
-    spool = Spool(SpoolBudget(2**30))
+    spool = Spool(SpoolBudget(2**30), "tenant")
     await spool.write(bytes(IN_MEMORY + 1))
     assert not names()
     assert any("(deleted)" in name for name in open_files())
@@ -84,37 +85,66 @@ async def test_a_file_has_no_name() -> None:
 @pytest.mark.usefixtures("nothing_in_sight")
 async def test_closing_gives_everything_back(size: int) -> None:
     """Closed once or twice, read or not: the budget is whole again, not more."""
-    budget = SpoolBudget(size)
-    spool = Spool(budget)
+    budget = SpoolBudget(2 * size)
+    spool = Spool(budget, "tenant")
     await spool.write(bytes(size))
     spool.close()
     spool.close()
-    budget.take(size)
+    budget.take("tenant", size)
     with pytest.raises(ProxyError):
-        budget.take(1)
+        budget.take("tenant", 1)
 
 
 @pytest.mark.usefixtures("nothing_in_sight")
-async def test_the_sum_is_bounded() -> None:
-    """All bodies together stay within the budget; who comes too late is told that we are busy."""
-    budget = SpoolBudget(1000)
-    first, second = Spool(budget), Spool(budget)
-    await first.write(bytes(600))
-    await second.write(bytes(400))
+async def test_small_bodies_need_no_budget() -> None:
+    """What stays in memory is each request's own: a spent budget refuses only large bodies."""
+    spool = Spool(SpoolBudget(0), "tenant")
+    await spool.write(bytes(IN_MEMORY))
     with pytest.raises(ProxyError) as caught:
-        await second.write(b"x")
+        await spool.write(b"x")
     assert caught.value.situation is Situation.BUSY
-    first.close()
-    await second.write(bytes(600))
-    second.close()
+    spool.close()
+
+
+@pytest.mark.usefixtures("nothing_in_sight")
+async def test_the_sum_is_bounded_and_so_is_a_tenants_share() -> None:
+    """All bodies stay within the budget, one tenant's within half of it."""
+    large = 2 * IN_MEMORY
+    budget = SpoolBudget(3 * large)
+    mine, other = Spool(budget, "mine"), Spool(budget, "other")
+    await mine.write(bytes(large))
+    with pytest.raises(ProxyError) as caught:
+        await mine.write(bytes(large))
+    assert caught.value.situation is Situation.BUSY
+    await other.write(bytes(large))
+    mine.close()
+    again = Spool(budget, "mine")
+    await again.write(bytes(large))
+    again.close()
+    other.close()
+
+
+@pytest.mark.usefixtures("nothing_in_sight")
+async def test_a_writer_that_is_cancelled_leaves_nothing() -> None:
+    """A thread cannot be cancelled: its file is closed and its room given back when it ends."""
+    budget = SpoolBudget(8 * IN_MEMORY)
+    spool = Spool(budget, "tenant")
+    writing = asyncio.create_task(spool.write(bytes(4 * IN_MEMORY)))
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.wait([writing])
+    spool.close()
+    while spool.is_open:  # noqa: ASYNC110 - the thread tells nobody else
+        await asyncio.sleep(0)
+    budget.take("tenant", 4 * IN_MEMORY)
 
 
 async def test_a_disk_that_takes_nothing() -> None:
     """No file can be made: busy, not a bug, and the budget comes back with `close`."""
     budget = SpoolBudget(2**30)
-    spool = Spool(budget)
+    spool = Spool(budget, "tenant")
     with Folder(Path("/proc/nowhere")), pytest.raises(ProxyError) as caught:
         await spool.write(bytes(IN_MEMORY + 1))
     assert caught.value.situation is Situation.BUSY
     spool.close()
-    budget.take(2**30)
+    budget.take("tenant", 2**29)

@@ -1,0 +1,75 @@
+"""One request whose route is known, and what its header says."""
+
+import re
+from dataclasses import dataclass
+from http import HTTPMethod
+
+from aiohttp import web
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.headers import Fields, asks_async, value_of, values_of
+from proxy.core.routes import Async, Match
+from proxy.edge.replies import Replier
+from proxy.ports import Visit
+
+_BEARER = re.compile(r"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
+_WAIT_TIMEOUT = "x-dashscope-wait-timeout"
+_MAX_WAIT = 120
+_BODILESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came, and where its story and its answer go."""
+
+    request: web.BaseRequest
+    match: Match
+    fields: Fields
+    visit: Visit
+    replier: Replier
+
+    @property
+    def token(self) -> str:
+        """The caller's token. Raises `ProxyError` (`INVALID_TOKEN`) when there is not just one."""
+        credentials = values_of(self.fields, "authorization")
+        bearer = _BEARER.fullmatch(credentials[0]) if len(credentials) == 1 else None
+        if bearer is None:
+            raise ProxyError(
+                Situation.INVALID_TOKEN, "Authorization: send one `Bearer <token>` of this proxy."
+            )
+        return bearer[1]
+
+    @property
+    def creates_tasks(self) -> bool:
+        """Whether upstream will answer with a task instead of a result."""
+        route = self.match.route
+        forced = route.asynchronous is Async.ALWAYS
+        return bool(route.claims) and (forced or asks_async(self.fields))
+
+    @property
+    def patience(self) -> float:
+        """Seconds the caller lets upstream queue the call, on top of what it may take."""
+        text = value_of(self.fields, _WAIT_TIMEOUT) or ""
+        return min(float(text), _MAX_WAIT) if re.fullmatch(r"\d{1,6}", text) else 0.0
+
+    def refuse_unjudgeable(self, *, judged: bool) -> None:
+        """Refuse a body that cannot be judged, or that nobody expects.
+
+        A body on GET means nothing (RFC 9110 section 9.3.1), and a server that does not read it
+        takes it for the next request. Raises `ProxyError`.
+        """
+        if self.request.method in _BODILESS and self.request.body_exists:
+            raise ProxyError(Situation.ILLEGAL_INPUT, f"{self.request.method} takes no body.")
+        codings = values_of(self.fields, "content-encoding")
+        if judged and any(coding.lower() != "identity" for coding in codings):
+            raise ProxyError(
+                Situation.COMPRESSED_BODY, "Content-Encoding: send the body uncompressed."
+            )
+
+
+def header_fields(request: web.BaseRequest) -> Fields:
+    """The request's header as text. Raises `ProxyError` for a value that is not UTF-8."""
+    try:
+        return [(name.decode("ascii"), value.decode()) for name, value in request.raw_headers]
+    except UnicodeDecodeError:
+        raise ProxyError(Situation.ILLEGAL_INPUT, "A header field is not UTF-8.") from None

@@ -1,0 +1,60 @@
+"""What a request's header says: one token, and no body where none belongs."""
+
+import pytest
+from edge.rig import answering, ask, head_of, ok, rig, scripted
+
+NO_BODY = ["/api/v1/models", "/api/v1/uploads?model=wan2.6-t2v", "/api/v1/tasks", "/api/v1/tasks/x"]
+FRAMINGS = {
+    "length": (b"Content-Length: 40", b"POST /api/v1/tokens HTTP/1.1\r\nHost: h\r\n\r\n"),
+    "chunks": (b"Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("path", NO_BODY)
+@pytest.mark.parametrize("method", ["GET"])
+async def test_a_get_with_a_body_goes_nowhere(method: str, path: str, framing: str) -> None:
+    """Upstream might take such a body for the next request, sent with the account's key."""
+    field, body = FRAMINGS[framing]
+    async with scripted(answering(ok(b"{}"))) as upstream, rig(upstream.url) as made:
+        answer = await ask(made.url, head_of(method, path, field) + body)
+        # A task that is not there is refused before its body is looked at.
+        expected = "task_not_exist" if path.endswith("/x") else "BadRequest.IllegalInput"
+        assert (answer.status, answer.code) == (400, expected)
+        assert not upstream.conversations
+
+
+async def test_an_empty_body_is_none() -> None:
+    """`Content-Length: 0` on GET, which some clients send, is no body."""
+    async with scripted(answering(ok(b"{}"))) as upstream, rig(upstream.url) as made:
+        head = head_of("GET", "/api/v1/public-keys/latest", b"Content-Length: 0")
+        assert (await ask(made.url, head)).status == 200
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [b"Authorization: Bearer"],
+        [b"Authorization: Basic dXNlcjpwYXNz"],
+        [b"Authorization: tok-of-the-caller"],
+        [b"Authorization: Bearer tok-of-the-caller tok-of-the-caller"],
+        [b"Authorization: Bearer tok-of-the-caller", b"Authorization: Bearer other"],
+        [b"X-Api-Key: tok-of-the-caller"],
+    ],
+)
+async def test_one_bearer_token_and_nothing_else(fields: list[bytes]) -> None:
+    """No, two or oddly spelled credentials are no token."""
+    async with rig() as made:
+        answer = await ask(made.url, head_of("GET", "/api/v1/tasks", *fields, token=None))
+        assert (answer.status, answer.code) == (401, "InvalidApiKey")
+
+
+@pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER"])
+async def test_the_scheme_has_no_case(scheme: bytes) -> None:
+    """RFC 9110 section 11.1; the documentation itself writes `bearer` now and then."""
+    async with rig() as made:
+        field = b"Authorization: " + scheme + b"  tok-of-the-caller"
+        assert (
+            await ask(made.url, head_of("GET", "/api/v1/tasks", field, token=None))
+        ).status == 200
