@@ -196,7 +196,7 @@ async def test_an_id_that_somebody_owns() -> None:
         assert answer.values("x-should-retry") == [b"false"]
         assert b"t8" not in answer.body
         assert len(made.telemetry.named("task_without_owner")) == 1
-        record = await store.owner("t8", TENANT)
+        record = await store.owner("t8", "tenant-b")
         assert record is not None
         assert record.tenant == "tenant-b"
 
