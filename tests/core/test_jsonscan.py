@@ -49,6 +49,7 @@ def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
 
 
 GOOD = [
+    b'{"a":[[],{ },[ ],"\\n\\"",-0,{"b":[],"c":"\\/","d":{}},1]}',
     b"{}",
     b' {"a":1} \r\n\t',
     b'{"a":[],"b":{},"c":[{}],"d":[[]]}',
@@ -121,6 +122,7 @@ BAD = [
     (b"{}/* ", "ends too early or inside a token (byte 5)"),
     (b"{}# comment", "expected nothing after the end (byte 2)"),
     (b'{"a":' + b"[" * MAX_DEPTH, f"nested deeper than {MAX_DEPTH} (byte {MAX_DEPTH + 4})"),
+    (b'{"a":' + b"[" * (MAX_DEPTH - 1) + b"[],1", f"nested deeper than {MAX_DEPTH} (byte 516)"),
     (b"{}" + b" " * (MAX_TRAILING + 1), "too much blank space after the end"),
     (b"{}//" + b"x" * MAX_TRAILING, "too much blank space after the end"),
 ]
