@@ -10,39 +10,40 @@ from proxy.core.headers import REPLY_STOPPED, REQUEST_STOPPED, Stopped
 README = Path(__file__).parents[1] / "README.md"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-_OTHER_CHANGES = [
-    ("request", "path", "the alias becomes `/api/v1`; escapes, query and trailing slash stay"),
+_REQUEST_CHANGES = [
+    ("path", "the alias becomes `/api/v1`; escapes, query and trailing slash stay"),
+    ("`Host`", "the upstream account's, in the first place"),
+    ("`Authorization`, `X-DashScope-WorkSpace`", "the account's, behind the rest"),
+    ("`X-DashScope-Async: enable`", "in the client's place, where upstream knows no other mode"),
     (
-        "request",
-        "`Authorization`, `X-DashScope-WorkSpace`",
-        "added: the account's, behind the rest",
-    ),
-    (
-        "request",
-        "`X-DashScope-Async: enable`",
-        "added where upstream knows no other mode, in place of the client's",
-    ),
-    (
-        "request",
         "`Accept-Encoding: identity`",
-        "in place of the client's on calls that create a task: its id is read from the answer",
+        "in the client's place on calls that create a task or list models: their answer is read",
     ),
-    ("request", "comments in a judged JSON body", "become as many blanks"),
-    ("request", "HTTP version", "1.1, on a connection of the proxy's own; chunks are cut anew"),
-    ("answer", "`x-proxy-request-id`", "added: the proxy's id for the request"),
-    ("answer", "`Server`, `Date`, `Content-Type`", "added only where upstream sent none"),
-    ("answer", "HTTP version", "the client's; chunks are cut anew, HTTP/1.0 gets none"),
-    ("answer", "`GET tasks`", "comes from the proxy's own records: the tenant's tasks only"),
-    ("answer", "`GET models`", "narrowed to the token's models, and paged anew"),
+    ("`Transfer-Encoding: chunked`", "moved behind the rest; chunks are cut anew, trailers end"),
+    ("comments in a judged JSON body", "become as many blanks"),
+    ("HTTP version, blanks around values", "HTTP/1.1, on a connection of its own; blanks are cut"),
+]
+_ANSWER_CHANGES = [
+    ("`x-proxy-request-id`", "added: the proxy's id for the request"),
+    ("`Server`, `Date`", "added only where upstream sent none"),
+    ("`Connection`", "the proxy's own, where the connection ends or HTTP/1.0 goes on"),
+    (
+        "framing",
+        "a length stays a length; everything else is chunked for HTTP/1.1 and ends with the "
+        "connection for HTTP/1.0; trailers and 1xx answers end here, 204 has no length",
+    ),
+    ("status line", "the client's HTTP version; status and reason stay"),
+    ("`GET tasks`", "comes from the proxy's own records: the tenant's tasks only"),
+    ("`GET models`", "narrowed to the token's models, and paged anew"),
 ]
 
 
 def changes() -> list[str]:
     """Everything the proxy changes in a request or an answer."""
     lines = ["| in | what | how |", "|---|---|---|"]
-    lines += [f"| {where} | {what} | {how} |" for where, what, how in _OTHER_CHANGES[:6]]
+    lines += [f"| request | {what} | {how} |" for what, how in _REQUEST_CHANGES]
     lines += [_stopped("request", row) for row in REQUEST_STOPPED]
-    lines += [f"| {where} | {what} | {how} |" for where, what, how in _OTHER_CHANGES[6:]]
+    lines += [f"| answer | {what} | {how} |" for what, how in _ANSWER_CHANGES]
     lines += [_stopped("answer", row) for row in REPLY_STOPPED]
     return lines
 
