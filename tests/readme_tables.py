@@ -29,8 +29,10 @@ _ANSWER_CHANGES = [
     ("`Connection`", "the proxy's own, where the connection ends or HTTP/1.0 goes on"),
     (
         "framing",
-        "a length stays a length; everything else is chunked for HTTP/1.1 and ends with the "
-        "connection for HTTP/1.0; trailers and 1xx answers end here, 204 has no length",
+        (
+            "a length stays a length; everything else is chunked for HTTP/1.1 and ends with the "
+            "connection for HTTP/1.0; trailers and 1xx answers end here, 204 has no length"
+        ),
     ),
     ("status line", "the client's HTTP version; status and reason stay"),
     ("`GET tasks`", "comes from the proxy's own records: the tenant's tasks only"),
