@@ -54,6 +54,8 @@ def is_refused(url: str) -> bool:
         socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # closed at this very moment
+        return False
     return False
 
 
