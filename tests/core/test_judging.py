@@ -157,9 +157,9 @@ def test_what_is_demanded_is_the_routes_own() -> None:
     customization = route(models=(MODEL, TARGET), tenant_safe=(ACTION, ("make",)))
     assert body_demands(route(), TENANT, {}) == ({}, ())
     demands, optional = body_demands(customization, TENANT, {})
-    assert (demands.keys(), optional) == ({MODEL, TARGET, ACTION}, ())
+    assert (set(demands), optional) == ({MODEL, TARGET, ACTION}, ())
     demands, optional = body_demands(customization, OWNER, {})
-    assert (demands.keys(), optional) == ({MODEL, TARGET}, (TARGET,))
+    assert (set(demands), optional) == ({MODEL, TARGET}, (TARGET,))
 
 
 def test_a_refusal_tells_nobody_which_models_exist() -> None:
