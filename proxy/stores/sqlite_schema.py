@@ -1,24 +1,30 @@
-"""What lies in the SQLite file: its tables and version, every statement, and how rows are read.
+"""What lies in SQLite files: their tables and versions, every statement, and how rows are read.
 
 Text and values only: nothing here opens a file.
 """
 
 import json
 from functools import lru_cache
+from typing import NamedTuple
 
 from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields
 from proxy.core.tasks import TaskRecord
 from proxy.stores.records import inputs_from_text, inputs_to_text
 
-VERSION = 1
-"""`PRAGMA user_version` of the tables below; 0 is an empty file."""
+
+class Schema(NamedTuple):
+    """Tables, and the `PRAGMA user_version` that tells them; 0 is an empty file."""
+
+    version: int
+    create: tuple[str, ...]
+
 
 # WITHOUT ROWID: the primary key is the table, so a lookup walks one tree, not two.
-CREATE = (
-    """CREATE TABLE tokens (
+_TOKENS = """CREATE TABLE tokens (
         digest TEXT PRIMARY KEY,
         fields TEXT NOT NULL
-    ) WITHOUT ROWID""",
+    ) WITHOUT ROWID"""
+_TASKS = (
     """CREATE TABLE tasks (
         task_id TEXT PRIMARY KEY,
         tenant TEXT NOT NULL,
@@ -33,8 +39,13 @@ CREATE = (
     ) WITHOUT ROWID""",
     "CREATE INDEX tasks_by_tenant ON tasks (tenant, created)",
     "CREATE INDEX tasks_by_age ON tasks (created)",
-    f"PRAGMA user_version = {VERSION}",
 )
+
+STORE = Schema(1, (_TOKENS, *_TASKS))
+"""The embedded store."""
+
+OUTBOX = Schema(1, _TASKS)
+"""Claims that wait for the shared store."""
 
 GRANT = "SELECT fields FROM tokens WHERE digest = ?"
 GRANTS = "SELECT digest, fields FROM tokens"
@@ -42,8 +53,8 @@ SAVE_GRANT = "INSERT OR REPLACE INTO tokens (digest, fields) VALUES (?, ?)"
 REMOVE_GRANT = "DELETE FROM tokens WHERE digest = ?"
 
 _TASK = "task_id, tenant, token, account, model, created, request_id, inputs, status, updated"
-TASK = f"SELECT {_TASK} FROM tasks WHERE task_id = ?"  # noqa: S608  # a constant
-OWN_TASK = f"{TASK} AND tenant = ?"
+OWN_TASK = f"SELECT {_TASK} FROM tasks WHERE task_id = ? AND tenant = ?"  # noqa: S608  # a constant
+TENANT = "SELECT tenant FROM tasks WHERE task_id = ?"
 STATUS = "SELECT status FROM tasks WHERE task_id = ? AND created > ?"
 TASKS_OF = f"""
     SELECT {_TASK} FROM tasks WHERE tenant = ? AND created BETWEEN ? AND ? AND created > ?
@@ -53,6 +64,10 @@ CLAIM = f"""
     INSERT INTO tasks ({_TASK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """  # noqa: S608  # a constant
 OBSERVE = "UPDATE tasks SET status = ?, updated = ? WHERE task_id = ?"
+
+OLDEST = f"SELECT {_TASK} FROM tasks ORDER BY created LIMIT ?"  # noqa: S608  # a constant
+REMOVE = "DELETE FROM tasks WHERE task_id = ? AND status = ?"
+"""Only as it was read: a status seen since then is still to be told."""
 
 PURGE = """
     DELETE FROM tasks WHERE task_id IN (SELECT task_id FROM tasks WHERE created <= ? LIMIT 100)
@@ -77,7 +92,7 @@ def row_of(record: TaskRecord) -> tuple[str | float, ...]:
 
 
 def record_of(row: tuple[str, str, str, str, str, float, str, str, str, float]) -> TaskRecord:
-    """A row of `TASK`, `OWN_TASK` or `TASKS_OF` as the record it was."""
+    """A row of `OWN_TASK`, `TASKS_OF` or `OLDEST` as the record it was."""
     task_id, tenant, token, account, model, created, request_id, inputs, status, updated = row
     return TaskRecord(
         task_id=task_id,

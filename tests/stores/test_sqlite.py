@@ -3,21 +3,17 @@
 import asyncio
 import os
 import sqlite3
-import stat
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from stores.harness import GRANT, NOW, OTHER, TOKEN, Clock, record
+from stores.harness import GRANT, OTHER, TOKEN, Clock, record
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import GrantUnreadableError
 from proxy.core.tasks import RETENTION
-from proxy.stores.records import LIST_LIMIT
-from proxy.stores.sqlite import SchemaTooNewError, SqliteStore
-from proxy.stores.sqlite_schema import CLAIM, VERSION, row_of
+from proxy.stores.sqlite import SqliteStore
 
 
 @pytest.fixture
@@ -68,15 +64,6 @@ async def printed(process: asyncio.subprocess.Process) -> str:
     return output.decode().strip()
 
 
-async def test_private_files(store: SqliteStore, path: Path) -> None:
-    """Only the owner may read the file, its companions and the directory made for it."""
-    await store.save_grant(TOKEN, GRANT)
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    for file in path.parent.iterdir():
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
-    assert {file.name for file in path.parent.iterdir()} >= {"store.db", "store.db-wal"}
-
-
 async def test_durable_settings(store: SqliteStore, path: Path) -> None:
     """What was written is still there when the process is killed right afterwards."""
     await store.close()
@@ -92,17 +79,6 @@ os.kill(os.getpid(), 9)
     await store.open()
     assert await store.owner("task-1", "ada") == record()
     assert await store.grant(TOKEN) == GRANT
-
-
-async def test_fsync_before_return(store: SqliteStore) -> None:
-    """Every commit reaches the disk: WAL with synchronous=FULL, on the writing connection."""
-    settings = await store._write(  # noqa: SLF001  # no public way shows a connection's settings
-        lambda writer: [
-            writer.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("journal_mode", "synchronous")
-        ]
-    )
-    assert settings == ["wal", 2]
 
 
 async def test_revocation_by_another_process(store: SqliteStore, path: Path) -> None:
@@ -131,44 +107,6 @@ print(won)
     assert sum(won) == 20
 
 
-@pytest.mark.parametrize("content", [b"this is no database, but long enough" * 100, b"\x00" * 5000])
-async def test_corrupt_file(tmp_path: Path, content: bytes) -> None:
-    """A file that is no database is an outage, told once, and mended by mending the file."""
-    path = tmp_path / "store.db"
-    path.write_bytes(content)
-    changes: list[bool] = []
-    store = SqliteStore(path, on_change=changes.append)
-    await store.open()
-    for _ in range(2):
-        with pytest.raises(StoreUnavailableError):
-            await store.grant(TOKEN)
-        with pytest.raises(StoreUnavailableError):
-            await store.claim(record())
-        with pytest.raises(StoreUnavailableError):
-            await store.ping()
-    assert changes == [False]
-    assert "DatabaseError" in store.trouble
-    path.unlink()
-    await store.save_grant(TOKEN, GRANT)
-    assert await store.grant(TOKEN) == GRANT
-    assert changes == [False, True]
-    await store.close()
-
-
-async def test_impossible_directory(tmp_path: Path) -> None:
-    """A directory that cannot be made is an outage, not a crash."""
-    (tmp_path / "file").touch()
-    store = SqliteStore(tmp_path / "file" / "store.db")
-    await store.open()
-    with pytest.raises(StoreUnavailableError):
-        await store.ping()
-    with pytest.raises(StoreUnavailableError):
-        await store.grant(TOKEN)
-    with pytest.raises(StoreUnavailableError):
-        await store.tasks_of("ada", 0, NOW)
-    await store.close()
-
-
 async def test_full_disk(path: Path) -> None:
     """When no byte can be added, claims fail as unavailable and reads go on."""
     script = """
@@ -186,49 +124,6 @@ assert await store.owner("task-99", "ada") is None
 print(refused > 0)
 """
     assert await printed(await run(script, str(path))) == "True"
-
-
-async def test_locked_by_another(store: SqliteStore, path: Path) -> None:
-    """While somebody else holds the lock, claims fail after a while; reads do not even notice."""
-    await store.save_grant(TOKEN, GRANT)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    claim = asyncio.create_task(store.claim(record()))
-    slowest = 0.0
-    while not claim.done():
-        begun = time.monotonic()
-        assert await store.grant(TOKEN) == GRANT
-        slowest = max(slowest, time.monotonic() - begun)
-        await asyncio.sleep(0.01)
-    with pytest.raises(StoreUnavailableError):
-        await claim
-    assert slowest < 0.5
-    other.execute("ROLLBACK")
-    other.close()
-    await store.claim(record())
-
-
-async def test_locked_briefly(store: SqliteStore, path: Path) -> None:
-    """A lock held for a moment costs that moment and no error."""
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    claim = asyncio.create_task(store.claim(record()))
-    await asyncio.sleep(0)
-    other.execute("COMMIT")
-    await claim
-    other.close()
-
-
-async def test_newer_schema(store: SqliteStore, path: Path) -> None:
-    """A file of a later version is refused with both versions named, and not touched."""
-    await store.close()
-    with sqlite3.connect(path) as other:
-        other.execute(f"PRAGMA user_version = {VERSION + 1}")
-    other.close()
-    late = SqliteStore(path)
-    with pytest.raises(SchemaTooNewError, match=f"schema {VERSION + 1}, .* knows {VERSION}"):
-        await late.open()
-    await late.close()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"models":["*"]}', '{"enabled":"perhaps"}'])
@@ -257,16 +152,6 @@ async def test_claim_purges(path: Path) -> None:
     await store.claim(record("new-2", created=clock.at))
     assert _count(path) == 2
     await store.close()
-
-
-async def test_list_limit(store: SqliteStore, path: Path) -> None:
-    """However many tasks a tenant has, a list has at most the 10,000 newest."""
-    with sqlite3.connect(path) as other:
-        rows = (row_of(record(f"task-{n}", created=NOW - n)) for n in range(LIST_LIMIT + 5))
-        other.executemany(CLAIM, rows)
-    other.close()
-    found = await store.tasks_of("ada", 0, NOW)
-    assert [task.task_id for task in found] == [f"task-{n}" for n in range(LIST_LIMIT)]
 
 
 async def test_unopened() -> None:
