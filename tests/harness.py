@@ -167,6 +167,7 @@ async def standing(
                 "PROXY_LISTEN": "127.0.0.1:0",
                 "PROXY_ADMIN_LISTEN": "127.0.0.1:0",
                 "PROXY_STORE": f"sqlite://{store}",
+                "PROXY_OUTBOX": folder,
                 "PROXY_DRAIN": "5",
             }
             settings = load_settings({**variables, **(env or {})})

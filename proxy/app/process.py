@@ -18,13 +18,15 @@ from proxy.app.sockets import bind_all, close_all, name_of
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.tasks import TaskRecord
 from proxy.edge.admin import AdminServer
 from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
 from proxy.edge.listener import PublicServer
 from proxy.edge.upstream import SessionUpstream
-from proxy.ports import Store
+from proxy.ports import Store, Telemetry
 from proxy.stores import open_store
+from proxy.stores.notices import OutboxNotices
 from proxy.telemetry import Metrics, StructuredTelemetry
 
 GRACE = 1.0
@@ -58,6 +60,8 @@ class Proxy:
             on_unreadable=lambda digest, why: telemetry.event(
                 "grant_unreadable", digest=digest, why=why
             ),
+            outbox=settings.outbox,
+            outbox_notices=_told_to(telemetry),
         )
         self._health = AccountHealth(account.name for account in settings.accounts)
         self._upstream = SessionUpstream(env.connect_timeout)
@@ -172,12 +176,46 @@ class Proxy:
         await self.stop()
 
 
-def telemetry_of(settings: Settings, metrics: Metrics) -> StructuredTelemetry:
+def _told_to(telemetry: Telemetry) -> OutboxNotices:
+    """What becomes of late claims, as events."""
+
+    def changed(is_up: bool, why: str) -> None:  # noqa: FBT001 - the stores' own form
+        telemetry.event("outbox_up" if is_up else "outbox_down", **({} if is_up else {"why": why}))
+
+    def deferred(record: TaskRecord) -> None:
+        telemetry.event(
+            "claim_deferred",
+            task_id=record.task_id,
+            tenant=record.tenant,
+            account=record.account,
+            model=record.model,
+        )
+
+    def lost(record: TaskRecord, why: str) -> None:
+        telemetry.event(
+            "task_without_owner",
+            why=why,
+            task_id=record.task_id,
+            tenant=record.tenant,
+            token=record.token,
+            account=record.account,
+            model=record.model,
+        )
+
+    return OutboxNotices(
+        deferred=deferred,
+        replayed=lambda count: telemetry.event("claims_replayed", count=count),
+        lost=lost,
+        changed=changed,
+    )
+
+
+def telemetry_of(settings: Settings, metrics: Metrics | None = None) -> StructuredTelemetry:
     """What tells on standard output, in the form that was asked for."""
     form = settings.env.log_format
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     console = form == "console" or (form == "auto" and on_terminal)
-    return StructuredTelemetry(metrics, console=console)
+    return StructuredTelemetry(metrics or Metrics(), console=console)
 
 
 def run_process(

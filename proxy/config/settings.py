@@ -136,6 +136,12 @@ class Environment(BaseModel):
     store_prefix: str = Field(
         "dsp:", alias="PROXY_STORE_PREFIX", description="what every Redis key begins with"
     )
+    outbox: str = Field(
+        "",
+        alias="PROXY_OUTBOX",
+        description="with Redis: directory for the owners of tasks made while it is down; must "
+        "survive a restart; default: the user's state directory",
+    )
     routes: str = Field(
         "", alias="PROXY_ROUTES", description="route table and accounts; default: the packaged one"
     )
@@ -189,6 +195,7 @@ class Settings:
     store: str = field(repr=False)  # its URL may hold a password
     routing: Routing
     accounts: tuple[Account, ...]
+    outbox: Path
 
 
 def load_settings(variables: Mapping[str, str]) -> Settings:
@@ -210,8 +217,10 @@ def load_settings(variables: Mapping[str, str]) -> Settings:
     accounts = routing.accounts
     if key:
         accounts = (Account(ACCOUNT_NAME, env.upstream, key, env.workspace or None),)
-    store = env.store or f"sqlite:///{_state_directory(given) / 'proxy.db'}"
-    return Settings(env, store, routing, accounts)
+    state = _state_directory(given)
+    store = env.store or f"sqlite:///{state / 'proxy.db'}"
+    outbox = Path(env.outbox) if env.outbox else state
+    return Settings(env, store, routing, accounts, outbox)
 
 
 def _collect(read: Callable[[], _Read], problems: list[str]) -> _Read | None:
@@ -246,7 +255,7 @@ def _key(given: Mapping[str, str]) -> str | None:
 
 
 def _state_directory(variables: Mapping[str, str]) -> Path:
-    """Where the embedded store lives: systemd's choice, XDG's, or the usual place."""
+    """Where the embedded store and the outbox live: systemd's choice, XDG's, or the usual place."""
     if "STATE_DIRECTORY" in variables:
         return Path(variables["STATE_DIRECTORY"].split(":")[0])
     base = variables.get("XDG_STATE_HOME") or f"{variables.get('HOME', '.')}/.local/state"

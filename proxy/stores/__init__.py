@@ -1,9 +1,10 @@
 """REMEMBERS. Tokens and task owners: in Redis, in one SQLite file, or in memory."""
 
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from proxy.ports import Store
-from proxy.stores.notices import OnChange, OnUnreadable, ignore
+from proxy.stores.notices import OnChange, OnUnreadable, OutboxNotices, ignore
 
 # Why imports stand inside functions here: the driver of a store that is not used is not loaded
 # (a sidecar on SQLite starts without redis-py, which is the larger part of a second).
@@ -18,12 +19,17 @@ def open_store(
     max_staleness: float | None = None,
     on_change: OnChange = ignore,
     on_unreadable: OnUnreadable = ignore,
+    outbox: Path | None = None,
+    outbox_notices: OutboxNotices | None = None,
 ) -> Store:
     """The store a URL names, not connected yet: `await store.open()` comes next.
 
-    `prefix` (of keys) and `max_staleness` (seconds a known grant outlives an outage, None for
-    the default) matter to Redis only. Raises `ValueError` saying what is wrong with the URL and
-    what would be right, without repeating it, because it may hold a password.
+    What follows matters to Redis only: `prefix` (of keys), `max_staleness` (seconds a known
+    grant outlives an outage, None for the default), and `outbox` (the directory for claims that
+    Redis did not take; None: there is none, as for who makes no claims).
+
+    Raises `ValueError` saying what is wrong with the URL and what would be right, without
+    repeating it, because it may hold a password.
     """
     scheme, colon, _ = url.partition(":")
     if not colon:
@@ -33,7 +39,8 @@ def open_store(
         return _memory(on_change, on_unreadable)
     if scheme == "sqlite":
         return _sqlite(url, on_change, on_unreadable)
-    return _redis(url, prefix, max_staleness, on_change, on_unreadable)
+    store = _redis(url, prefix, max_staleness, on_change, on_unreadable)
+    return store if outbox is None else _outboxed(store, outbox, prefix, outbox_notices)
 
 
 def _memory(on_change: OnChange, on_unreadable: OnUnreadable) -> Store:
@@ -72,3 +79,10 @@ def _redis(
     except ValueError as error:
         msg = f"store URL: {error}; write {FORMS}"
         raise ValueError(msg) from None
+
+
+def _outboxed(store: Store, directory: Path, prefix: str, notices: OutboxNotices | None) -> Store:
+    from proxy.stores.outbox import SILENT, Outbox, Outboxed  # noqa: PLC0415  # see above
+
+    notices = notices or SILENT
+    return Outboxed(store, Outbox(directory, prefix, notices=notices), notices)

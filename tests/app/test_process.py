@@ -34,6 +34,7 @@ class Built:
             "PROXY_LISTEN": "127.0.0.1:0",
             "PROXY_ADMIN_LISTEN": "127.0.0.1:0",
             "PROXY_STORE": f"sqlite://{folder}/proxy.db",
+            "PROXY_OUTBOX": str(folder),
             **(variables or {}),
         }
         self.proxy = Proxy(load_settings(given), telemetry, self.metrics)
@@ -123,6 +124,20 @@ async def test_an_outage_is_told_with_its_reason(tmp_path: Path) -> None:
     assert down["event"] == "store_down"
     assert str(down["why"]).startswith("ConnectionError: Error 111")
     assert b"dashscope_proxy_store_up 0.0" in built.metrics.page()[0]
+
+
+async def test_an_outbox_of_no_use_is_told(tmp_path: Path) -> None:
+    """With a shared store: at the start, with the reason, and it stops nobody."""
+    (tmp_path / "file").touch()
+    variables = {
+        "PROXY_STORE": f"redis://127.0.0.1:{closed_port()}",
+        "PROXY_OUTBOX": f"{tmp_path}/file",
+    }
+    built = Built(tmp_path, variables)
+    async with built.proxy:
+        pass
+    (line,) = [line for line in built.lines if line["event"] == "outbox_down"]
+    assert "FileExistsError" in str(line["why"])
 
 
 async def test_hurried_before_it_stops() -> None:

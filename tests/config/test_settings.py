@@ -46,6 +46,7 @@ GOOD: list[tuple[str, str, object]] = [
     ("PROXY_ADMIN_LISTEN", "unix:/run/admin", (Address(path="/run/admin"),)),
     ("PROXY_STORE", "redis://:pw@h:6379/0", "redis://:pw@h:6379/0"),
     ("PROXY_STORE_PREFIX", "other:", "other:"),
+    ("PROXY_OUTBOX", "/var/lib/outbox", "/var/lib/outbox"),
     ("PROXY_WORKERS", "1", 1),
     ("PROXY_WORKERS", "256", 256),
     ("PROXY_WORKERS", "auto", os.cpu_count()),
@@ -140,7 +141,7 @@ def test_a_bad_form_is_named_with_what_is_right(variable: str, text: str, right:
 
 def test_every_variable_has_cases() -> None:
     """A new variable needs a good form here, and a meaning for the table that `check` prints."""
-    free_text = {"PROXY_STORE", "PROXY_STORE_PREFIX"}
+    free_text = {"PROXY_STORE", "PROXY_STORE_PREFIX", "PROXY_OUTBOX"}
     by_file = {"DASHSCOPE_API_KEY_FILE", "PROXY_ROUTES"}
     fields = Environment.model_fields.values()
     variables = {field.alias for field in fields}
@@ -200,6 +201,19 @@ def test_the_embedded_store_lives_in_the_state_directory(
 ) -> None:
     """What systemd or XDG says, or the usual place, unless a store is named."""
     assert load_settings(variables).store == store
+
+
+@pytest.mark.parametrize(
+    ("variables", "outbox"),
+    [
+        ({"PROXY_OUTBOX": "/var/spool/p", "STATE_DIRECTORY": "/var/lib/p"}, "/var/spool/p"),
+        ({"STATE_DIRECTORY": "/var/lib/p"}, "/var/lib/p"),
+        ({"HOME": "/h", "PROXY_STORE": "redis://r"}, "/h/.local/state/dashscope-proxy"),
+    ],
+)
+def test_the_outbox_lies_in_the_state_directory(variables: dict[str, str], outbox: str) -> None:
+    """Beside the default store, whatever store is in use, unless a directory is named."""
+    assert load_settings(variables).outbox == Path(outbox)
 
 
 def only_account(variables: Mapping[str, str]) -> tuple[str, str, str, str | None]:

@@ -10,6 +10,7 @@ from redis_server import RedisCluster, RedisSentinel, RedisServer
 from stores.harness import Clock, Place
 
 from proxy.stores.memory import MemoryStore
+from proxy.stores.outbox import Outbox, Outboxed
 from proxy.stores.redis import RedisStore
 from proxy.stores.sqlite import SqliteStore
 
@@ -58,7 +59,10 @@ def own_redis() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis", "redis-cluster", "redis-sentinel"])
+KINDS = ["memory", "sqlite", "redis", "redis-cluster", "redis-sentinel", "outboxed"]
+
+
+@pytest.fixture(params=KINDS)
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """An open store of each kind, with nothing in it."""
     clock = Clock()
@@ -75,6 +79,10 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             path = tmp_path / "store.db"
             sqlite = SqliteStore(path, now=clock, on_unreadable=note)
             place = Place(sqlite, _sqlite_planter(path), clock, unreadable)
+        case "outboxed":
+            inner = MemoryStore(now=clock, on_unreadable=note)
+            outboxed = Outboxed(inner, Outbox(tmp_path, now=clock), now=clock)
+            place = Place(outboxed, inner.tokens.__setitem__, clock, unreadable)
         case kind:
             server = request.getfixturevalue(kind.removeprefix("redis-"))
             redis = RedisStore(server.url, now=clock, on_unreadable=note)
