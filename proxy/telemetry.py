@@ -13,7 +13,7 @@ import sys
 import traceback
 from asyncio import AbstractEventLoop
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, TextIO
 
 import orjson
@@ -30,7 +30,7 @@ from prometheus_client import (
 
 from proxy.ports import Visit
 
-_ROUNDED = ("first_byte", "total")
+_TOLD = tuple(field.name for field in fields(Visit) if field.name != "started")
 _LEVELS = {
     "store_down": logging.WARNING,
     "worker_ended": logging.WARNING,
@@ -57,21 +57,11 @@ class Metrics:
         self.requests = Counter(
             "requests", "Finished requests", ["route", "status", "code"], _SPACE, registry=of
         )
-        self.seconds = Histogram(
-            "request_seconds",
-            "From request to the end of its answer",
-            ["route"],
-            _SPACE,
-            registry=of,
-            buckets=_SECONDS,
+        self.seconds = _seconds_by_route(
+            "request_seconds", "From request to the end of its answer", of
         )
-        self.first_byte = Histogram(
-            "first_byte_seconds",
-            "From request to the answer's first byte",
-            ["route"],
-            _SPACE,
-            registry=of,
-            buckets=_SECONDS,
+        self.first_byte = _seconds_by_route(
+            "first_byte_seconds", "From request to the answer's first byte", of
         )
         self.bytes = Counter(
             "body_bytes", "Body bytes from and to clients", ["direction"], _SPACE, registry=of
@@ -241,13 +231,18 @@ class _Lines:
         self._torn = False
 
 
+def _seconds_by_route(name: str, meaning: str, of: CollectorRegistry) -> Histogram:
+    return Histogram(name, meaning, ["route"], _SPACE, registry=of, buckets=_SECONDS)
+
+
 def _facts(visit: Visit) -> dict[str, object]:
-    facts = {name: value for name, value in asdict(visit).items() if value not in ("", None)}
-    del facts["started"]
-    for name in _ROUNDED:
-        if name in facts:
-            facts[name] = round(facts[name], 6)
-    return facts
+    """What is known of a visit; times to the microsecond."""
+    known = ((name, getattr(visit, name)) for name in _TOLD)
+    return {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in known
+        if value not in ("", None)
+    }
 
 
 def _frames(error: BaseException | None) -> str:

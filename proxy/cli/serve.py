@@ -31,7 +31,6 @@ from proxy.config.settings import Settings
 from proxy.core.errors import StoreUnavailableError
 from proxy.ports import Store
 from proxy.sandbox.server import DEFAULT_KEY
-from proxy.telemetry import Metrics
 
 DEMO = "serve --demo"
 """The token's name: one that nobody gives to a token of their own, for it is replaced."""
@@ -109,7 +108,7 @@ def _serve(settings: Settings, *, demo: bool) -> int:
     # What no worker can mend is told once, here, instead of by each of them again and again.
     with_store(settings, greet or _nothing)
     command = [*program(), *sys.argv[1:]]
-    telemetry = telemetry_of(settings, Metrics())
+    telemetry = telemetry_of(settings)
     return Workers(settings.env.workers, command, public, admin, telemetry).run()
 
 
