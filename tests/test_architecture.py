@@ -65,7 +65,6 @@ LONGEST = 300
 LONGER = {
     "proxy/core/jsonscan.py": (400, "one state machine, which is read as a whole or not at all"),
     "proxy/cli/token.py": (350, "seven small commands with their options, one after the other"),
-    "proxy/edge/gateway.py": (350, "the request's journey in one place, no step without the next"),
 }
 
 
