@@ -87,7 +87,8 @@ def query_values(query: str | None, name: str) -> list[str]:
     """
     if not query:
         return []
-    pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
+    plain = query.replace(";", "&")
+    pairs = parse_qsl(plain, keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
     similar = [(key, value) for key, value in pairs if _fold(key) == _fold(name)]
     if similar and (";" in query or any(key != name for key, _ in similar)):
         raise ProxyError(

@@ -15,6 +15,8 @@ from proxy.ports import Visit
 _BEARER = re.compile(r"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
 _WAIT_TIMEOUT = "x-dashscope-wait-timeout"
 _MAX_WAIT = 120
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;\"',]*)", re.IGNORECASE)
+_UTF8 = frozenset({"utf-8", "utf8"})
 _BODILESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
 
 
@@ -64,6 +66,11 @@ class Asked:
         if judged and any(coding.lower() != "identity" for coding in codings):
             raise ProxyError(
                 Situation.COMPRESSED_BODY, "Content-Encoding: send the body uncompressed."
+            )
+        charsets = _CHARSET.findall(value_of(self.fields, "content-type") or "")
+        if judged and any(charset.lower() not in _UTF8 for charset in charsets):
+            raise ProxyError(
+                Situation.ILLEGAL_INPUT, "Content-Type: JSON is UTF-8, without another charset."
             )
 
 

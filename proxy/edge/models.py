@@ -44,7 +44,7 @@ class Catalogue:
         page_no, page_size = parse_page(query)
         found: dict[str, Mapping[str, object]] = {}
         envelope: Mapping[str, object] = {}
-        for account in self.accounts:
+        for account in (account for account in self.accounts if account.weight > 0):
             envelope, entries = await self._all(account, target, query, fields)
             for entry in entries:
                 name = name_of(entry)

@@ -245,3 +245,11 @@ def test_any_query_is_answered(query: str, name: str) -> None:
         assert refusal.situation is Situation.ILLEGAL_INPUT  # noqa: PT017 - many texts are refused
     else:
         assert all(value.isprintable() for value in values)
+
+
+def test_a_semicolon_hides_no_model() -> None:
+    """Some parsers take `;` for `&`: a model behind one is refused, anything else is not read."""
+    for query in ("a=1;model=x", "model=x;a=1", "a;model"):
+        with pytest.raises(ProxyError):
+            query_values(query, "model")
+    assert query_values("a=1;b=2", "model") == []

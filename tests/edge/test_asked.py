@@ -1,7 +1,7 @@
 """What a request's header says: one token, and no body where none belongs."""
 
 import pytest
-from edge.rig import answering, ask, head_of, ok, rig, scripted
+from edge.rig import BODY, PLAIN, answering, ask, head_of, ok, request, rig, scripted
 
 NO_BODY = ["/api/v1/models", "/api/v1/uploads?model=wan2.6-t2v", "/api/v1/tasks", "/api/v1/tasks/x"]
 FRAMINGS = {
@@ -48,6 +48,25 @@ async def test_one_bearer_token_and_nothing_else(fields: list[bytes]) -> None:
     async with rig() as made:
         answer = await ask(made.url, head_of("GET", "/api/v1/tasks", *fields, token=None))
         assert (answer.status, answer.code) == (401, "InvalidApiKey")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (b"application/json", 200),
+        (b"application/json; charset=utf-8", 200),
+        (b'application/json;Charset="UTF-8"', 200),
+        (b"application/json; charset=gbk", 400),
+        (b"application/json; charset=utf-16", 400),
+        (b"application/json; charset=utf-8; charset=gbk", 400),
+    ],
+)
+async def test_json_is_utf8(kind: bytes, status: int) -> None:
+    """A body that is judged as UTF-8 must not be read in another charset upstream."""
+    async with scripted(answering(ok(b"{}"))) as upstream, rig(upstream.url) as made:
+        sent = request("POST", PLAIN, BODY, b"Content-Type: " + kind)
+        assert (await ask(made.url, sent)).status == status
+        assert len(upstream.conversations) == (status == 200)
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER"])
