@@ -12,8 +12,10 @@ import select
 import sys
 import traceback
 from asyncio import AbstractEventLoop
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
@@ -27,6 +29,8 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from proxy.ports import Visit
 
@@ -54,47 +58,42 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._shared = shared
         of = self._registry
-        self.requests = Counter(
-            "requests", "Finished requests", ["route", "status", "code"], _SPACE, registry=of
+        counter = partial(Counter, namespace=_SPACE, registry=of)
+        self.requests = counter("requests", "Finished requests", ["route", "status", "code"])
+        timed = partial(
+            Histogram, labelnames=["route"], namespace=_SPACE, registry=of, buckets=_SECONDS
         )
-        self.seconds = _seconds_by_route(
-            "request_seconds", "From request to the end of its answer", of
+        self.seconds = timed("request_seconds", "From request to the end of its answer")
+        self.first_byte = timed("first_byte_seconds", "From request to the answer's first byte")
+        self.bytes = counter("body_bytes", "Body bytes from and to clients", ["direction"])
+        gauge = partial(Gauge, namespace=_SPACE, registry=of)
+        self.running = gauge(
+            "running_requests", "Requests being served", multiprocess_mode="livesum"
         )
-        self.first_byte = _seconds_by_route(
-            "first_byte_seconds", "From request to the answer's first byte", of
-        )
-        self.bytes = Counter(
-            "body_bytes", "Body bytes from and to clients", ["direction"], _SPACE, registry=of
-        )
-        self.running = Gauge(
-            "running_requests",
-            "Requests being served",
-            namespace=_SPACE,
-            registry=of,
-            multiprocess_mode="livesum",
-        )
-        self.store_up = Gauge(
-            "store_up",
-            "1 while the store answers",
-            namespace=_SPACE,
-            registry=of,
-            multiprocess_mode="livemin",
-        )
+        self.store_up = gauge("store_up", "1 while the store answers", multiprocess_mode="livemin")
         self.store_up.set(1)
-        self.events = Counter(
-            "events", "What happened besides requests", ["event"], _SPACE, registry=of
-        )
-        self.lost_lines = Counter(
-            "lost_log_lines", "Log lines nobody took in time", namespace=_SPACE, registry=of
-        )
+        self.events = counter("events", "What happened besides requests", ["event"])
+        self.lost_lines = counter("lost_log_lines", "Log lines nobody took in time")
 
     def page(self) -> tuple[bytes, str]:
         """The page for a scraper and its content type."""
-        registry = self._registry
-        if self._shared:
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        source = _OfAllWorkers() if self._shared else self._registry
+        return generate_latest(source), CONTENT_TYPE_LATEST
+
+
+class _OfAllWorkers(Collector):
+    """Adds up the workers' files, without those that are just being made.
+
+    prometheus_client's own collector fails on an empty one, and a worker that is killed at that
+    moment leaves it for good.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        files = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db")
+        made = [str(file) for file in files if _size(file)]
+        merged: Iterable[Metric] = multiprocess.MultiProcessCollector.merge(made)  # type: ignore[no-untyped-call]
+        return merged
 
 
 class StructuredTelemetry:
@@ -231,8 +230,11 @@ class _Lines:
         self._torn = False
 
 
-def _seconds_by_route(name: str, meaning: str, of: CollectorRegistry) -> Histogram:
-    return Histogram(name, meaning, ["route"], _SPACE, registry=of, buckets=_SECONDS)
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # its worker has ended
+        return 0
 
 
 def _facts(visit: Visit) -> dict[str, object]:
@@ -280,8 +282,7 @@ def _json_text(value: dict[str, object], **_: object) -> str:
     try:
         text = orjson.dumps(value, default=str).decode()
     except TypeError:  # a lone surrogate, or a number beyond 64 bits
-        told = {name: _plain(fact) for name, fact in value.items()}
-        text = orjson.dumps(told).decode()
+        text = orjson.dumps({name: _plain(fact) for name, fact in value.items()}).decode()
     if text.isprintable():
         return text
     # JSON lets U+2028, U+0085 and their like stand as they are; not every reader of lines does.

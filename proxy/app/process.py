@@ -32,6 +32,9 @@ from proxy.telemetry import Metrics, StructuredTelemetry
 GRACE = 1.0
 """Seconds in which who connected just before the ports closed may send its request."""
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+"""Signals that end a process."""
+
 
 class Proxy:
     """A proxy in this process, on sockets that are bound already.
@@ -243,6 +246,8 @@ def run_process(
             if greet is not None:
                 await greet(proxy.store)
             await told.wait()
+        # On the way out: with the loop go its handlers, and the next signal would be a traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
     uvloop.run(run())
 

@@ -78,7 +78,9 @@ class Workers:
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
         with tempfile.TemporaryDirectory(prefix="dashscope-proxy-metrics-") as directory:
             slots = (self._keep(slot, directory) for slot in range(len(self._public)))
-            return max(await asyncio.gather(*slots))
+            code = max(await asyncio.gather(*slots))
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+            return code
 
     async def _keep(self, slot: int, directory: str) -> int:
         """Keep one worker running; the exit code of the last one, as far as it is a failure."""

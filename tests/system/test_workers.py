@@ -93,6 +93,17 @@ async def test_both_work_and_one_page_counts(folder: Folder, pair: Process, web:
         assert await counted(web, pair, "store_up") == 1
 
 
+async def test_a_file_that_is_just_being_made(folder: Folder, pair: Process, web: Client) -> None:
+    """A worker that starts, or was killed while it did, does not take /metrics away."""
+    (place,) = folder.path.glob("dashscope-proxy-metrics-*")
+    for name in ("counter_1.db", "histogram_1.db", "gauge_livesum_1.db"):
+        (place / name).touch()
+    assert (await web.ask("GET", f"{pair.url}/nowhere")).status == 404
+    for _ in range(4):
+        assert await counted(web, pair, "requests_total") == 1
+        assert await counted(web, pair, "store_up") == 1
+
+
 async def test_a_killed_worker_is_replaced(folder: Folder, pair: Process, web: Client) -> None:
     """Requests that come while a worker is missing are served late, none is refused."""
     token = folder.token()
