@@ -1,13 +1,14 @@
 """One process: everything built once, started, drained, and taken down in reverse."""
 
 import asyncio
+import resource
 import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -234,6 +235,7 @@ def run_process(
     Told by SIGTERM, by SIGINT, of which a second one ends the drain, or, as a worker, by the
     end of the parent. Raises `ConfigError`, and what `greet` raises.
     """
+    _raise_descriptor_limit()
     metrics = Metrics(shared=settings.env.workers > 1)
     telemetry = telemetry_of(settings, metrics)
     telemetry.adopt_logging()
@@ -250,6 +252,16 @@ def run_process(
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
     uvloop.run(run())
+
+
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as the system grants: each request has two connections.
+
+    The usual soft limit of 1,024 is there for programs that use `select`; this one does not.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # as it was, then: some systems grant less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen_for_the_end(proxy: Proxy, *, is_worker: bool) -> asyncio.Event:
