@@ -118,16 +118,19 @@ class RedisStore:
                     yield digest, _grant_or_error(digest, fields)
 
     async def claim(self, record: TaskRecord) -> None:
-        """See `proxy.ports.Tasks.claim`."""
+        """See `proxy.ports.Tasks.claim`.
+
+        The index first: what dies between the two writes leaves an entry without a record, which
+        no list shows, and not an owner whose claim failed.
+        """
+        index = self._keys.tasks(record.tenant)
+        await self._feed.ask(commands.index_task, index, record, self._now())
         key = self._keys.task(record.task_id)
         tenant = await self._feed.ask(commands.claim_task, key, record)
         if tenant is None:
             self._tasks.put(record)
         elif tenant != record.tenant:
             raise TaskConflictError(record.task_id)
-        # Also when claimed before: that claim may have died between the two writes.
-        index = self._keys.tasks(record.tenant)
-        await self._feed.ask(commands.index_task, index, record, self._now())
 
     async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
         """See `proxy.ports.Tasks.owner`. An own task seen before costs no round trip either.

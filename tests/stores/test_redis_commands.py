@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from redis_server import RedisServer
 from stores.harness import GRANT, NOW, TOKEN, Clock, record
+from stores.relay import Relay
 
+from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import grant_to_fields
 from proxy.core.tasks import RETENTION
 from proxy.stores.records import LIST_LIMIT, record_to_fields
@@ -80,6 +82,22 @@ async def test_index_is_healed(store: RedisStore, redis: RedisServer) -> None:
     redis.cli("DEL", "dsp:tasks:{ada}")
     await store.claim(record())
     assert await store.tasks_of("ada", NOW, NOW) == [record()]
+
+
+async def test_no_owner_without_an_index(redis: RedisServer, clock: Clock) -> None:
+    """A claim that fails at the index has written no owner: the error tells the truth."""
+    async with Relay(redis.port) as relay:
+        store = RedisStore(relay.url, now=clock)
+        await store.open()
+        relay.hold(b"ZADD")
+        with pytest.raises(StoreUnavailableError):
+            await store.claim(record())
+        relay.release()
+        assert redis.cli("EXISTS", "dsp:task:task-1") == "0"
+        assert await store.tasks_of("ada", NOW, NOW) == []
+        await store.claim(record())
+        assert await store.tasks_of("ada", NOW, NOW) == [record()]
+        await store.close()
 
 
 async def test_observe_does_not_resurrect(store: RedisStore, redis: RedisServer) -> None:
