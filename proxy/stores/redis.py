@@ -81,8 +81,8 @@ class RedisStore:
         await self._feed.close()
 
     async def ping(self) -> None:
-        """See `proxy.ports.Store.ping`."""
-        await self._feed.ask(commands.ping, self._keys.tokens)
+        """See `proxy.ports.Store.ping`. Writes: an answer alone does not prove a usable store."""
+        await self._feed.ask(commands.ping, self._keys.ping)
 
     async def grant(self, digest: str) -> Grant | None:
         """See `proxy.ports.Tokens.grant`."""

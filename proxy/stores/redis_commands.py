@@ -5,6 +5,7 @@
                                               expires after RETENTION
     <prefix>tasks:{<tenant>}                  sorted set of the tenant's task ids by creation,
                                               trimmed on writing, expires with its last task
+    <prefix>ping                              proves that writing works, expires in seconds
 
 Rule 1: every command and script touches one key, so Redis Cluster needs no hash tags; pipelines
         are never transactions, so they may span slots.
@@ -12,8 +13,8 @@ Rule 2: every command may be repeated without harm.
 Rule 3: bytes in, text out; text that is not UTF-8 raises `UnicodeDecodeError`.
 Rule 4: what goes wrong is raised as redis-py raises it; `redis_session` translates.
 
-A Redis user of its own needs, besides its keys: `+hello +ping +client|tracking +client|setname
-+hgetall +hset +hget +del +pttl +expire +eval +exists +scan +zadd +zremrangebyscore
+A Redis user of its own needs, besides its keys: `+hello +ping +role +client|tracking
++client|setname +hgetall +hset +hget +del +pttl +expire +eval +set +scan +zadd +zremrangebyscore
 +zrevrangebyscore`, and in a cluster `+cluster|slots +command`.
 """
 
@@ -32,6 +33,9 @@ Fields: TypeAlias = Mapping[bytes, bytes]
 
 BATCH = 500
 """Hashes read in one pipeline: a few hundred kilobytes, a few milliseconds of Redis."""
+
+PING_EXPIRES = 10_000
+"""Milliseconds until nothing is left of a `ping`."""
 
 _NO_EXPIRY, _NO_KEY = -1, -2  # what PTTL answers instead of milliseconds
 
@@ -80,6 +84,11 @@ class Keys:
         """What every token's key starts with."""
         return f"{self.prefix}token:"
 
+    @property
+    def ping(self) -> str:
+        """Key that proves that writing works."""
+        return f"{self.prefix}ping"
+
     def token(self, digest: str) -> str:
         """Key of a grant."""
         return f"{self.prefix}token:{digest}"
@@ -94,8 +103,12 @@ class Keys:
 
 
 async def ping(client: Client, key: str) -> None:
-    """One read on the way that every command takes; a cluster's PING would ask replicas too."""
-    await client.exists(key)
+    """One write on the way that every command takes.
+
+    A server that was demoted, is out of memory or cannot save answers PING and every read, and
+    takes no claim. In a cluster this proves one primary; the others are heard by the feed.
+    """
+    await client.set(key, "", px=PING_EXPIRES)
 
 
 async def read_token(client: Client, key: str) -> tuple[Fields | None, float]:

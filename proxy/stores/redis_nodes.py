@@ -13,6 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -68,13 +69,19 @@ class _Single:
         self.client: Redis = _server(address, **place)
 
     async def primaries(self) -> list[AbstractConnection]:
+        await _demand_primary(self.client)
         return [_link(self.client)]
 
     def is_current(self) -> bool:
         return True
 
     async def have_moved(self) -> bool:
-        return False
+        # The primary of yesterday goes on answering over the connections it has; a new session
+        # asks the name again who it is.
+        try:
+            return not await _is_primary(self.client)
+        except (RedisConnectionError, RedisTimeoutError):
+            return False  # whether it lives at all is for the listening connection to tell
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -103,6 +110,7 @@ class _Sentinels:
         self._master = await self._sentinel.discover_master(self._address.master)
         host, port = self._master
         self._client = _server(self._address, host=host, port=port)
+        await _demand_primary(self._client)
         return [_link(self._client)]
 
     def is_current(self) -> bool:
@@ -153,6 +161,22 @@ class _Cluster:
         # After an error that takes the client for not yet initialized, and closes nothing.
         for table in ("nodes_cache", "startup_nodes"):
             await self.client.nodes_manager.aclose(table)
+
+
+async def _demand_primary(client: Redis) -> None:
+    """Raises `RedisConnectionError` for a replica: what is written has to be read again."""
+    if not await _is_primary(client):
+        msg = "the server is a replica, which takes no writes"
+        raise RedisConnectionError(msg)
+
+
+async def _is_primary(client: Redis) -> bool:
+    """Whether the server takes itself for a primary; yes when it may or can not tell."""
+    try:
+        role, *_ = await client.role()
+    except ResponseError:
+        return True
+    return bool(role != b"slave")
 
 
 def _server(address: Address, **place: Any) -> Redis:  # noqa: ANN401  # redis-py's keywords

@@ -31,7 +31,8 @@ PATIENCE = 0.2
 the first wait ends before the answer that lies ready has been read; the second reads it."""
 
 LOOK_AROUND = 0.5
-"""Seconds between two questions who the primaries are (only Sentinel and Cluster are asked)."""
+"""Seconds between two questions who the primaries are: to Sentinel, to the cluster, or to the
+one server itself."""
 
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 2.0

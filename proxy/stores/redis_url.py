@@ -49,8 +49,6 @@ _SCHEMES = {
     "rediss+cluster": (Mode.CLUSTER, True),
 }
 
-SCHEMES = frozenset(_SCHEMES)
-
 
 @dataclass(frozen=True, slots=True)
 class Address:

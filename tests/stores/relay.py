@@ -66,6 +66,10 @@ class Relay:
         self._word = None
         self._go.set()
 
+    def lead_to(self, port: int) -> None:
+        """Where new connections go; those there are stay."""
+        self._target = port
+
     def freeze(self) -> None:
         self._thawed.clear()
 

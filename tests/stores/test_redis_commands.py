@@ -100,6 +100,13 @@ async def test_no_owner_without_an_index(redis: RedisServer, clock: Clock) -> No
         await store.close()
 
 
+async def test_ping_leaves_nothing(store: RedisStore, redis: RedisServer) -> None:
+    """What proves that writing works is gone in seconds."""
+    await store.ping()
+    assert redis.cli("KEYS", "*") == "dsp:ping"
+    assert 0 < int(redis.cli("PTTL", "dsp:ping")) <= 10_000
+
+
 async def test_observe_does_not_resurrect(store: RedisStore, redis: RedisServer) -> None:
     """A task that is gone from Redis stays gone when somebody polls it."""
     await store.claim(record())
