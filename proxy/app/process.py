@@ -1,8 +1,8 @@
 """One process: everything built once, started, drained, and taken down in reverse."""
 
 import asyncio
-import resource
 import os
+import resource
 import signal
 import socket
 import sys
