@@ -12,6 +12,7 @@ from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, gr
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import LIST_LIMIT, is_kept, supersedes
+from proxy.stores.unreadable import Unreadable
 
 
 class MemoryStore:
@@ -33,7 +34,7 @@ class MemoryStore:
         self._tasks: dict[str, TaskRecord] = {}
         self._now = now
         self._on_change = on_change
-        self._on_unreadable = on_unreadable
+        self._unreadable = Unreadable(on_unreadable)
         self._available = True
         self._closed = False
 
@@ -60,13 +61,13 @@ class MemoryStore:
         """See `proxy.ports.Tokens.grant`."""
         await self.ping()
         fields = self.tokens.get(digest)
-        if fields is None:
-            return None
         try:
-            return grant_from_fields(digest, fields)
+            grant = None if fields is None else grant_from_fields(digest, fields)
         except GrantUnreadableError as error:
-            self._on_unreadable(digest[:16], str(error))
+            self._unreadable.tell(digest, str(error))
             return None
+        self._unreadable.mended(digest)
+        return grant
 
     async def save_grant(self, digest: str, grant: Grant) -> None:
         """See `proxy.ports.Tokens.save_grant`."""

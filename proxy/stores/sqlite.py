@@ -16,6 +16,7 @@ from proxy.stores import sqlite_schema as sql
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.sqlite_file import SqliteFile
 from proxy.stores.sqlite_tasks import SqliteTasks
+from proxy.stores.unreadable import Unreadable
 
 
 class SqliteStore(SqliteTasks):
@@ -30,7 +31,7 @@ class SqliteStore(SqliteTasks):
         on_unreadable: OnUnreadable = ignore,
     ) -> None:
         super().__init__(SqliteFile(path, sql.STORE, on_change), now)
-        self._on_unreadable = on_unreadable
+        self._unreadable = Unreadable(on_unreadable)
 
     async def ping(self) -> None:
         """See `proxy.ports.Store.ping`. Takes the write lock, without writing."""
@@ -43,13 +44,13 @@ class SqliteStore(SqliteTasks):
         of `RedisStore` and about 70 µs for a trip to a thread and back.
         """
         row = await self._file.read(lambda reader: reader.execute(sql.GRANT, (digest,)).fetchone())
-        if row is None:
-            return None
         try:
-            return sql.grant_of(digest, row[0])
+            grant = None if row is None else sql.grant_of(digest, row[0])
         except GrantUnreadableError as error:
-            self._on_unreadable(digest[:16], str(error))
+            self._unreadable.tell(digest, str(error))
             return None
+        self._unreadable.mended(digest)
+        return grant
 
     async def save_grant(self, digest: str, grant: Grant) -> None:
         """See `proxy.ports.Tokens.save_grant`."""

@@ -64,9 +64,13 @@ async def test_planted_grant(place: Place) -> None:
 
 
 async def test_unreadable_grant(place: Place) -> None:
-    """A grant with a field nobody understands grants nothing, and is reported by its prefix."""
+    """A grant with a field nobody understands grants nothing.
+
+    It is reported by its prefix once, however often it is used.
+    """
     place.plant(TOKEN, {"models": "*", "expires": "soon"})
-    assert await place.store.grant(TOKEN) is None
+    for _ in range(3):
+        assert await place.store.grant(TOKEN) is None
     assert place.unreadable == [(TOKEN[:16], "expires: 'soon' is not Unix seconds")]
 
 
