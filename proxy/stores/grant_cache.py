@@ -95,6 +95,10 @@ class GrantCache:
         now = self._clock()
         return known if now < known.until and now < self._good_until else None
 
+    def digests(self) -> list[str]:
+        """Of all grants that are remembered, oldest first."""
+        return list(self._known)
+
     def flight(self, digest: str) -> Flight | None:
         """The lookup to join, if one is under way whose answer will be current."""
         return self._flights.get(digest)

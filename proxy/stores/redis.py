@@ -1,7 +1,8 @@
 """The shared store: tokens and tasks in Redis, one memory of both in every process.
 
 Rule 1: a token seen before costs no round trip. Redis pushes what changes (`redis_push`), and
-        a revocation counts in every process within a second, whoever wrote it.
+        a revocation counts in every process within a second, whoever wrote it. What it does
+        not push (`SWAPDB`) counts within a minute (`redis_audit`).
 Rule 2: when Redis is gone, a grant confirmed less than `max_staleness` ago goes on working, and
         so do the owners of tasks seen before; everything else is `StoreUnavailableError`, at
         once while the outage lasts.
@@ -16,17 +17,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, grant_to_fields
+from proxy.core.policy import Grant, GrantUnreadableError, grant_to_fields
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.stores import redis_commands as commands
 from proxy.stores.grant_cache import Flight, Found, GrantCache
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import is_kept
+from proxy.stores.redis_audit import AUDIT_EVERY, audit
 from proxy.stores.redis_nodes import nodes_at
 from proxy.stores.redis_push import Feed
 from proxy.stores.redis_session import Session
 from proxy.stores.redis_url import parse_redis_url
 from proxy.stores.task_cache import TaskCache
+from proxy.stores.unreadable import Unreadable
 
 T = TypeVar("T")
 
@@ -40,10 +43,11 @@ class RedisStore:
 
     `prefix` starts every key. `max_staleness` is seconds, 0 trusts nothing once Redis is gone.
     `clock` is monotonic seconds and ages the memory, `now` is Unix seconds and ages tasks.
+    `audit_every` is seconds, see `redis_audit`.
     Raises `ValueError` for a URL that makes no sense.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default
         self,
         url: str,
         *,
@@ -53,16 +57,19 @@ class RedisStore:
         now: Callable[[], float] = time.time,
         on_change: OnChange = ignore,
         on_unreadable: OnUnreadable = ignore,
+        audit_every: float = AUDIT_EVERY,
     ) -> None:
         address = parse_redis_url(url)
         self._keys = commands.Keys(prefix)
         self._grants = GrantCache(max_staleness, clock)
         self._tasks = TaskCache()
         self._now = now
-        self._on_unreadable = on_unreadable
+        self._unreadable = Unreadable(on_unreadable)
         self._feed = Feed(
             lambda: nodes_at(address), self._keys.tokens, self._grants, on_change, clock
         )
+        self._audit_every = audit_every
+        self._audit: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"RedisStore({self._feed!r}, {self._grants!r})"
@@ -75,9 +82,17 @@ class RedisStore:
     async def open(self) -> None:
         """Connect, or begin trying to. Returns within about a second, connected or not."""
         await self._feed.open()
+        if self._audit is None:
+            self._audit = asyncio.create_task(
+                audit(self._feed, self._keys, self._grants, self._audit_every)
+            )
 
     async def close(self) -> None:
         """Disconnect. Lookups under way end with `StoreUnavailableError`."""
+        if self._audit is not None:
+            self._audit.cancel()
+            await asyncio.wait([self._audit])
+            self._audit = None
         await self._feed.close()
 
     async def ping(self) -> None:
@@ -115,7 +130,7 @@ class RedisStore:
             for key, fields in zip(batch, found, strict=True):
                 if fields is None or fields:  # no fields: gone since the scan
                     digest = key.removeprefix(self._keys.tokens)
-                    yield digest, _grant_or_error(digest, fields)
+                    yield digest, commands.grant_of(digest, fields)
 
     async def claim(self, record: TaskRecord) -> None:
         """See `proxy.ports.Tasks.claim`.
@@ -174,11 +189,13 @@ class RedisStore:
     async def _fetch(self, digest: str, session: Session) -> Found:
         fields, left = await session.ask(commands.read_token, self._keys.token(digest))
         if fields is not None and not fields:
+            self._unreadable.mended(digest)
             return Found(exists=False)
-        grant = _grant_or_error(digest, fields)
+        grant = commands.grant_of(digest, fields)
         if isinstance(grant, GrantUnreadableError):
-            self._on_unreadable(digest[:16], str(grant))
+            self._unreadable.tell(digest, str(grant))
             return Found(None, left)
+        self._unreadable.mended(digest)
         return Found(grant, left)
 
     def _land(self, digest: str, session: Session, flight: Flight) -> None:
@@ -187,18 +204,6 @@ class RedisStore:
             self._grants.abandon(digest, flight)
         else:
             self._grants.settle(digest, flight, flight.result())
-
-
-def _grant_or_error(digest: str, fields: commands.Fields | None) -> Grant | GrantUnreadableError:
-    """The grant, or why it is unreadable; `fields` is None when the key is not a hash."""
-    if fields is None:
-        return GrantUnreadableError("the key is not a hash")
-    try:
-        return grant_from_fields(digest, commands.text_of(fields))
-    except UnicodeDecodeError:
-        return GrantUnreadableError("a field is not UTF-8")
-    except GrantUnreadableError as error:
-        return error
 
 
 def _pages(items: list[T]) -> Iterator[list[T]]:

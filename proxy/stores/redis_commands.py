@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 
 from redis.exceptions import ResponseError
 
+from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields
 from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
 from proxy.stores.records import LIST_LIMIT, record_from_fields, record_to_fields
 from proxy.stores.redis_nodes import Client
@@ -134,6 +135,18 @@ async def read_tokens(client: Client, keys: list[str]) -> list[Fields | None]:
     """Fields of many grants in the order asked, None where the key holds something else."""
     answers = await _hashes(client, keys)
     return [None if isinstance(answer, ResponseError) else answer for answer in answers]
+
+
+def grant_of(digest: str, fields: Fields | None) -> Grant | GrantUnreadableError:
+    """The grant, or why it is unreadable; `fields` is None when the key is not a hash."""
+    if fields is None:
+        return GrantUnreadableError("the key is not a hash")
+    try:
+        return grant_from_fields(digest, text_of(fields))
+    except UnicodeDecodeError:
+        return GrantUnreadableError("a field is not UTF-8")
+    except GrantUnreadableError as error:
+        return error
 
 
 async def write_token(client: Client, key: str, fields: Mapping[str, str]) -> None:
