@@ -177,6 +177,32 @@ async def test_a_status_that_comes_while_carrying(tmp_path: Path) -> None:
     await outbox.close()
 
 
+class JustMissed(MemoryStore):
+    """A store into which a sibling carries the outbox right after it was asked in vain."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__(now=Clock())
+        self._outbox = outbox
+
+    async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
+        found = await super().owner(task_id, tenant)
+        waiting = await self._outbox.oldest()
+        for one in waiting:
+            await self.claim(one)
+        await self._outbox.remove(waiting)
+        return found
+
+
+async def test_carried_over_between_two_looks(tmp_path: Path) -> None:
+    """A task is never unknown to its owner, not even while it changes places."""
+    outbox = Outbox(tmp_path, now=Clock())
+    await outbox.open()
+    await outbox.claim(record())
+    process = Outboxed(JustMissed(outbox), outbox, now=Clock())
+    assert await process.owner("task-1", "ada") == record()
+    await process.close()
+
+
 async def test_listed_while_it_waits(host: Host) -> None:
     """A list has what waits among what the store has, newest first, each task once."""
     here = await host.process()
