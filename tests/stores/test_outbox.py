@@ -292,17 +292,35 @@ async def test_too_late(host: Host) -> None:
     assert host.told.replayed == []
 
 
+class Hesitant(MemoryStore):
+    """A store that says no, and only when told to."""
+
+    def __init__(self) -> None:
+        super().__init__(now=Clock())
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, _: TaskRecord) -> None:
+        self.asked.set()
+        await self.go.wait()
+        raise StoreUnavailableError
+
+
 async def test_cancelled(host: Host) -> None:
     """Who is cancelled while claiming loses no claim: closing waits until it is on the disk."""
-    here = await host.process()
-    host.down()
+    store = Hesitant()
+    here = await host.process(store)
     claim = asyncio.create_task(here.claim(record()))
-    await asyncio.sleep(0)
+    await store.asked.wait()
     claim.cancel()
     with pytest.raises(asyncio.CancelledError):
         await claim
-    await here.close()
+    closing = asyncio.create_task(here.close())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    store.go.set()
+    await closing
     assert await host.waiting() == ["task-1"]
+    assert host.told.lost == []
 
 
 async def test_cancelled_in_vain(tmp_path: Path) -> None:
