@@ -130,14 +130,13 @@ class Proxy:
 
     async def stop(self) -> None:
         """Stop accepting, let what runs finish for a while, take everything down."""
-        drain = self._settings.env.drain
-        self._gateway.closing = True
-        await self._public.close_ports(0 if self._hurried else min(drain, GRACE))
-        self._public.stop_accepting()
         started = time.monotonic()
+        self._gateway.closing = True
         try:
-            self._drain = asyncio.timeout(0 if self._hurried else drain)
+            self._drain = asyncio.timeout(0 if self._hurried else self._settings.env.drain)
             async with self._drain:
+                await self._public.close_ports(GRACE)
+                self._public.stop_accepting()
                 await self._gateway.drained()
         except TimeoutError:
             self._telemetry.event("drain_cut_short", seconds=round(time.monotonic() - started, 3))

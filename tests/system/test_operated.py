@@ -140,6 +140,26 @@ async def test_a_second_interrupt_ends_the_drain(
         await asked
 
 
+async def test_the_deadline_counts_from_the_signal(
+    folder: Folder, sandbox: Sandbox, web: Client
+) -> None:
+    """Who is connected and silent is heard out within PROXY_DRAIN, not in addition to it."""
+    proxy = await folder.serve(PROXY_DRAIN="1").is_up()
+    sandbox.faults.add(path=TEXT, hold=asyncio.Event())
+    token = folder.token()
+    asked = asyncio.create_task(web.ask("POST", f"{proxy.url}{TEXT}", token, CHAT))
+    await eventually(lambda: sandbox.requests, "it is upstream")
+    host, _, port = proxy.url.removeprefix("http://").rpartition(":")
+    _, silent = await asyncio.open_connection(host, int(port))
+    assert await proxy.stop() == 0
+    (cut,) = proxy.events("drain_cut_short")
+    assert isinstance(cut["seconds"], float)
+    assert 0.9 < cut["seconds"] < 1.8
+    silent.close()
+    with pytest.raises(aiohttp.ClientError):
+        await asked
+
+
 async def test_idle_connections_hold_nothing_up(folder: Folder) -> None:
     """A client that keeps its connections open, on either listener, is not waited for."""
     proxy = await folder.serve().is_up()
