@@ -99,6 +99,7 @@ async def test_a_file_that_is_just_being_made(folder: Folder, pair: Process, web
     for name in ("counter_1.db", "histogram_1.db", "gauge_livesum_1.db"):
         (place / name).touch()
     assert (await web.ask("GET", f"{pair.url}/nowhere")).status == 404
+    await eventually(lambda: pair.events("request"), "it is counted, which comes after the answer")
     for _ in range(4):
         assert await counted(web, pair, "requests_total") == 1
         assert await counted(web, pair, "store_up") == 1
