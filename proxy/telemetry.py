@@ -37,6 +37,8 @@ from proxy.ports import Visit
 _TOLD = tuple(field.name for field in fields(Visit) if field.name != "started")
 _LEVELS = {
     "store_down": logging.WARNING,
+    "outbox_down": logging.WARNING,
+    "claim_deferred": logging.WARNING,
     "worker_ended": logging.WARNING,
     "grant_unreadable": logging.WARNING,
     "submit_answer_unreadable": logging.WARNING,

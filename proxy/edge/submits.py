@@ -131,7 +131,7 @@ class Submits:
 
     async def _claim(self, record: TaskRecord) -> None:
         """Write the owner; whatever prevents it, what an operator needs is told."""
-        why = "cut off before the owner was written"
+        why = "cut off; its owner may not have been written"
         try:
             await self._claim_with_patience(record)
             why = ""
