@@ -126,7 +126,7 @@ class Passage:
         if self._gate is None:
             return
         async for chunk in self._chunks:
-            await self._spool.write(await _judged(self._gate, chunk))
+            await self._spool.write(await judged_fairly(self._gate, chunk))
             if self._gate.judged:
                 break
         if self._intake.is_complete:
@@ -162,7 +162,7 @@ class Passage:
             return
         approved = b""
         async for chunk in self._chunks:
-            approved = await _judged(gate, chunk)
+            approved = await judged_fairly(gate, chunk)
             if self._intake.is_complete:
                 break
             if approved:
@@ -173,7 +173,7 @@ class Passage:
         yield last
 
 
-async def _judged(gate: Gate, chunk: bytes) -> bytes:
+async def judged_fairly(gate: Gate, chunk: bytes) -> bytes:
     """Feed a chunk in slices and let others run in between, when it is slow to judge."""
     if len(chunk) <= SLICE:
         return gate.feed(chunk)

@@ -31,7 +31,9 @@ from edge.rig import (
     task_answer,
 )
 
+from proxy.core.gate import Gate
 from proxy.core.routes import Async, Route, RouteTable
+from proxy.edge.intake import SLICE, judged_fairly
 from proxy.edge.spool import IN_MEMORY
 
 EXPECT = b"Expect: 100-continue"
@@ -595,3 +597,23 @@ async def test_no_room_for_bodies_whose_model_comes_late() -> None:
         await waiting.close()
         await eventually(lambda: made.telemetry.running == 0)
         assert (await answer()).status == 200
+
+
+async def test_a_body_that_is_slow_to_judge_holds_nobody_up() -> None:
+    """Others get their turn within a body of nothing but comments; what comes out is the same."""
+    body = b'{"model":"wan2.6-t2v","a":[' + b"/**/" * 50_000 + b"]"
+    gates = [Gate({("model",): lambda _: None}) for _ in range(2)]
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    try:
+        assert await judged_fairly(gates[0], body) == gates[1].feed(body)
+    finally:
+        running.cancel()
+    assert turns >= len(body) // SLICE // 2
