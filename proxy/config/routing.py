@@ -21,12 +21,11 @@ from proxy.config.schema import (
 )
 from proxy.core.accounts import Account
 from proxy.core.policy import ACCOUNT, INFERENCE
-from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable
+from proxy.core.routes import CAPTURE, Answer, Async, Envelope, Route, RouteTable
 
 PACKAGED = Path(__file__).parents[1] / "routes.yaml"
 
 _SCOPES = {"inference": INFERENCE, "account": ACCOUNT, "nobody": None}
-_CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
 _LITERAL = re.compile(r"(?!\.{1,2}$)[^{}%;?#\\\s]+")  # as `parse_target` would decode a segment
 _WITHIN: dict[str | int, type[BaseModel]] = {
     "routes": RouteEntry,
@@ -137,15 +136,15 @@ def _patterns(
 def _capture_flaws(entry: RouteEntry, pattern: str) -> Iterator[str]:
     """What the fields say about captures that the pattern does not have."""
     segments = pattern.strip("/").split("/")
-    names = [found[1] for found in map(_CAPTURE.fullmatch, segments) if found]
+    names = [found[1] for found in map(CAPTURE.fullmatch, segments) if found]
     if any(part.endswith("**}") for part in segments[:-1]):
         yield f"{pattern}: `{{name**}}` takes the rest of the path, so it must stand last"
-    if not all(_CAPTURE.fullmatch(part) or _LITERAL.fullmatch(part) for part in segments):
+    if not all(CAPTURE.fullmatch(part) or _LITERAL.fullmatch(part) for part in segments):
         yield f"{pattern}: a segment is literal, decoded, `{{name}}`, or at the end `{{name**}}`"
     if len(set(names)) < len(names):
         yield f"{pattern}: a capture's name stands twice; call one of them otherwise"
     for target in (entry.target, *(other.target for other in entry.retarget)):
-        for found in _CAPTURE.finditer(target):
+        for found in CAPTURE.finditer(target):
             if found[1] not in names:
                 yield f"target: {{{found[1]}}} is not captured by {pattern}{_captured(names)}"
     for place in (entry.task, *entry.model):

@@ -28,7 +28,8 @@ _LONGEST_TYPO = 100
 _NEVER_ANY = frozenset({"TRACE", "CONNECT"})  # the one echoes credentials, the other leaves HTTP
 _COMMON = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
 
-_CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
+CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
+"""A capture in a pattern or a target: its name, and `**` where it takes the rest."""
 
 
 class Answer(Enum):
@@ -86,6 +87,11 @@ class Route:
     answer: Answer = Answer.UPSTREAM
     envelope: Envelope = Envelope.NATIVE
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether anything in the body is judged, so that it must be readable."""
+        return bool(self.models or self.also_models or self.tenant_safe)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -103,7 +109,7 @@ class Match:
             if model is not None and matches(patterns, model):
                 template = other
                 break
-        path = _CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
+        path = CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
         slash = "/" if self.target.slash and not path.endswith("/") else ""
         query = "" if self.target.query is None else f"?{self.target.query}"
         return f"{path}{slash}{query}"
@@ -162,7 +168,7 @@ class RouteTable:
     def _insert(self, route: Route) -> None:
         node = self._root
         for segment in route.pattern.strip("/").split("/"):
-            capture = _CAPTURE.fullmatch(segment)
+            capture = CAPTURE.fullmatch(segment)
             if capture is None:
                 node.folded.add(_fold(segment))
                 node = node.literals.setdefault(segment, _Node())
@@ -215,7 +221,7 @@ def _captured(pattern: str, segments: tuple[str, ...]) -> Mapping[str, str]:
     """What stands in a path where the pattern has captures."""
     captures = {}
     for index, wanted in enumerate(pattern.strip("/").split("/")):
-        found = _CAPTURE.fullmatch(wanted)
+        found = CAPTURE.fullmatch(wanted)
         if found:
             captures[found[1]] = "/".join(segments[index:]) if found[2] else segments[index]
     return captures

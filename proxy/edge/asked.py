@@ -22,13 +22,27 @@ _BODILESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came, and where its story and its answer go."""
+    """What came, and where its story and its answer go.
+
+    `creates_tasks` tells whether upstream will answer with a task instead of a result.
+    """
 
     request: web.BaseRequest
     match: Match
     fields: Fields
     visit: Visit
     replier: Replier
+    creates_tasks: bool
+
+    @classmethod
+    def read(
+        cls, request: web.BaseRequest, match: Match, visit: Visit, replier: Replier
+    ) -> "Asked":
+        """Read the header. Raises `ProxyError` for a field that is not UTF-8."""
+        fields, route = _header_fields(request), match.route
+        forced = route.asynchronous is Async.ALWAYS
+        creates_tasks = bool(route.claims) and (forced or asks_async(fields))
+        return cls(request, match, fields, visit, replier, creates_tasks)
 
     @property
     def token(self) -> str:
@@ -42,19 +56,12 @@ class Asked:
         return bearer[1]
 
     @property
-    def creates_tasks(self) -> bool:
-        """Whether upstream will answer with a task instead of a result."""
-        route = self.match.route
-        forced = route.asynchronous is Async.ALWAYS
-        return bool(route.claims) and (forced or asks_async(self.fields))
-
-    @property
     def patience(self) -> float:
         """Seconds the caller lets upstream queue the call, on top of what it may take."""
         text = value_of(self.fields, _WAIT_TIMEOUT) or ""
         return min(float(text), _MAX_WAIT) if re.fullmatch(r"\d{1,6}", text) else 0.0
 
-    def refuse_unjudgeable(self, *, judged: bool) -> None:
+    def refuse_unjudgeable(self) -> None:
         """Refuse a body that cannot be judged, or that nobody expects.
 
         A body on GET means nothing (RFC 9110 section 9.3.1), and a server that does not read it
@@ -62,6 +69,7 @@ class Asked:
         """
         if self.request.method in _BODILESS and self.request.body_exists:
             raise ProxyError(Situation.ILLEGAL_INPUT, f"{self.request.method} takes no body.")
+        judged = self.match.route.is_judged
         codings = values_of(self.fields, "content-encoding")
         if judged and any(coding.lower() != "identity" for coding in codings):
             raise ProxyError(
@@ -74,7 +82,7 @@ class Asked:
             )
 
 
-def header_fields(request: web.BaseRequest) -> Fields:
+def _header_fields(request: web.BaseRequest) -> Fields:
     """The request's header as text. Raises `ProxyError` for a value that is not UTF-8."""
     try:
         return [(name.decode("ascii"), value.decode()) for name, value in request.raw_headers]

@@ -29,7 +29,7 @@ from proxy.core.policy import Grant, digest_of, is_active, may_use
 from proxy.core.routes import Answer, Async, Envelope, Match, Route, RouteTable
 from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
-from proxy.edge.asked import Asked, header_fields
+from proxy.edge.asked import Asked
 from proxy.edge.health import AccountHealth
 from proxy.edge.intake import ClientGoneError, Intake, Passage
 from proxy.edge.models import Catalogue
@@ -124,13 +124,13 @@ class Gateway:
     async def _serve(
         self, request: web.BaseRequest, match: Match, visit: Visit, replier: Replier
     ) -> web.StreamResponse:
-        asked = Asked(request, match, header_fields(request), visit, replier)
+        asked = Asked.read(request, match, visit, replier)
         visit.route, visit.alias = match.route.name, match.route.alias
         grant = await self._caller(asked)
         demand_scope(match.route, grant)
         task = await self._polls.own_task(match, grant)
         named = judge_address(match, grant)
-        asked.refuse_unjudgeable(judged=bool(match.route.models))
+        asked.refuse_unjudgeable()
         if match.route.answer is not Answer.UPSTREAM:
             return await self._own_answer(asked, grant)
         heard: dict[Path, str] = {}

@@ -485,3 +485,10 @@ def test_whatever_may_make_a_task_claims_it() -> None:
     for one in TABLE.routes:
         if one.asynchronous is Async.ALWAYS:
             assert one.claims == TASK, one.name
+
+
+def test_a_second_model_of_a_call_is_judged_too() -> None:
+    """Wherever the body's `model` alone is judged, the model that extends its prompt is as well."""
+    judged = [one for one in TABLE.routes if one.models == MODEL]
+    assert judged
+    assert {one.also_models for one in judged} == {(("parameters", "prompt_extend_model"),)}
