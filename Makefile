@@ -14,8 +14,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 run: .venv/run
 	@exec $(BIN)/dashscope-proxy serve --demo
 
+# Most tests wait for sockets, so several run at a time; what measures runs alone, afterwards.
 test: check tools
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not alone'
+	$(BIN)/python -m pytest -m alone
+endif
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -1,8 +1,15 @@
-"""What every test shares: how hard hypothesis looks, and that the search for secrets comes last."""
+"""What every test shares: how hard hypothesis looks, and that the search for secrets comes last.
+
+A run may be several processes (pytest-xdist), and then one more for the tests that are `alone`:
+the processes leave their evidence in pytest's cache, the search takes it up from there.
+"""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
+from harness import EVIDENCE
 from hypothesis import HealthCheck, settings
 
 # No deadline: machines are noisy, and a slow example is no wrong example.
@@ -16,3 +23,32 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`test_secrets.py` searches what all the others have written."""
     items.sort(key=lambda item: item.path.name == "test_secrets.py")
+
+
+def evidence_of(config: pytest.Config) -> Path:
+    """Where the processes of a run leave what the search for secrets looks at."""
+    assert config.cache is not None
+    return config.cache.mkdir("evidence")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Whoever starts other processes begins a run: what an earlier one left is none of its own."""
+    if session.config.getoption("numprocesses", default=None):
+        shutil.rmtree(evidence_of(session.config))
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Note the folder of a test that runs."""
+    EVIDENCE.rooms.add(Path(nodeid.partition("::")[0]).parent.name)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave the evidence of a process that another one started."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        EVIDENCE.save(evidence_of(session.config) / worker)
+
+
+@pytest.fixture(scope="session")
+def evidence(request: pytest.FixtureRequest) -> Path:
+    return evidence_of(request.config)

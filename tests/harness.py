@@ -10,6 +10,7 @@ evidence; `tests/test_secrets.py` searches the one for the other when all tests 
 
 import io
 import json
+import pickle
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -37,10 +38,24 @@ TEXT2VIDEO = {
 
 @dataclass
 class Evidence:
-    """What was written anywhere, and what must not be in it."""
+    """What was written anywhere, what must not be in it, and whose tests (folders) ran."""
 
     secrets: set[str] = field(default_factory=lambda: {UPSTREAM_KEY, "Signature="})
     written: list[bytes] = field(default_factory=list)
+    rooms: set[str] = field(default_factory=set)
+
+    def save(self, path: Path) -> None:
+        """Leave it to the process that searches it."""
+        path.write_bytes(pickle.dumps((self.secrets, self.written, self.rooms)))
+
+    def absorb(self, folder: Path) -> None:
+        """Take over what other processes of this run have left."""
+        for path in folder.iterdir():
+            secrets, written, rooms = pickle.loads(path.read_bytes())  # noqa: S301 - our own, just written
+            self.secrets |= secrets
+            self.written += written
+            self.rooms |= rooms
+            path.unlink()
 
     def leaks(self) -> list[str]:
         """The secrets that were found, shortened, with what surrounds them."""
