@@ -1,15 +1,16 @@
-# run    install into .venv and serve, ready to paste a curl
-# test   everything CI runs: check, then the whole suite with a real Redis
-# check  lint, format and types
-# fuzz   the properties of the gate, twenty thousand bodies each
-# bench  what the gate and the proxy cost, as ratios in one run
-# lock   compile the lock files anew from pyproject.toml
+# run         install into .venv and serve, ready to paste a curl
+# test        everything CI runs: check, then the whole suite with a real Redis
+# check       lint, format and types
+# conformance every operation by every client, directly and through the proxy, compared
+# fuzz        the properties of the gate, twenty thousand bodies each
+# bench       what the gate and the proxy cost, as ratios in one run
+# lock        compile the lock files anew from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check fuzz bench lock tools clean
+.PHONY: run test check conformance fuzz bench lock tools clean
 
 run: .venv/run
 	@exec $(BIN)/dashscope-proxy serve --demo
@@ -27,6 +28,9 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+conformance: .venv/dev tools
+	$(BIN)/python -m pytest tests/conformance $(ARGS)
 
 fuzz: .venv/dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/core $(ARGS)

@@ -7,6 +7,7 @@ last MiB, its input counts as empty. Everything else a JSON parser would find is
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -70,6 +71,10 @@ class Ask:
     def resolves_objects(self) -> bool:
         """Whether `oss://` may stand where a URL is expected."""
         return self.received.header("X-DashScope-OssResourceResolve") == ENABLED
+
+    def fresh_id(self, what: str) -> uuid.UUID:
+        """An id for something this call makes: new with every request id, and only with it."""
+        return uuid.uuid5(uuid.NAMESPACE_OID, f"{self.request_id}/{what}")
 
     def first(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

@@ -4,7 +4,6 @@ The body's `model` is the name of the service; the model a thing is made for sta
 `input.target_model` (protocol section 1a). A list shows all of the account's.
 """
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -69,7 +68,7 @@ class Customization:
         if not isinstance(target, str) or not target:
             raise RefusalError(400, "InvalidParameter", "target_model: required.")
         name = ask.input.get("prefix") or ask.input.get("preferred_name") or "sandbox"
-        made = f"{shelf.prefix}-{name}-{uuid.uuid4().hex}"
+        made = f"{shelf.prefix}-{name}-{ask.fresh_id('thing').hex}"
         things[made] = {"gmt_create": self._now(), "status": "OK"}
         self._update_fields(things[made], ask.input)
         return {shelf.id_name: made, "target_model": target}

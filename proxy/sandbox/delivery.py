@@ -56,19 +56,23 @@ async def deliver(
     """
     await asyncio.sleep(fault.delay)
     await _hold(fault, 0)
+    if fault.wire is not None:
+        return _send_wire(request, fault.wire)
     response = _head(answer, headers, fault)
     if fault.reset == "after_request":
         return abort(request, response)
     await response.prepare(request)
     if fault.reset == "headers":
         return abort(request, response)
-    left = _limit(answer, fault)
+    left, sent = _limit(answer, fault), 0
     for number, piece in enumerate(_pieces(answer, fault), start=1):
         await response.write(piece[:left])
-        left -= len(piece)
+        left, sent = left - len(piece), sent + len(piece)
         if left <= 0 and fault.reset == "body":
             return abort(request, response)
         await _hold(fault, number)
+        if fault.pace is not None and left > 0:
+            await fault.pace(sent)
         await asyncio.sleep(fault.chunk_delay)
     await response.write_eof()
     return response
@@ -85,6 +89,14 @@ def abort(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamR
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     return response
+
+
+def _send_wire(request: web.BaseRequest, data: bytes) -> web.StreamResponse:
+    """These bytes and the end of the connection."""
+    if request.transport is not None:
+        request.transport.write(data)
+        request.transport.close()
+    return web.StreamResponse()
 
 
 def _head(answer: Answer, headers: dict[str, str], fault: Fault) -> web.StreamResponse:

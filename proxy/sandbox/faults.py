@@ -4,7 +4,7 @@ A fault is spent on the first requests that match it, oldest fault first, one fa
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Literal, TypeAlias
@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 from proxy.sandbox.answers import JSON_TYPE, Answer, RefusalError, refused
 
 Reset: TypeAlias = Literal["before", "after_request", "headers", "body"]
+
+Pace: TypeAlias = Callable[[int], Awaitable[None]]
 
 RESETS: tuple[Reset, ...] = ("before", "after_request", "headers", "body")
 
@@ -38,7 +40,9 @@ class Fault:
     `headers` are added to the answer. `delay` is seconds before the head, `chunk_delay` seconds
     between body pieces. `chunk_bytes` cuts the body into pieces of that size and sends it
     chunked. `gzip` compresses it, whatever the client accepts. `hold` is an event (in-process
-    only) to wait for once `hold_after` pieces are out; 0 waits before the head.
+    only) to wait for once `hold_after` pieces are out; 0 waits before the head. `pace` (in-process
+    only) is awaited between two pieces with the number of body bytes sent so far. `wire` is sent
+    instead of any answer, byte for byte, and the connection closed.
 
     `reset` breaks the TCP connection: "before" the body is read; "after_request", when all was
     read and done but nothing answered; after the "headers"; halfway through the "body".
@@ -60,6 +64,8 @@ class Fault:
     reset: Reset | None = None
     hold: asyncio.Event | None = None
     hold_after: int = 0
+    pace: Pace | None = None
+    wire: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.reset is not None and self.reset not in RESETS:

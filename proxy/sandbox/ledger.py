@@ -4,7 +4,6 @@ A task walks PENDING, RUNNING, then SUCCEEDED or FAILED. With `seconds` it walks
 a third of the time pending; with 0 seconds each poll moves it on by one state.
 """
 
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -138,8 +137,3 @@ class Ledger:
         horizon = self._clock() - TASK_LIFE
         while self._tasks and next(iter(self)).submitted < horizon:
             del self._tasks[next(iter(self._tasks))]
-
-
-def new_task_id() -> str:
-    """An id of the real kind: a UUID."""
-    return str(uuid.uuid4())

@@ -37,7 +37,8 @@ class Sandbox:
     `keys` are the good API keys; each is an account of its own, and with none given any key is.
     `task_seconds` is how long a task takes from PENDING to its end; with 0 each poll moves it
     on by one state. `port` 0 picks a free one. `public_url` is what result and upload links
-    begin with, for a sandbox that is reached under another name than it listens on.
+    begin with, for a sandbox that is reached under another name than it listens on. `ids` makes the
+    request ids, from which all other ids follow: with it and `clock` given, answers repeat.
 
     Tests look at `requests`, `faults`, `tasks` and `uploads`, and await `received`.
     """
@@ -51,6 +52,7 @@ class Sandbox:
         port: int = 0,
         clock: Callable[[], float] = time.time,
         public_url: str | None = None,
+        ids: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
         self.keys = frozenset(keys)
         self.requests = RequestLog()
@@ -60,6 +62,7 @@ class Sandbox:
         self._address = (host, port)
         self._public_url = public_url
         self._clock = clock
+        self._ids = ids
         self._files = ResultFiles(lambda: self.public_url, clock)
         self._control = control.Control(self.requests, self.faults, self.tasks)
         desk = TaskDesk(self.tasks, self._files.link, clock)
@@ -146,7 +149,7 @@ class Sandbox:
     async def _exchange(
         self, request: web.BaseRequest, entry: ReceivedRequest
     ) -> web.StreamResponse:
-        request_id = str(uuid.uuid4())
+        request_id = str(self._ids())
         fault = self.faults.strike_at_head(entry.method, entry.path)
         if fault is not None and fault.reset == "before":
             return abort(request, web.StreamResponse())
@@ -209,7 +212,7 @@ class Sandbox:
         try:
             answer = self._control.answer(request.method, request.path, await request.read())
         except RefusalError as refusal:
-            answer = refused(refusal, str(uuid.uuid4()))
+            answer = refused(refusal, str(self._ids()))
         return web.Response(
             status=answer.status, body=b"".join(answer.pieces), content_type=answer.content_type
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from proxy.sandbox.answers import Payload, RefusalError
 from proxy.sandbox.ask import Ask, fingerprint, items_of
-from proxy.sandbox.ledger import Kind, Ledger, Status, Task, new_task_id
+from proxy.sandbox.ledger import Kind, Ledger, Status, Task
 from proxy.sandbox.outputs import Link, report, unknown
 from proxy.sandbox.prompts import doom, prompt_of
 
@@ -28,7 +28,7 @@ class TaskDesk:
     def submit(self, ask: Ask, service: str, kind: Kind) -> Payload:
         """Take a task on; the answer names it and says PENDING."""
         task = Task(
-            id=new_task_id(),
+            id=str(ask.fresh_id("task")),
             account=ask.account,
             request_id=ask.request_id,
             model=ask.model,

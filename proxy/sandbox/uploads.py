@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,7 +72,7 @@ class Uploads:
         model = ask.first("model")
         if ask.first("action") != "getPolicy" or not model:
             raise RefusalError(400, "InvalidParameter", "action=getPolicy and model are required.")
-        policy = self._issue(ask.account, model)
+        policy = self._issue(ask.account, model, str(ask.fresh_id("upload")))
         return {
             "data": {
                 "policy": policy.text,
@@ -89,11 +88,11 @@ class Uploads:
             }
         }
 
-    def _issue(self, account: str, model: str) -> Policy:
+    def _issue(self, account: str, model: str, fresh: str) -> Policy:
         now = self._clock()
         self._forget_old(now)
         day = beijing(now)[:10]
-        directory = f"dashscope-instant/{fingerprint(account)}/{day}/{uuid.uuid4()}"
+        directory = f"dashscope-instant/{fingerprint(account)}/{day}/{fresh}"
         terms = {
             "expiration": now + POLICY_LIFE,
             "conditions": [["starts-with", "$key", directory]],

@@ -139,3 +139,23 @@ async def test_hold_inside_a_stream(sandbox: Sandbox) -> None:
     writer.close()
     entry = await sandbox.received(lambda entry: entry.hung_up)
     assert (entry.complete, entry.answered) == (True, False)
+
+
+async def test_wire_is_sent_as_it_is(sandbox: Sandbox, raw: Raw) -> None:
+    """`wire` is the whole answer, HTTP or not, and the connection ends behind it."""
+    sandbox.faults.add(wire=b"HTTP/1.0 299 So be it\r\n\r\nwords")
+    assert await raw(PLAIN) == b"HTTP/1.0 299 So be it\r\n\r\nwords"
+
+
+async def test_pace_stands_between_two_pieces(sandbox: Sandbox, raw: Raw) -> None:
+    """`pace` is told how much has gone out, and nothing follows before it has come back."""
+    sent: list[int] = []
+
+    async def pace(size: int) -> None:
+        sent.append(size)
+        await asyncio.sleep(0)
+
+    sandbox.faults.add(pace=pace)
+    _, _, body = (await raw(STREAM)).partition(b"\r\n\r\n")
+    assert len(sent) == body.count(b"id:") - 1
+    assert sent == sorted(set(sent))

@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import io
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
+import aiohttp
 import pytest
 
 from proxy.sandbox import Sandbox
@@ -30,6 +32,23 @@ async def test_a_sandbox_starts_and_stops() -> None:
     assert sandbox.url.startswith("http://127.0.0.1:")
     await sandbox.stop()
     await sandbox.stop()
+
+
+async def test_answers_repeat() -> None:
+    """With a clock and ids given, the same questions get the same answers, byte for byte."""
+
+    async def told() -> bytes:
+        ids = iter(range(100))
+        async with (
+            Sandbox(clock=lambda: 1e9, ids=lambda: uuid.UUID(int=next(ids))) as sandbox,
+            aiohttp.ClientSession() as session,
+        ):
+            body = {"model": "wan2.6-t2v", "input": {"prompt": "a cat"}}
+            headers = {"Authorization": "Bearer sk-sandbox", **ASYNC}
+            async with session.post(sandbox.url + VIDEO, json=body, headers=headers) as answer:
+                return await answer.read()
+
+    assert await told() == await told()
 
 
 AUTHORIZATIONS = [

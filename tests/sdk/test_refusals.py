@@ -15,6 +15,7 @@ import dashscope
 import httpx
 import pytest
 import requests
+from conformance.dashscope_rows import VIDEO
 from dashscope import Application, Client
 from dashscope.aigc.generation import AioGeneration, Generation
 from dashscope.aigc.video_synthesis import AioVideoSynthesis, VideoSynthesis
@@ -23,7 +24,6 @@ from dashscope.files import Files
 from dashscope.v2.errors import APIStatusError, DashScopeError
 from harness import EVIDENCE, TEXT2VIDEO, UPSTREAM_KEY, Answer, standing
 from sdk.conftest import Point
-from sdk.operations import VIDEO
 from sdk.views import gist, plain
 
 from proxy.config.settings import load_settings

@@ -1,18 +1,15 @@
 """The operations of the SDK's two generations, as one table.
 
-`OPERATIONS` has a row for each: what to do, and the gist of what comes of it. A row is run once
-against the sandbox itself and once through the proxy for every base URL people set; the rest of
-the answers is compared, not written down. Listings are elsewhere: they differ on purpose.
+`OPERATIONS` has a row for each: what to do, and the gist of what comes of it; the rest is
+compared, not written down. Listings are elsewhere: they differ on purpose.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import dashscope
-from dashscope import AsyncClient, Client
+from conformance.operations import Answers, Place, Run
 from dashscope.aigc.generation import AioGeneration
 from dashscope.aigc.image_generation import AioImageGeneration, ImageGeneration
 from dashscope.aigc.image_synthesis import AioImageSynthesis, ImageSynthesis
@@ -30,26 +27,6 @@ from dashscope.v2.errors import DashScopeError
 SOON = 0.01
 """Seconds between two polls of the v2 client, which can be told; 1.x waits a second."""
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where an SDK is pointed. The 1.x surface is pointed already, by its module's attributes."""
-
-    url: str
-    key: str
-    photo: Path
-
-    @property
-    def client(self) -> Any:  # noqa: ANN401 - the SDK is not typed for us
-        return Client(api_key=self.key, base_url=self.url)
-
-    @property
-    def async_client(self) -> Any:  # noqa: ANN401 - the SDK is not typed for us
-        return AsyncClient(api_key=self.key, base_url=self.url)
-
-
-Answers: TypeAlias = Iterable[object]
-Run: TypeAlias = Callable[[Place], Answers | Awaitable[Answers]]
 
 TEXT = {"model": "qwen-plus", "messages": [{"role": "user", "content": "hello"}]}
 VIDEO = {"model": "wan2.6-t2v", "prompt": "a cat", "size": "1280*720", "duration": 5}

@@ -1,0 +1,191 @@
+"""Two runs of one operation compared: every difference is a finding, whoever may explain it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from conformance.relay import Exchange
+from conformance.running import Side
+from conformance.wire import Message
+
+REQUEST, ANSWER, VALUE = "request", "answer", "value"
+
+OWN = "own"
+"""What a finding is about when the proxy gave the answer and not upstream: all of it."""
+
+_DATE = "Date"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something is not the same. `asked` is the request it is about, as upstream would hear it.
+
+    `what` is a header's name in lower case, or one of: count, line, body, framing, chunks,
+    trailers, interim, blanks, end; for the value it is its number. `sent` before it means: not
+    what the client sent reached upstream. `direct` and `proxied` are what stood there (or what was
+    sent, and what upstream got), with this run's addresses, keys and times replaced.
+    """
+
+    where: str
+    what: str
+    direct: object
+    proxied: object
+    asked: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.asked}: {self.where} {self.what}\n"
+            f"    directly      {_short(self.direct)}\n    by the proxy  {_short(self.proxied)}"
+        )
+
+
+def compare(direct: Side, proxied: Side) -> list[Finding]:
+    """Everything that differs between two runs."""
+    found = list(_requests(direct, proxied))
+    found += _crossings(proxied)
+    found += _answers(direct, proxied)
+    found += _values(direct, proxied)
+    return found
+
+
+def _requests(direct: Side, proxied: Side) -> Iterator[Finding]:
+    """What upstream received, in one run and in the other."""
+    ours = [_asked(direct, exchange) for exchange in direct.back]
+    theirs = [_asked(proxied, exchange) for exchange in proxied.back]
+    for kind, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+        if kind == "equal":
+            for mine, other in zip(direct.back[a:b], proxied.back[c:d], strict=True):
+                asked = _asked(direct, mine)
+                yield from _message(REQUEST, asked, mine.request, other.request, direct, proxied)
+        else:
+            for asked in ours[a:b]:
+                yield Finding(REQUEST, "count", 1, 0, asked)
+            for asked in theirs[c:d]:
+                yield Finding(REQUEST, "count", 0, 1, asked)
+
+
+def _crossings(proxied: Side) -> Iterator[Finding]:
+    """What the proxy changed so that upstream heard what it hears directly."""
+    if len(proxied.front) != len(proxied.back):
+        return
+    for front, back in zip(proxied.front, proxied.back, strict=True):
+        for what, look in _CROSSINGS.items():
+            sent, got = look(front.request, proxied), look(back.request, proxied)
+            if sent != got:
+                yield Finding(REQUEST, f"sent {what}", sent, got, _asked(proxied, back))
+
+
+def _answers(direct: Side, proxied: Side) -> Iterator[Finding]:
+    """What the client received, in one run and in the other."""
+    if len(direct.front) != len(proxied.front):
+        yield Finding(ANSWER, "count", len(direct.front), len(proxied.front))
+    for mine, other in zip(direct.front, proxied.front, strict=False):
+        asked = _asked(direct, mine)
+        if mine.answer is None or other.answer is None:
+            if mine.answer is not other.answer:
+                yield Finding(ANSWER, "line", _line(mine.answer), _line(other.answer), asked)
+            continue
+        if _is_own(other.answer) and not _is_own(mine.answer):
+            yield Finding(ANSWER, OWN, mine.answer, other.answer, asked)
+            continue
+        yield from _message(ANSWER, asked, mine.answer, other.answer, direct, proxied)
+        if mine.answer.framing in {"close", "cut"} and mine.end != other.end:
+            yield Finding(ANSWER, "end", mine.end, other.end, asked)
+
+
+def _is_own(answer: Message) -> bool:
+    """Whether the proxy speaks for itself: upstream gives every answer an id."""
+    return bool(answer.values("x-proxy-request-id")) and not answer.values("x-request-id")
+
+
+def _values(direct: Side, proxied: Side) -> Iterator[Finding]:
+    """What the client's caller got."""
+    if len(direct.values) != len(proxied.values):
+        yield Finding(VALUE, "count", direct.values, proxied.values)
+    for number, (mine, other) in enumerate(zip(direct.values, proxied.values, strict=False)):
+        if mine != other:
+            yield Finding(VALUE, str(number), mine, other)
+
+
+def _message(
+    where: str, asked: str, mine: Message, other: Message, direct: Side, proxied: Side
+) -> Iterator[Finding]:
+    for what, look in _LOOKS.items():
+        a, b = look(mine, direct), look(other, proxied)
+        if a != b:
+            yield Finding(where, what, a, b, asked)
+    a_fields, b_fields = _fields(mine, direct), _fields(other, proxied)
+    for name in sorted({key.lower() for key, _ in (a_fields - b_fields) + (b_fields - a_fields)}):
+        yield Finding(where, name, _of(a_fields, name), _of(b_fields, name), asked)
+
+
+def _body(message: Message, side: Side) -> object:
+    return side.named(_text(message.body))
+
+
+def _chunks(message: Message, side: Side) -> object:
+    """The boundaries, of answers: nothing depends on those of requests, which are not kept."""
+    if message.chunks is None or not message.line.startswith("HTTP/"):
+        return None
+    return [side.named(_text(chunk)) for chunk in message.chunks]
+
+
+def _start(message: Message, side: Side) -> object:
+    """The status line, or the version: method and target of a request have been matched."""
+    is_answer = message.line.startswith("HTTP/")
+    return side.named(message.line if is_answer else message.line.rpartition(" ")[2])
+
+
+_CROSSINGS: dict[str, Callable[[Message, Side], object]] = {
+    "target": lambda message, _: message.target,
+    "authorization": lambda message, side: list(map(side.named, message.values("authorization"))),
+    "x-dashscope-async": lambda message, _: message.values("x-dashscope-async"),
+    "body": lambda message, _: _text(message.body),
+}
+
+_LOOKS: dict[str, Callable[[Message, Side], object]] = {
+    "line": _start,
+    "framing": lambda message, _: message.framing,
+    "body": _body,
+    "chunks": _chunks,
+    "trailers": lambda message, _: message.trailers,
+    "interim": lambda message, _: message.interim,
+    "blanks": lambda message, _: [key for key, value in message.fields if value[:1] != " "],
+}
+
+
+def _fields(message: Message, side: Side) -> Counter[tuple[str, str]]:
+    """The header as a multiset of spelled names and values."""
+    fields = [(name, side.named(value.strip(" \t"))) for name, value in message.fields]
+    length = str(len(message.body))
+    exact = [
+        (name, "<as long as the body>")
+        if name.lower() == "content-length" and value == length
+        else (name, "<date>" if name == _DATE and value.endswith(" GMT") else value)
+        for name, value in fields
+    ]
+    return Counter(exact)
+
+
+def _of(fields: Counter[tuple[str, str]], name: str) -> list[tuple[str, str]]:
+    return sorted(pair for pair in fields.elements() if pair[0].lower() == name)
+
+
+def _asked(side: Side, exchange: Exchange) -> str:
+    method, target, _ = exchange.request.line.split(" ")
+    return side.named(f"{method} {target}")
+
+
+def _line(message: Message | None) -> str | None:
+    return None if message is None else message.line
+
+
+def _text(data: bytes) -> str:
+    """Bytes as a text that is the same only for the same bytes."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _short(value: object, most: int = 600) -> str:
+    text: str = repr(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"

@@ -1,0 +1,76 @@
+"""What an operation is, and where its client stands."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dashscope import AsyncClient, Client
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a client is pointed. `base` is the path its SDK would have in its base URL.
+
+    `alias` says whether short routes and aliases exist there, which upstream itself does not know.
+    """
+
+    root: str
+    base: str
+    key: str
+    photo: Path
+    alias: bool
+
+    @property
+    def url(self) -> str:
+        return self.root + self.base
+
+    @property
+    def client(self) -> Any:  # noqa: ANN401 - the SDK is not typed for us
+        return Client(api_key=self.key, base_url=self.url)
+
+    @property
+    def async_client(self) -> Any:  # noqa: ANN401 - the SDK is not typed for us
+        return AsyncClient(api_key=self.key, base_url=self.url)
+
+
+Answers: TypeAlias = Iterable[object]
+Run: TypeAlias = Callable[[Place], Answers | Awaitable[Answers]]
+"""Does it once; what comes back are plain values, SDK objects or exceptions."""
+
+V1, AIO, V2, V2_AIO = "1.x", "1.x aio", "v2", "v2 aio"
+CURL, BYTES, CHUNKED, ODD = "curl", "bytes", "chunked", "by hand"
+NODE = "vercel"
+
+CLIENTS: Mapping[str, str] = {
+    V1: "/alibailian/api/v1",
+    AIO: "/task/bailian",
+    V2: "/api/v1",
+    V2_AIO: "/alibailian/api/v1",
+    CURL: "/task/bailian",
+    BYTES: "/alibailian/api/v1",
+    CHUNKED: "/api/v1",
+    ODD: "/alibailian/api/v1",
+    NODE: "/alibailian/api/v1",
+}
+"""The columns, and the alias each speaks through: together they use all three.
+
+`bytes` sends a request a byte at a time, `chunked` in small chunks of the chunked coding.
+"""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row: who can do it, and how.
+
+    `gist` is what should come of it, a line for people; None: not looked at. `faults` are put in
+    force in the sandbox. `scopes` and `models` are the token's. `differs` names the differences
+    that must occur.
+    """
+
+    clients: Mapping[str, Run]
+    gist: str | None = None
+    faults: Sequence[Mapping[str, Any]] = ()
+    scopes: Sequence[str] = ()
+    models: Sequence[str] = ()
+    differs: Sequence[str] = ()
