@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conformance.report import PROPERTY, lines
 from harness import EVIDENCE
 from hypothesis import HealthCheck, settings
 
@@ -23,6 +24,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`test_secrets.py` searches what all the others have written."""
     items.sort(key=lambda item: item.path.name == "test_secrets.py")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of `tests/conformance`, whichever process its tests ran in."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
+    told = [value for one in reports for key, value in one.user_properties if key == PROPERTY]
+    if told:
+        terminalreporter.section("conformance")
+        terminalreporter.write_line("\n".join(lines(told)))
 
 
 def evidence_of(config: pytest.Config) -> Path:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from conformance.operations import BYTES, CHUNKED, CURL, Answers, Place, Run
+from conformance.clients import BYTES, CHUNKED, CURL
+from conformance.operations import Answers, Place, Run
 from conformance.relay import PATIENCE
 from conformance.wire import Message, answers_in
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from conformance.clients import BY_HAND
 from conformance.http import whole_answers
-from conformance.operations import ODD, Answers, Place, Run
+from conformance.operations import Answers, Place, Run
 
 
 def by_hand(*requests: bytes, at_once: bool = False) -> dict[str, Run]:
@@ -31,7 +32,7 @@ def by_hand(*requests: bytes, at_once: bool = False) -> dict[str, Run]:
         writer.close()
         return sizes
 
-    return {ODD: run}
+    return {BY_HAND: run}
 
 
 def _filled(request: bytes, at: Place) -> bytes:

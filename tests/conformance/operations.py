@@ -38,26 +38,6 @@ Answers: TypeAlias = Iterable[object]
 Run: TypeAlias = Callable[[Place], Answers | Awaitable[Answers]]
 """Does it once; what comes back are plain values, SDK objects or exceptions."""
 
-V1, AIO, V2, V2_AIO = "1.x", "1.x aio", "v2", "v2 aio"
-CURL, BYTES, CHUNKED, ODD = "curl", "bytes", "chunked", "by hand"
-NODE = "vercel"
-
-CLIENTS: Mapping[str, str] = {
-    V1: "/alibailian/api/v1",
-    AIO: "/task/bailian",
-    V2: "/api/v1",
-    V2_AIO: "/alibailian/api/v1",
-    CURL: "/task/bailian",
-    BYTES: "/alibailian/api/v1",
-    CHUNKED: "/api/v1",
-    ODD: "/alibailian/api/v1",
-    NODE: "/alibailian/api/v1",
-}
-"""The columns, and the alias each speaks through: together they use all three.
-
-`bytes` sends a request a byte at a time, `chunked` in small chunks of the chunked coding.
-"""
-
 
 @dataclass(frozen=True)
 class Operation:

@@ -1,30 +1,35 @@
-"""The table that a run prints: operation by client, and what differs."""
+"""The table that a run prints: operation by client, and what differs.
 
-from collections.abc import Iterator
+Cells travel as properties of test reports, because a test may run in another process.
+"""
 
-from conformance.differences import DIFFERENCES, Difference
-from conformance.operations import CLIENTS
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
-SEEN: dict[tuple[str, str], list[Difference]] = {}
-"""The differences by operation and client, as they were seen in this run."""
+from conformance.clients import CLIENTS
+
+PROPERTY = "conformance"
+
+Cell: TypeAlias = tuple[str, str, Mapping[str, bool]]
+"""Operation, client, and the differences seen: whether each is a usual one."""
 
 
-def lines() -> Iterator[str]:
-    """The table as text."""
-    names = list(dict.fromkeys(name for name, _ in SEEN))
-    clients = [client for client in CLIENTS if any(one == client for _, one in SEEN)]
+def lines(cells: Iterable[Cell]) -> Iterator[str]:
+    """The table as text; a cell names the differences that are not usual."""
+    seen = {(name, client): rows for name, client, rows in cells}
+    names = list(dict.fromkeys(name for name, _ in seen))
+    clients = [client for client in CLIENTS if any(one == client for _, one in seen)]
     rows = [["operation", *clients]]
-    rows += [[name, *(_cell(name, client) for client in clients)] for name in names]
+    rows += [[name, *(_cell(seen.get((name, one))) for one in clients)] for name in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-    yield ""
-    usual = ", ".join(row.name for row in DIFFERENCES if row.usual)
-    yield f"identical: but for what calls show by design ({usual})"
-    yield "the names stand in README, What the proxy changes"
+    usual = {name: None for rows in seen.values() for name, is_usual in rows.items() if is_usual}
+    yield f"\n{len(seen)} cells; identical: but for what calls show by design ({', '.join(usual)})."
+    yield "The names stand in README, What the proxy changes."
 
 
-def _cell(name: str, client: str) -> str:
-    if (name, client) not in SEEN:
+def _cell(rows: Mapping[str, bool] | None) -> str:
+    if rows is None:
         return "-"
-    return ", ".join(row.name for row in SEEN[name, client] if not row.usual) or "identical"
+    return ", ".join(name for name, is_usual in rows.items() if not is_usual) or "identical"

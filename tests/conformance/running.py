@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance.operations import CLIENTS, Answers, Operation, Place, Run
+from conformance.clients import CLIENTS
+from conformance.operations import Answers, Operation, Place, Run
 from conformance.relay import Exchange, Relay
 from dashscope.api_entities.aio_session import close_shared_aio_session
 from harness import UPSTREAM_KEY, standing

@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+from conformance.clients import AIO, V1, V2, V2_AIO
 from conformance.dashscope_rows import OPERATIONS
 from conformance.http import Step, get, played, post
 from conformance.odd import by_hand, chunked, coded, request
-from conformance.operations import AIO, V1, V2, V2_AIO, Operation
+from conformance.operations import Operation
 
 PLAIN = "services/aigc/text-generation/generation"
 VIDEO = "services/aigc/video-generation/video-synthesis"

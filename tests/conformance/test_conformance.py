@@ -1,11 +1,12 @@
 """Talking through the proxy is talking to upstream: the same operation, run both ways."""
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 from conformance.differences import DIFFERENCES, explanation
 from conformance.findings import compare
-from conformance.report import SEEN
+from conformance.report import PROPERTY
 from conformance.running import directly, through_the_proxy
 from conformance.table import TABLE
 from sdk.conftest import Point
@@ -13,9 +14,18 @@ from sdk.views import gist
 
 CELLS = [(name, client) for name, operation in TABLE.items() for client in operation.clients]
 
+SHOWN: dict[tuple[str, str], Collection[str]] = {}
+"""The differences that each cell has shown."""
+
 
 @pytest.mark.parametrize(("name", "client"), CELLS)
-async def test_identical(name: str, client: str, point: Point, photo: Path) -> None:
+async def test_identical(
+    name: str,
+    client: str,
+    point: Point,
+    photo: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
     """What upstream hears, what the client hears and what its caller gets is the same.
 
     But for the differences on the list; those that the operation states do occur.
@@ -25,10 +35,12 @@ async def test_identical(name: str, client: str, point: Point, photo: Path) -> N
     proxied = await through_the_proxy(operation, client, point, photo)
     found = compare(direct, proxied)
     rows = [explanation(finding, operation.differs) for finding in found]
-    SEEN[name, client] = [row for row in DIFFERENCES if row in rows]
+    seen = {row.name: row.usual for row in DIFFERENCES if row in rows}
+    record_property(PROPERTY, (name, client, seen))
+    SHOWN[name, client] = seen.keys()
     unexplained = [str(finding) for finding, row in zip(found, rows, strict=True) if row is None]
     assert not unexplained, "\n" + "\n".join(unexplained)
-    assert set(operation.differs) <= {row.name for row in SEEN[name, client]}
+    assert set(operation.differs) <= seen.keys()
     assert direct.front, "the client said nothing"
     if operation.gist is not None:
         assert gist(direct.values) == operation.gist
@@ -36,7 +48,7 @@ async def test_identical(name: str, client: str, point: Point, photo: Path) -> N
 
 def test_no_difference_is_stale() -> None:
     """A difference that no operation shows is none: it leaves the list. Runs after all others."""
-    if SEEN.keys() != set(CELLS):
+    if SHOWN.keys() != set(CELLS):
         pytest.skip("only a part of the table was run")
-    shown = {row.name for rows in SEEN.values() for row in rows}
+    shown = {name for names in SHOWN.values() for name in names}
     assert [row.name for row in DIFFERENCES if row.name not in shown] == []
