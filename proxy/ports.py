@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from proxy.core.accounts import Account
+from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError
 from proxy.core.tasks import TaskRecord
 
@@ -80,8 +81,31 @@ class Tasks(Protocol):
         ...
 
 
-class Store(Tokens, Tasks, Protocol):
-    """One place that remembers both, with a lifetime."""
+class Submissions(Protocol):
+    """First calls with an `Idempotency-Key`, for `proxy.core.idempotency.RETENTION` seconds.
+
+    `place` is what `proxy.core.idempotency.place_of` makes of token and key. All methods raise
+    `StoreUnavailableError`, and may have been effective then all the same.
+    """
+
+    async def reserve(self, place: str, first: Submission) -> Submission | None:
+        """Put `first` where nothing is: None, also when asked again by the same `holder`.
+
+        Of many at once one gets it. Otherwise: what is there now.
+        """
+        ...
+
+    async def conclude(self, place: str, ended: Submission) -> None:
+        """Replace what its `holder` reserved; what is another's, or gone, stays as it is."""
+        ...
+
+    async def release(self, place: str, first: Submission) -> None:
+        """Take out what its `holder` reserved: it certainly came to nothing."""
+        ...
+
+
+class Store(Tokens, Tasks, Submissions, Protocol):
+    """One place that remembers all three, with a lifetime."""
 
     async def open(self) -> None:
         """Connect. A store that cannot be reached is not an error here: see `ping`."""
@@ -167,6 +191,7 @@ class Visit:
     bytes_out: int = 0
     first_byte: float | None = None
     total: float = 0.0
+    replayed: bool | None = None
     upstream_status: int | None = None
     upstream_request_id: str = ""
 

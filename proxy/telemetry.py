@@ -42,6 +42,7 @@ _LEVELS = {
     "worker_ended": logging.WARNING,
     "grant_unreadable": logging.WARNING,
     "submit_answer_unreadable": logging.WARNING,
+    "submit_not_remembered": logging.WARNING,
     "task_without_owner": logging.ERROR,
     "bug": logging.ERROR,
 }

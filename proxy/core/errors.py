@@ -45,6 +45,14 @@ class Situation(Enum):
     ACCESS_DENIED = Row(403, "AccessDenied", "endpoint needs a scope the token lacks")
     NOT_FOUND = Row(404, "NotFound", "no such public path (says the nearest right one)")
     METHOD_NOT_ALLOWED = Row(405, "MethodNotAllowed", "wrong method (`Allow` lists the right ones)")
+    KEY_IN_USE = Row(
+        409, "IdempotencyKeyInUse", "the first call with this `Idempotency-Key` still runs"
+    )
+    KEY_REUSED = Row(
+        422,
+        "IdempotencyKeyReused",
+        "`Idempotency-Key` used before for another path, query or body",
+    )
     RATE_LIMITED = Row(429, "Throttling.RateQuota", "rate or concurrency limit")
     BUDGET_SPENT = Row(429, "Throttling.AllocationQuota", "budget spent")
     STORE_UNAVAILABLE = Row(
@@ -94,6 +102,10 @@ class ProxyError(Exception):
 
     def __repr__(self) -> str:
         return f"ProxyError({self.situation.name}, {self.message!r})"
+
+
+class UnreachableError(ProxyError):
+    """No connection to upstream came about, so not a byte of the request has left."""
 
 
 class StoreUnavailableError(ProxyError):

@@ -15,6 +15,8 @@ Fields = Sequence[tuple[str, str]]
 ASYNC = "x-dashscope-async"
 REQUEST_ID = "x-proxy-request-id"
 SHOULD_RETRY = "x-should-retry"
+IDEMPOTENCY_KEY = "idempotency-key"
+REPLAYED = "x-proxy-replayed"
 
 
 class Stopped(NamedTuple):
@@ -85,6 +87,10 @@ REQUEST_STOPPED = (
         "some servers route by them, around what was judged here",
     ),
     Stopped(
+        (IDEMPOTENCY_KEY,),
+        "kept here: two tenants of one account must not meet upstream under one key",
+    ),
+    Stopped(
         ("x-envoy-*",),
         "instructions to upstream's own gateway, which could make it send a submit twice",
     ),
@@ -105,7 +111,7 @@ REPLY_STOPPED = (
         ("alt-svc", "strict-transport-security", "public-key-pins"),
         "speak about the upstream host, and would be believed about this one",
     ),
-    Stopped((REQUEST_ID,), "is the proxy's own"),
+    Stopped((REQUEST_ID, REPLAYED), "are the proxy's own"),
 )
 
 

@@ -22,6 +22,7 @@ from proxy.core.envelope import unknown_task
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Gate
 from proxy.core.headers import Fields, outbound, value_of
+from proxy.core.idempotency import read_key
 from proxy.core.jsonscan import Path
 from proxy.core.judging import body_demands, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
@@ -31,12 +32,13 @@ from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
 from proxy.edge.asked import Asked
 from proxy.edge.health import AccountHealth
+from proxy.edge.idempotency import Once
 from proxy.edge.intake import ClientGoneError, Intake, Passage
 from proxy.edge.models import Catalogue
 from proxy.edge.polls import Polls
 from proxy.edge.replies import CLIENT_GONE, Replier
 from proxy.edge.spool import Spool, SpoolBudget
-from proxy.edge.submits import Submits
+from proxy.edge.submits import Order, Submits
 from proxy.ports import Call, Store, Telemetry, Upstream, Visit
 
 
@@ -76,6 +78,7 @@ class Gateway:
         self._catalogue = Catalogue(upstream, accounts, limits.read_timeout)
         self._polls = Polls(store, accounts)
         self._submits = Submits(upstream, store, telemetry)
+        self._once = Once(self._submits, store, telemetry, limits.read_timeout, limits.body_timeout)
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -203,7 +206,7 @@ class Gateway:
     async def _submit(
         self, asked: Asked, grant: Grant, call: Call, passage: Passage
     ) -> web.StreamResponse:
-        """Send what creates a task; its answer leaves when the task has an owner."""
+        """Send what creates a task, once; its answer leaves when the task has an owner."""
         visit = asked.visit
 
         def record(task_id: str, upstream_id: str) -> TaskRecord:
@@ -218,12 +221,15 @@ class Gateway:
                 inputs=dict(passage.noted),
             )
 
-        claims = asked.match.route.claims
-        held = await self._submits.run(call, passage, claims, record, visit.request_id)
+        order = Order(call, passage, asked.match.route.claims, record, visit)
+        held = await self._once.run(order, grant.id, read_key(asked.fields))
         visit.task_id = ",".join(held.tasks)
-        _note_upstream(visit, held.status, held.headers)
-        visit.upstream_request_id = held.request_id or visit.upstream_request_id
-        return await asked.replier.relay(held.status, held.reason, held.headers, held.chunks())
+        if not held.replayed:
+            _note_upstream(visit, held.status, held.headers)
+            visit.upstream_request_id = held.request_id or visit.upstream_request_id
+        return await asked.replier.relay(
+            held.status, held.reason, held.headers, held.chunks(), held.marks
+        )
 
     async def _forward(
         self, asked: Asked, call: Call, task: TaskRecord | None

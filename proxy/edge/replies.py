@@ -61,10 +61,15 @@ class Replier:
         self._framing = _Framing(request, 0, ())
 
     async def relay(
-        self, status: int, reason: str, fields: Headers, chunks: AsyncIterator[bytes]
+        self,
+        status: int,
+        reason: str,
+        fields: Headers,
+        chunks: AsyncIterator[bytes],
+        added: Headers = (),
     ) -> web.StreamResponse:
         """Upstream's answer, chunk by chunk; a client that reads slowly slows upstream down."""
-        crossing = inbound(fields, self._visit.request_id)
+        crossing = [*inbound(fields, self._visit.request_id), *added]
         await self._write(self._begin(status, reason, crossing))
         stream = _EventStream(fields)
         try:

@@ -1,24 +1,24 @@
 """Calls that create tasks: the answer is held until every task in it has an owner.
 
-Once the whole request has gone up, upstream may create the task whatever the client does. From
-then on the exchange runs to its end by itself: a client that hangs up loses its answer, never
-its task.
+Once the whole request has gone up, or an answer has begun, upstream may have created the task
+whatever the client does. From then on the exchange runs to its end by itself: a client that
+hangs up loses its answer, never its task.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 
 from proxy.core.answers import MAX_READ, AnswerUnreadableError, read_json, request_id, task_ids
 from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
-from proxy.core.headers import value_of
+from proxy.core.headers import REPLAYED, value_of
 from proxy.core.jsonscan import Path
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.edge.intake import Passage
 from proxy.edge.upstream import gather
-from proxy.ports import Call, Headers, Tasks, Telemetry, Upstream
+from proxy.ports import Call, Headers, Tasks, Telemetry, Upstream, Visit
 
 CLAIM_RETRIES = (0.1, 0.3, 0.6, 1.0, 2.0)
 """Seconds between attempts to write an owner: a task costs money, a client can wait for 4 s."""
@@ -27,9 +27,29 @@ MakeRecord = Callable[[str, str], TaskRecord]
 """The record for a task id and upstream's request id."""
 
 
+@dataclass(slots=True)
+class Order:
+    """One submit: what goes up, where its answer names tasks, and whose they will be."""
+
+    call: Call
+    passage: Passage
+    places: tuple[Path, ...]
+    make_record: MakeRecord
+    visit: Visit
+    answered: bool = False
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether upstream had what it needs to create the task, unless nothing ever left."""
+        return self.answered or self.passage.all_sent
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An answer that is all here, and the tasks in it, which have an owner by now."""
+    """An answer that is all here, and the tasks in it, which have an owner by now.
+
+    `replayed` tells that it is the answer to an earlier call.
+    """
 
     status: int
     reason: str
@@ -37,6 +57,17 @@ class Held:
     body: bytes
     tasks: tuple[str, ...] = ()
     request_id: str = ""
+    replayed: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """Whether upstream took the call on; what is none has no task in it."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def marks(self) -> Headers:
+        """What the client's header says on top of upstream's."""
+        return ((REPLAYED, "true"),) if self.replayed else ()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as a relay takes it."""
@@ -52,30 +83,24 @@ class Submits:
         self._telemetry = telemetry
         self._running: set[asyncio.Task[Held]] = set()
 
-    async def run(
-        self,
-        call: Call,
-        passage: Passage,
-        places: tuple[Path, ...],
-        make_record: MakeRecord,
-        visit_id: str,
-    ) -> Held:
-        """Send and claim. Raises `ProxyError`; cancelled, it goes on when all has been sent.
+    async def run(self, order: Order, exchange: Coroutine[None, None, Held] | None = None) -> Held:
+        """Send and claim. Raises `ProxyError`; cancelled, it goes on when it may be done.
 
-        How it ended then is told as an event with `visit_id`: the request's own line, written
-        when the client left, does not know.
+        How it ended then is told as an event with the visit's id: the request's own line,
+        written when the client left, does not know. `exchange` is what to run instead of
+        `self.exchange` alone.
         """
-        exchange = asyncio.create_task(self._exchange(call, places, make_record, visit_id))
-        self._running.add(exchange)
-        exchange.add_done_callback(self._finished)
+        running = asyncio.create_task(exchange or self.exchange(order))
+        self._running.add(running)
+        running.add_done_callback(self._finished)
         try:
-            return await asyncio.shield(exchange)
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
-            if passage.all_sent:
-                exchange.add_done_callback(partial(self._ended_alone, visit_id))
+            if order.may_be_done:
+                running.add_done_callback(partial(self._ended_alone, order.visit.request_id))
             else:
-                exchange.cancel()
-                await asyncio.wait([exchange])
+                running.cancel()
+                await asyncio.wait([running])
             raise
 
     async def drain(self) -> None:
@@ -110,24 +135,24 @@ class Submits:
         else:
             self._telemetry.bug(error, visit_id)
 
-    async def _exchange(
-        self, call: Call, places: tuple[Path, ...], make_record: MakeRecord, visit_id: str
-    ) -> Held:
-        async with self._upstream.send(call) as reply:
+    async def exchange(self, order: Order) -> Held:
+        """Send, hear the answer out, and write the owner of each task in it."""
+        async with self._upstream.send(order.call) as reply:
+            order.answered = True
             body = await gather(reply, MAX_READ, _uncertain)
             held = Held(reply.status, reply.reason, reply.headers, body)
-        if not HTTPStatus.OK <= held.status < HTTPStatus.MULTIPLE_CHOICES:
+        if not held.is_success:
             return held
         try:
             answer = read_json(body, value_of(held.headers, "content-encoding"))
-            ids = tuple(task_ids(answer, places))
+            ids = tuple(task_ids(answer, order.places))
         except AnswerUnreadableError as error:
-            self._unreadable(call, visit_id, str(error))
+            self._unreadable(order, str(error))
             raise _uncertain() from error
         upstream_id = request_id(answer)
         for task_id in ids:
-            await self._claim(make_record(task_id, upstream_id))
-        return Held(held.status, held.reason, held.headers, body, ids, upstream_id)
+            await self._claim(order.make_record(task_id, upstream_id))
+        return replace(held, tasks=ids, request_id=upstream_id)
 
     async def _claim(self, record: TaskRecord) -> None:
         """Write the owner; whatever prevents it, what an operator needs is told."""
@@ -155,13 +180,13 @@ class Submits:
                 await asyncio.sleep(delay)
         return await self._tasks.claim(record)
 
-    def _unreadable(self, call: Call, visit_id: str, problem: str) -> None:
+    def _unreadable(self, order: Order, problem: str) -> None:
         """Note an answer that may hold a task nobody will own."""
         self._telemetry.event(
             "submit_answer_unreadable",
             problem=problem,
-            request_id=visit_id,
-            account=call.account.name,
+            request_id=order.visit.request_id,
+            account=order.call.account.name,
         )
 
     def _orphaned(self, record: TaskRecord, why: str) -> None:

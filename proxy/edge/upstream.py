@@ -14,7 +14,7 @@ from http import HTTPMethod
 import aiohttp
 from yarl import URL
 
-from proxy.core.errors import ProxyError, Situation
+from proxy.core.errors import ProxyError, Situation, UnreachableError
 from proxy.core.headers import value_of
 from proxy.ports import Call, Headers, Reply
 
@@ -255,14 +255,16 @@ def _translated(error: Exception) -> ProxyError:
     """What went wrong before an answer began, without saying where upstream is."""
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return ProxyError(Situation.GATEWAY_TIMEOUT, "Upstream could not be reached in time.")
+            return UnreachableError(
+                Situation.GATEWAY_TIMEOUT, "Upstream could not be reached in time."
+            )
         case aiohttp.ServerTimeoutError() | TimeoutError():
             return ProxyError(
                 Situation.GATEWAY_TIMEOUT,
                 "Upstream did not answer in time; the request may have been carried out.",
             )
         case aiohttp.ClientConnectorError():
-            return ProxyError(Situation.BAD_GATEWAY, "Upstream refused the connection.")
+            return UnreachableError(Situation.BAD_GATEWAY, "Upstream refused the connection.")
         case _:
             return ProxyError(
                 Situation.BAD_GATEWAY,

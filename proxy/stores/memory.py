@@ -1,4 +1,4 @@
-"""The verified fake: the whole contract in two dicts, gone with the process.
+"""The verified fake: the whole contract in three dicts, gone with the process.
 
 For tests, documentation and `memory:`. It passes the same contract suite as the real stores.
 """
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, grant_to_fields
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
@@ -32,6 +33,7 @@ class MemoryStore:
     ) -> None:
         self.tokens: dict[str, dict[str, str]] = {}
         self._tasks: dict[str, TaskRecord] = {}
+        self._submissions: dict[str, Submission] = {}
         self._now = now
         self._on_change = on_change
         self._unreadable = Unreadable(on_unreadable)
@@ -118,6 +120,38 @@ class MemoryStore:
             if record.tenant == tenant and since <= record.created <= until and is_kept(record, now)
         ]
         return sorted(found, key=lambda record: record.created, reverse=True)[:LIST_LIMIT]
+
+    async def reserve(self, place: str, first: Submission) -> Submission | None:
+        """See `proxy.ports.Submissions.reserve`."""
+        await self.ping()
+        self._forget_keys()
+        known = self._submissions.setdefault(place, first)
+        return None if known.holder == first.holder else known
+
+    async def conclude(self, place: str, ended: Submission) -> None:
+        """See `proxy.ports.Submissions.conclude`."""
+        await self.ping()
+        if self._is_held(place, ended):
+            self._submissions[place] = ended
+
+    async def release(self, place: str, first: Submission) -> None:
+        """See `proxy.ports.Submissions.release`."""
+        await self.ping()
+        if self._is_held(place, first):
+            del self._submissions[place]
+
+    def _is_held(self, place: str, one: Submission) -> bool:
+        known = self._submissions.get(place)
+        return known is not None and known.holder == one.holder
+
+    def _forget_keys(self) -> None:
+        """Drop what is past retention: reservations stand in the order they were made."""
+        now = self._now()
+        while self._submissions:
+            oldest = next(iter(self._submissions))
+            if self._submissions[oldest].is_kept(now):
+                return
+            del self._submissions[oldest]
 
     def _is_kept(self, record: TaskRecord) -> bool:
         return is_kept(record, self._now())

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError
 from proxy.core.tasks import PENDING, TaskConflictError, TaskRecord
 from proxy.ports import Store
@@ -189,6 +190,18 @@ class Outboxed:
         known = {record.task_id for record in found}
         found += [record for record in waiting if record.task_id not in known]
         return sorted(found, key=lambda record: record.created, reverse=True)[:LIST_LIMIT]
+
+    async def reserve(self, place: str, first: Submission) -> Submission | None:
+        """See `proxy.ports.Submissions.reserve`."""
+        return await self._store.reserve(place, first)
+
+    async def conclude(self, place: str, ended: Submission) -> None:
+        """See `proxy.ports.Submissions.conclude`."""
+        await self._store.conclude(place, ended)
+
+    async def release(self, place: str, first: Submission) -> None:
+        """See `proxy.ports.Submissions.release`."""
+        await self._store.release(place, first)
 
     async def _claim(self, record: TaskRecord) -> None:
         try:

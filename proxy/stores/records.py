@@ -1,11 +1,13 @@
-"""What a task record looks like at rest, how long it counts, and which status may replace which.
+"""What records look like at rest, how long a task counts, and which status may replace which.
 
 Pure rules that all stores share, so that the contract suite meets one truth, not three.
 """
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
+from proxy.core.idempotency import State, Submission
 from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
 
 LIST_LIMIT = 10_000
@@ -79,3 +81,45 @@ def inputs_from_text(text: str) -> dict[str, str]:
         msg = "inputs: not a JSON object of texts"
         raise ValueError(msg)
     return inputs
+
+
+def submission_to_fields(submission: Submission) -> dict[str, str]:
+    """A submission as flat text. See `submission_from_fields`."""
+    return {
+        "holder": submission.holder,
+        "created": repr(submission.created),
+        "due": repr(submission.due),
+        "state": submission.state.value,
+        "fingerprint": submission.fingerprint,
+        "status": str(submission.status),
+        "reason": json.dumps(submission.reason),
+        "headers": json.dumps([list(pair) for pair in submission.headers]),
+        "body": b64encode(submission.body).decode(),
+        "tasks": " ".join(submission.tasks),
+        "situation": submission.situation,
+        "message": submission.message,
+    }
+
+
+def submission_from_fields(fields: Mapping[str, str]) -> Submission:
+    """Read stored fields.
+
+    What cannot be read is a first call of which nothing is known: nobody may send it again.
+    """
+    try:
+        return Submission(
+            holder=fields["holder"],
+            created=float(fields["created"]),
+            due=float(fields["due"]),
+            state=State(fields["state"]),
+            fingerprint=fields["fingerprint"],
+            status=int(fields["status"]),
+            reason=json.loads(fields["reason"]),
+            headers=tuple((name, value) for name, value in json.loads(fields["headers"])),
+            body=b64decode(fields["body"]),
+            tasks=tuple(fields["tasks"].split()),
+            situation=fields["situation"],
+            message=fields["message"],
+        )
+    except (KeyError, ValueError, TypeError):
+        return Submission(holder="", created=float("inf"), due=0.0)

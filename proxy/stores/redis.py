@@ -17,9 +17,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
+from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError, grant_to_fields
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.stores import redis_commands as commands
+from proxy.stores import redis_submissions as submissions
 from proxy.stores.grant_cache import Flight, Found, GrantCache
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import is_kept
@@ -175,6 +177,19 @@ class RedisStore:
         for batch in _pages(ids):
             records += await session.ask(commands.read_tasks, self._keys, batch)
         return [record for record in records if record.tenant == tenant and is_kept(record, now)]
+
+    async def reserve(self, place: str, first: Submission) -> Submission | None:
+        """See `proxy.ports.Submissions.reserve`."""
+        key = self._keys.submission(place)
+        return await self._feed.ask(submissions.reserve, key, first, self._now())
+
+    async def conclude(self, place: str, ended: Submission) -> None:
+        """See `proxy.ports.Submissions.conclude`."""
+        await self._feed.ask(submissions.conclude, self._keys.submission(place), ended)
+
+    async def release(self, place: str, first: Submission) -> None:
+        """See `proxy.ports.Submissions.release`."""
+        await self._feed.ask(submissions.release, self._keys.submission(place), first)
 
     def _flight(self, digest: str) -> Flight:
         """The lookup under way for this token, a new one if there is none."""

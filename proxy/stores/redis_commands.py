@@ -5,6 +5,7 @@
                                               expires after RETENTION
     <prefix>tasks:{<tenant>}                  sorted set of the tenant's task ids by creation,
                                               trimmed on writing, expires with its last task
+    <prefix>replay:<token id>:<sha256 hex>    hash, see `redis_submissions`
     <prefix>ping                              proves that writing works, expires in seconds
 
 Rule 1: every command and script touches one key, so Redis Cluster needs no hash tags; pipelines
@@ -98,6 +99,10 @@ class Keys:
         """Key of a task's record."""
         return f"{self.prefix}task:{task_id}"
 
+    def submission(self, place: str) -> str:
+        """Key of the first call with an `Idempotency-Key`."""
+        return f"{self.prefix}replay:{place}"
+
     def tasks(self, tenant: str) -> str:
         """Key of a tenant's index."""
         return f"{self.prefix}tasks:{{{tenant}}}"
@@ -151,7 +156,7 @@ def grant_of(digest: str, fields: Fields | None) -> Grant | GrantUnreadableError
 
 async def write_token(client: Client, key: str, fields: Mapping[str, str]) -> None:
     """Create or replace a grant."""
-    await client.eval(_SAVE, 1, key, *_flat(fields))
+    await client.eval(_SAVE, 1, key, *flat_of(fields))
 
 
 async def delete_token(client: Client, key: str) -> bool:
@@ -168,7 +173,7 @@ def token_keys(client: Client, keys: Keys) -> AsyncIterator[bytes]:
 async def claim_task(client: Client, key: str, record: TaskRecord) -> str | None:
     """Write the record unless the task has an owner already: then the tenant of that owner."""
     owner: bytes | None = await client.eval(
-        _CLAIM, 1, key, str(RETENTION), *_flat(record_to_fields(record))
+        _CLAIM, 1, key, str(RETENTION), *flat_of(record_to_fields(record))
     )
     return None if owner is None else owner.decode()
 
@@ -231,7 +236,8 @@ def text_of(fields: Fields) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in fields.items()}
 
 
-def _flat(fields: Mapping[str, str]) -> list[str]:
+def flat_of(fields: Mapping[str, str]) -> list[str]:
+    """Fields as HSET takes them: name, value, name, value."""
     return [text for pair in fields.items() for text in pair]
 
 

@@ -1,4 +1,4 @@
-"""The embedded default: tokens and tasks in one SQLite file that several processes share.
+"""The embedded default: all that a store remembers in one SQLite file that processes share.
 
 How the file is read, written and kept an eye on stands in `sqlite_file`, what lies in it in
 `sqlite_schema`, the half about tasks in `sqlite_tasks`.
@@ -10,17 +10,20 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from proxy.core.idempotency import RETENTION as KEYS_KEPT
+from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError, grant_to_fields
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.stores import sqlite_schema as sql
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
+from proxy.stores.records import submission_to_fields
 from proxy.stores.sqlite_file import SqliteFile
 from proxy.stores.sqlite_tasks import SqliteTasks
 from proxy.stores.unreadable import Unreadable
 
 
 class SqliteStore(SqliteTasks):
-    """Tokens and tasks in the file at `path`, made when missing, readable by its owner only."""
+    """A store in the file at `path`, which is made when missing, readable by its owner only."""
 
     def __init__(
         self,
@@ -71,7 +74,36 @@ class SqliteStore(SqliteTasks):
             except GrantUnreadableError as error:
                 yield digest, error
 
+    async def reserve(self, place: str, first: Submission) -> Submission | None:
+        """See `proxy.ports.Submissions.reserve`."""
+        known = await self._file.write(lambda writer: self._reserve(writer, place, first))
+        return None if known.holder == first.holder else known
+
+    async def conclude(self, place: str, ended: Submission) -> None:
+        """See `proxy.ports.Submissions.conclude`."""
+        row = (json.dumps(submission_to_fields(ended)), place, ended.holder)
+        await self._file.write(lambda writer: writer.execute(sql.CONCLUDE, row))
+
+    async def release(self, place: str, first: Submission) -> None:
+        """See `proxy.ports.Submissions.release`."""
+        row = (place, first.holder)
+        await self._file.write(lambda writer: writer.execute(sql.RELEASE, row))
+
+    def _reserve(self, writer: sqlite3.Connection, place: str, first: Submission) -> Submission:
+        """In one transaction: what stands there now. Drops a few past retention in passing."""
+        expired = self._now() - KEYS_KEPT
+        writer.execute(sql.FORGET_KEYS, (expired,))
+        writer.execute(sql.FORGET_KEY, (place, expired))
+        fields = json.dumps(submission_to_fields(first))
+        writer.execute(sql.RESERVE, (place, first.holder, first.created, fields))
+        return _submission(writer, place, expired) or first
+
     def _claim(self, writer: sqlite3.Connection, record: TaskRecord) -> str:
         """Drops a few records past retention in passing."""
         writer.execute(sql.PURGE, (self._now() - RETENTION,))
         return super()._claim(writer, record)
+
+
+def _submission(reader: sqlite3.Connection, place: str, expired: float) -> Submission | None:
+    row = reader.execute(sql.SUBMISSION, (place, expired)).fetchone()
+    return None if row is None else sql.submission_of(row[0])

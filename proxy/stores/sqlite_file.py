@@ -249,9 +249,10 @@ def _migrate(connection: sqlite3.Connection, schema: Schema) -> None:
     if version > schema.version:
         msg = f"the file has schema {version}, this version knows {schema.version}: upgrade first"
         raise SchemaTooNewError(msg)
-    if version == 0:
-        for statement in schema.create:
+    for step in schema.steps[version:]:
+        for statement in step:
             connection.execute(statement)
+    if version < schema.version:
         connection.execute(f"PRAGMA user_version = {schema.version}")
 
 

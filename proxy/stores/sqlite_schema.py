@@ -7,16 +7,21 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
+from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields
 from proxy.core.tasks import TaskRecord
-from proxy.stores.records import inputs_from_text, inputs_to_text
+from proxy.stores.records import inputs_from_text, inputs_to_text, submission_from_fields
 
 
 class Schema(NamedTuple):
-    """Tables, and the `PRAGMA user_version` that tells them; 0 is an empty file."""
+    """What makes each version of a file from the one before; version 0 is an empty file."""
 
-    version: int
-    create: tuple[str, ...]
+    steps: tuple[tuple[str, ...], ...]
+
+    @property
+    def version(self) -> int:
+        """The `PRAGMA user_version` of a file that has them all."""
+        return len(self.steps)
 
 
 # WITHOUT ROWID: the primary key is the table, so a lookup walks one tree, not two.
@@ -41,10 +46,20 @@ _TASKS = (
     "CREATE INDEX tasks_by_age ON tasks (created)",
 )
 
-STORE = Schema(1, (_TOKENS, *_TASKS))
+_SUBMISSIONS = (
+    """CREATE TABLE submissions (
+        place TEXT PRIMARY KEY,
+        holder TEXT NOT NULL,
+        created REAL NOT NULL,
+        fields TEXT NOT NULL
+    )""",
+    "CREATE INDEX submissions_by_age ON submissions (created)",
+)
+
+STORE = Schema(((_TOKENS, *_TASKS), _SUBMISSIONS))
 """The embedded store."""
 
-OUTBOX = Schema(1, _TASKS)
+OUTBOX = Schema((_TASKS,))
 """Claims that wait for the shared store."""
 
 GRANT = "SELECT fields FROM tokens WHERE digest = ?"
@@ -73,6 +88,20 @@ PURGE = """
     DELETE FROM tasks WHERE task_id IN (SELECT task_id FROM tasks WHERE created <= ? LIMIT 100)
 """
 """At most 100 per claim: after a long pause no single claim pays for all that expired."""
+
+
+SUBMISSION = "SELECT fields FROM submissions WHERE place = ? AND created > ?"
+RESERVE = """
+    INSERT INTO submissions (place, holder, created, fields) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
+CONCLUDE = "UPDATE submissions SET fields = ? WHERE place = ? AND holder = ?"
+RELEASE = "DELETE FROM submissions WHERE place = ? AND holder = ?"
+FORGET_KEY = "DELETE FROM submissions WHERE place = ? AND created <= ?"
+FORGET_KEYS = """
+    DELETE FROM submissions
+    WHERE rowid IN (SELECT rowid FROM submissions WHERE created <= ? LIMIT 100)
+"""
 
 
 def row_of(record: TaskRecord) -> tuple[str | float, ...]:
@@ -108,14 +137,27 @@ def record_of(row: tuple[str, str, str, str, str, float, str, str, str, float]) 
     )
 
 
+def submission_of(text: str) -> Submission:
+    """Read the stored fields of a submission."""
+    return submission_from_fields(_texts(text) or {})
+
+
 @lru_cache(maxsize=4096)
 def grant_of(digest: str, text: str) -> Grant:
     """Read stored fields; the same text is read once. Raises `GrantUnreadableError`."""
-    try:
-        fields = json.loads(text)
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+    fields = _texts(text)
+    if fields is None:
         msg = "fields: not a JSON object of texts"
         raise GrantUnreadableError(msg)
     return grant_from_fields(digest, fields)
+
+
+def _texts(text: str) -> dict[str, str] | None:
+    """A JSON object of texts, None for anything else."""
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        return None
+    return fields

@@ -277,7 +277,7 @@ def _stopped(
     def explains(row: Stopped) -> Explains:
         def gone(found: Finding) -> bool:
             listed = any(fnmatchcase(found.what, name) for name in row.names)
-            replaced = bool(found.direct) and row.names == (REQUEST_ID,)
+            replaced = bool(found.direct) and REQUEST_ID in row.names
             return found.where == where and listed and (replaced or not found.proxied)
 
         return gone
@@ -300,6 +300,7 @@ DIFFERENCES: Sequence[Difference] = (
             "identity-claims",
             "client-address",
             "rerouting",
+            "idempotency",
             "envoy",
             "underscore",
         ),

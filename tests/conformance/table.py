@@ -75,6 +75,7 @@ STOPPED = {
     "x-dashscope-uid": "1",
     "X-Forwarded-For": "10.0.0.1",
     "X-HTTP-Method-Override": "GET",
+    "Idempotency-Key": "mine",
     "x-envoy-max-retries": "3",
     "x_dashscope_uid": "1",
 }
@@ -87,6 +88,7 @@ ODDITIES = {
             "identity-claims",
             "client-address",
             "rerouting",
+            "idempotency",
             "envoy",
             "underscore",
         ],
@@ -99,6 +101,7 @@ ODDITIES = {
                     "Alt-Svc": 'h3=":443"',
                     "Strict-Transport-Security": "max-age=1",
                     "x-proxy-request-id": "forged",
+                    "x-proxy-replayed": "true",
                     "Keep-Alive": "timeout=5",
                 }
             }

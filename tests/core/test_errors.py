@@ -30,6 +30,8 @@ SETTLED = [
 ADDED = [
     (Situation.BODY_TIMEOUT, 408, "RequestTimeOut"),
     (Situation.BUSY, 503, "ServiceUnavailable"),
+    (Situation.KEY_IN_USE, 409, "IdempotencyKeyInUse"),
+    (Situation.KEY_REUSED, 422, "IdempotencyKeyReused"),
 ]
 
 

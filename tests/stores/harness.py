@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, digest_of, grant_to_fields
 from proxy.core.tasks import TaskRecord
 from proxy.ports import Store
@@ -66,6 +67,14 @@ def record(task_id: str = "task-1", tenant: str = "ada", **changes: Any) -> Task
         inputs={"duration": "5", "size": "1280*720"},
     )
     return replace(plain, **changes)
+
+
+PLACE = "tok_1:" + 64 * "a"
+
+
+def first(holder: str = "req-1", **changes: Any) -> Submission:  # noqa: ANN401  # any field
+    """The first call with a key, as it is reserved."""
+    return replace(Submission(holder, created=NOW, due=NOW + 420), **changes)
 
 
 async def eventually(true: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> float:

@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from stores.harness import GRANT, NOW, OTHER, TOKEN, Place, record
+from stores.harness import GRANT, NOW, OTHER, PLACE, TOKEN, Place, first, record
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.idempotency import RETENTION as KEYS_KEPT
+from proxy.core.idempotency import State
 from proxy.core.policy import Grant, GrantUnreadableError
 from proxy.core.tasks import RETENTION, TERMINAL, TaskConflictError, TaskRecord
 
@@ -208,6 +210,83 @@ async def test_any_tenant_name(place: Place, tenant: str) -> None:
     assert await place.store.tasks_of("a", NOW, NOW) == []
 
 
+DONE = first(
+    state=State.DONE,
+    fingerprint="f" * 64,
+    status=200,
+    reason="Öh-kay",
+    headers=(("X-Two", "a"), ("x-two", "\udcff"), ("Content-Type", "application/json")),
+    body=b'{"output":{"task_id":"t1"}}\x00\xff' + bytes(range(256)) * 100,
+    tasks=("t1", "t2"),
+)
+
+
+async def test_reserve(place: Place) -> None:
+    """Who is first holds the place, and goes on to when asking again; others see who it is."""
+    assert await place.store.reserve(PLACE, first()) is None
+    assert await place.store.reserve(PLACE, first()) is None
+    assert await place.store.reserve(PLACE, first("req-2")) == first()
+    assert await place.store.reserve(PLACE + "b", first("req-2")) is None
+
+
+async def test_reserve_at_once(place: Place) -> None:
+    """Of many at the same time exactly one gets the place, and all others see that one."""
+    wanted = (place.store.reserve(PLACE, first(f"req-{n}")) for n in range(20))
+    found = await asyncio.gather(*wanted)
+    assert found.count(None) == 1
+    winner = first(f"req-{found.index(None)}")
+    assert [one for one in found if one is not None] == [winner] * 19
+
+
+async def test_conclude(place: Place) -> None:
+    """What came of it comes back byte for byte, and holds the place as the first call did."""
+    await place.store.reserve(PLACE, first())
+    await place.store.conclude(PLACE, DONE)
+    assert await place.store.reserve(PLACE, first("req-2")) == DONE
+    assert await place.store.reserve(PLACE, first()) is None
+
+
+async def test_uncertain(place: Place) -> None:
+    """Why there is no answer is remembered as well."""
+    ended = first(state=State.UNCERTAIN, situation="BAD_GATEWAY", message="Gone; “do not”.")
+    await place.store.reserve(PLACE, first())
+    await place.store.conclude(PLACE, ended)
+    assert await place.store.reserve(PLACE, first("req-2")) == ended
+
+
+async def test_release(place: Place) -> None:
+    """A place that was given back is free for the next, once."""
+    await place.store.reserve(PLACE, first())
+    await place.store.release(PLACE, first())
+    assert await place.store.reserve(PLACE, first("req-2")) is None
+    assert await place.store.reserve(PLACE, first("req-3")) == first("req-2")
+
+
+async def test_only_the_holder_changes_a_place(place: Place) -> None:
+    """Neither concluding nor releasing reaches what another holds, nor makes anything."""
+    await place.store.conclude(PLACE, DONE)
+    await place.store.release(PLACE, first())
+    assert await place.store.reserve(PLACE, first("req-2")) is None
+    await place.store.conclude(PLACE, DONE)
+    await place.store.release(PLACE, first())
+    assert await place.store.reserve(PLACE, first()) == first("req-2")
+
+
+async def test_a_place_is_kept_for_a_day(place: Place) -> None:
+    """To the second, however it ended: then it is free again, and the old holder has lost it."""
+    await place.store.reserve(PLACE, first())
+    await place.store.reserve(PLACE + "b", first())
+    await place.store.conclude(PLACE, DONE)
+    place.clock.at = NOW + KEYS_KEPT - 1
+    assert await place.store.reserve(PLACE, first("req-2")) == DONE
+    place.clock.at = NOW + KEYS_KEPT
+    later = first("req-2", created=place.clock.at)
+    assert await place.store.reserve(PLACE, later) is None
+    await place.store.conclude(PLACE, DONE)
+    assert await place.store.reserve(PLACE, first("req-3")) == later
+    assert await place.store.reserve(PLACE + "b", later) is None
+
+
 async def test_lifetime(place: Place) -> None:
     """Opening and closing twice is harmless; ping tells the two apart."""
     await place.store.open()
@@ -225,3 +304,9 @@ async def test_closed_store_is_unavailable(place: Place) -> None:
         await place.store.grant(OTHER)
     with pytest.raises(StoreUnavailableError):
         await place.store.claim(record())
+    with pytest.raises(StoreUnavailableError):
+        await place.store.reserve(PLACE, first())
+    with pytest.raises(StoreUnavailableError):
+        await place.store.conclude(PLACE, first())
+    with pytest.raises(StoreUnavailableError):
+        await place.store.release(PLACE, first())

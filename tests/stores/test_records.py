@@ -1,7 +1,7 @@
 """How records are kept as text, and which status replaces which."""
 
 import pytest
-from stores.harness import NOW, record
+from stores.harness import NOW, first, record
 
 from proxy.core.tasks import RETENTION
 from proxy.stores.records import (
@@ -9,6 +9,8 @@ from proxy.stores.records import (
     is_kept,
     record_from_fields,
     record_to_fields,
+    submission_from_fields,
+    submission_to_fields,
     supersedes,
 )
 
@@ -69,3 +71,21 @@ def test_is_kept() -> None:
 def test_supersedes(status: str, known: str, expected: bool) -> None:  # noqa: FBT001  # a table
     """Only news replaces, and only an end replaces an end."""
     assert supersedes(status, known) is expected
+
+
+def test_submission_round_trip() -> None:
+    """A submission comes back from its fields as it was; all of them are text for any store."""
+    whole = first(body=bytes(range(256)), headers=(("A", "\udcff"),), reason="\udc80", status=200)
+    fields = submission_to_fields(whole)
+    assert submission_from_fields(fields) == whole
+    assert "".join(fields.values()).encode().isascii()
+
+
+@pytest.mark.parametrize("field", sorted(submission_to_fields(first()).keys() - {"holder"}))
+def test_an_unreadable_submission_may_not_be_sent_again(field: str) -> None:
+    """Of what cannot be read there may be a task: it is kept, belongs to nobody, and has ended."""
+    missing = {**submission_to_fields(first())}
+    del missing[field]
+    for fields in (missing, {**submission_to_fields(first()), "state": "?"}):
+        found = submission_from_fields(fields)
+        assert (found.holder, found.is_kept(NOW), found.is_running(NOW)) == ("", True, False)

@@ -1,6 +1,7 @@
 """One SQLite file: private, durable, shared, watched, and never a foreign exception."""
 
 import asyncio
+import json
 import sqlite3
 import stat
 import time
@@ -8,9 +9,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from stores.harness import GRANT, NOW, OTHER, TOKEN, Clock, eventually, record
+from stores.harness import GRANT, NOW, OTHER, PLACE, TOKEN, Clock, eventually, first, record
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.policy import grant_to_fields
 from proxy.stores.sqlite import SqliteStore
 from proxy.stores.sqlite_file import LOOK_EVERY, SchemaTooNewError
 from proxy.stores.sqlite_schema import STORE
@@ -151,6 +153,24 @@ async def test_newer_schema(store: SqliteStore, path: Path) -> None:
     ):
         await late.open()
     await late.close()
+
+
+async def test_older_schema(path: Path) -> None:
+    """A file of the first version gets what it lacks when it is opened, and keeps what it has."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as other:
+        for statement in STORE.steps[0]:
+            other.execute(statement)
+        other.execute("PRAGMA user_version = 1")
+        fields = json.dumps(grant_to_fields(GRANT))
+        other.execute("INSERT INTO tokens VALUES (?, ?)", (TOKEN, fields))
+    other.close()
+    for _ in range(2):
+        store = SqliteStore(path, now=Clock())
+        await store.open()
+        assert await store.grant(TOKEN) == GRANT
+        assert await store.reserve(PLACE, first()) is None
+        await store.close()
 
 
 async def test_replaced_file(store: SqliteStore, path: Path) -> None:
