@@ -4,7 +4,9 @@ import click
 
 from proxy.cli.options import checked_store, routes_option, settings_from, store_option
 from proxy.config.settings import Environment, Settings
-from proxy.core.routes import Answer, Async, Route
+from proxy.core.gate import dotted
+from proxy.core.jsonscan import Path
+from proxy.core.routes import Answer, Async, Envelope, Route, Safe
 
 _MEBIBYTE = 1024**2
 
@@ -75,20 +77,27 @@ def _deeds(route: Route) -> list[str]:
     deeds = [f"scope {route.scope}" if route.scope else "closed to every token"]
     if route.task:
         deeds.append("own tasks only")
-    places = [".".join(("body", *path)) for path in route.models]
-    places += [f"{'.'.join(path)} if there" for path in route.also_models]
+    places = [f"body.{dotted(path)}" for path in route.models]
+    places += [f"body.{dotted(path)} if there" for path in route.also_models]
     places += [f"query.{route.query_model}"] if route.query_model else []
     places += [f"path.{route.path_model}"] if route.path_model else []
     if places:
         deeds.append(f"judges {', '.join(places)}")
-    if route.tenant_safe:
-        path, values = route.tenant_safe
-        deeds.append(f"{'.'.join(('body', *path))} only {'|'.join(values)} without scope account")
+    deeds += [_confined(path, values) for path, values in route.tenant_safe]
     if route.asynchronous is Async.ALWAYS:
         deeds.append("always async")
     deeds += [f"{' '.join(patterns)} go to {target}" for patterns, target in route.retargets]
     if route.claims:
         deeds.append("claims the task")
+    if route.key_header:
+        deeds.append(f"takes the token as {route.key_header} too")
+    if route.envelope is not Envelope.NATIVE:
+        deeds.append(f"speaks {route.envelope.value}")
     if route.answer is not Answer.UPSTREAM:
         deeds.append(f"answers with {route.answer.value}")
     return deeds
+
+
+def _confined(path: Path, values: tuple[Safe, ...]) -> str:
+    shown = "|".join("absent" if value is None else str(value) for value in values)
+    return f"body.{dotted(path)} only {shown} without scope account"

@@ -20,6 +20,8 @@ from proxy.config.schema import (
     UpstreamEntry,
 )
 from proxy.core.accounts import Account
+from proxy.core.jsonscan import ITEM
+from proxy.core.jsonscan import Path as BodyPath
 from proxy.core.policy import ACCOUNT, INFERENCE
 from proxy.core.routes import CAPTURE, Answer, Async, Envelope, Route, RouteTable
 
@@ -110,7 +112,8 @@ def _routes(file: RouteFile, document: Document, problems: list[str]) -> Iterato
     for number, entry in enumerate(file.routes):
         at = document.at(("routes", number))
         for methods, alias, pattern in _patterns(entry, file.prefixes, at, problems):
-            flaws = [*_capture_flaws(entry, pattern), *_overlaps(methods, pattern, taken, at)]
+            flaws = [*_capture_flaws(entry, pattern), *_place_flaws(entry)]
+            flaws += _overlaps(methods, pattern, taken, at)
             problems += [f"{at}: {flaw}" for flaw in flaws]
             if not flaws:
                 yield _route(entry, methods, alias, pattern)
@@ -150,8 +153,16 @@ def _capture_flaws(entry: RouteEntry, pattern: str) -> Iterator[str]:
     for place in (entry.task, *entry.model):
         if place and place.startswith("path.") and place[5:] not in names:
             yield f"{place}: is not captured by {pattern}{_captured(names)}"
-    if entry.tenant_safe and entry.tenant_safe.at in entry.model:
-        yield f"tenant_safe: {entry.tenant_safe.at} is judged as a model, it cannot be both"
+
+
+def _place_flaws(entry: RouteEntry) -> Iterator[str]:
+    """Places in the body that would be judged in two ways."""
+    confined = [safe.at for safe in entry.tenant_safe]
+    for place in sorted(set(confined)):
+        if place in {*entry.model, *entry.also_model}:
+            yield f"tenant_safe: {place} is judged as a model, it cannot be both"
+        if confined.count(place) > 1:
+            yield f"tenant_safe: {place} stands twice; put all its values into one"
 
 
 def _captured(names: list[str]) -> str:
@@ -170,8 +181,7 @@ def _overlaps(
 
 
 def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str) -> Route:
-    body = [place[5:].split(".") for place in entry.model if place.startswith("body.")]
-    safe = entry.tenant_safe
+    body = [place for place in entry.model if place.startswith("body.")]
     return Route(
         name=entry.name or entry.target.removeprefix("/api/v1/"),
         methods=methods,
@@ -179,8 +189,8 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         target=entry.target,
         alias=alias,
         scope=_SCOPES[entry.scope],
-        models=tuple(tuple(path) for path in body),
-        also_models=tuple(tuple(place[5:].split(".")) for place in entry.also_model),
+        models=tuple(map(_path, body)),
+        also_models=tuple(map(_path, entry.also_model)),
         query_model=_named(entry.model, "query."),
         path_model=_named(entry.model, "path."),
         retargets=tuple((tuple(other.models), other.target) for other in entry.retarget),
@@ -188,10 +198,16 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         claims=tuple(tuple(place.split(".")) for place in entry.claims),
         task=_named([entry.task] if entry.task else [], "path."),
         unknown_task_is_native=entry.unknown_task == "native",
-        tenant_safe=(tuple(safe.at[5:].split(".")), tuple(safe.values)) if safe else None,
+        tenant_safe=tuple((_path(safe.at), tuple(safe.values)) for safe in entry.tenant_safe),
+        key_header=entry.key_header,
         answer=Answer(entry.answer),
         envelope=Envelope(entry.envelope),
     )
+
+
+def _path(place: str) -> BodyPath:
+    """`body.tools[].model` as the gate walks it."""
+    return tuple(place.removeprefix("body.").replace(ITEM, f".{ITEM}").split("."))
 
 
 def _named(places: list[str], kind: str) -> str | None:

@@ -6,11 +6,19 @@ A description says what would be right; it is the second half of every message a
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    field_validator,
+)
 
 _MATCH = re.compile(r"([A-Z]+(?:,[A-Z]+)*) (/\S*|\{[a-z]+\}/\S*)")
-_BODY_PLACE = r"body(\.[A-Za-z_]+){1,2}"
-_MODEL_PLACE = rf"{_BODY_PLACE}|query\.[A-Za-z_]+|path\.[a-z_]+"
+_BODY_PLACE = r"body(\.[A-Za-z_]+(\[\])?){1,2}(?<!\])"
+_MODEL_PLACE = r"body(\.[A-Za-z_]+){1,2}|query\.[A-Za-z_]+|path\.[a-z_]+"
 _ANSWER_PLACE = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
 _TARGET = r"(/(?!\.{1,2}(/|$))([^{}?#\s/\\]|\{[a-z_]+(\*\*)?\})+)+/?"
 _PREFIX = r"(/[^/\s]+)+"
@@ -22,7 +30,7 @@ class NotRightError(ValueError):
 
 
 def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | dict) else value
 
 
 def _like(pattern: str) -> AfterValidator:
@@ -36,6 +44,13 @@ def _like(pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _safe_value(value: object) -> str | bool | None:
+    if value is None or isinstance(value, str | bool):
+        return value
+    raise NotRightError
+
+
+SafeValue = Annotated[str | bool | None, PlainValidator(_safe_value)]
 Words = Annotated[list[str], BeforeValidator(_as_list)]
 """One word or a list of them."""
 
@@ -106,7 +121,9 @@ class TenantSafe(_Strict):
     at: Annotated[str, _like(_BODY_PLACE)] = Field(
         description="a place in the body, as in body.input.action"
     )
-    values: SomeWords = Field(description="one value or several, as in create_voice")
+    values: Annotated[list[SafeValue], BeforeValidator(_as_list), Field(min_length=1)] = Field(
+        description="one value or several, as in create_voice, true, or null for absent"
+    )
 
 
 class RouteEntry(_Strict):
@@ -134,9 +151,14 @@ class RouteEntry(_Strict):
         default=None, description="a capture of the path, as in path.task_id"
     )
     unknown_task: Literal["error", "native"] = "error"
-    tenant_safe: TenantSafe | None = Field(default=None, description="`at` and `values`")
+    tenant_safe: Annotated[list[TenantSafe], BeforeValidator(_as_list)] = Field(
+        default=[], description="`at` and `values`, or a list of such"
+    )
+    key_header: Annotated[str, _like(r"[a-z]+(-[a-z]+)*")] | None = Field(
+        default=None, description="a header field in lower case, as in x-api-key"
+    )
     answer: Literal["upstream", "own-tasks", "allowed-models", "not-found"] = "upstream"
-    envelope: Literal["native", "openai"] = "native"
+    envelope: Literal["native", "openai", "anthropic"] = "native"
 
     @field_validator("match")
     @classmethod

@@ -60,6 +60,7 @@ def model_not_found() -> ProxyError:
     return ProxyError(
         Situation.MODEL_NOT_FOUND,
         "model: the model does not exist or this token may not use it.",
+        param="model",
     )
 
 

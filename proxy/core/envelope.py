@@ -2,37 +2,45 @@
 
 A native client reads only top-level `code`, `message` and `request_id`, and needs all three to
 be non-empty strings: null makes the Java SDK lose the reason, a nested `error` the Python one.
+The clients of OpenAI and of Anthropic look into a nested `error`, and for the id of a request
+into a header of their own.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.routes import Envelope
 
 CONTENT_TYPE = "application/json"
 
+ID_FIELDS: Mapping[Envelope, str] = MappingProxyType(
+    {Envelope.OPENAI: "x-request-id", Envelope.ANTHROPIC: "request-id"}
+)
+"""The header field in which a client looks for the request's id, where it looks into any."""
+
+_Object: TypeAlias = Mapping[str, object]
+
 
 def render(error: ProxyError, envelope: Envelope, request_id: str) -> bytes:
     """The body of an error answer."""
-    situation = error.situation
-    if envelope is Envelope.OPENAI:
-        kind = "server_error" if situation.is_ours else "invalid_request_error"
-        inner = {"message": error.message, "type": kind, "param": None, "code": situation.code}
-        return _json({"error": inner, "request_id": request_id})
-    native = {"code": situation.code, "message": error.message, "request_id": request_id}
-    if situation is Situation.TASK_NOT_EXIST:
-        return _json({**native, "data": None})
-    return _json(native)
+    return _json(_SHAPES[envelope](error, request_id))
 
 
-def sse_frame(error: ProxyError, request_id: str) -> bytes:
-    """An error inside a native event stream, byte for byte as upstream sends its own.
+def sse_frame(error: ProxyError, envelope: Envelope, request_id: str) -> bytes | None:
+    """An error inside an event stream, or None where the protocol has no frame for it.
 
-    No blanks behind the colons: the Python SDK compares the event's name with them.
+    The native one is byte for byte as upstream sends its own, without blanks behind the colons:
+    the Python SDK compares the event's name with them.
     """
-    head = f"event:error\n:HTTP_STATUS/{error.situation.status}\ndata:".encode()
-    return head + render(error, Envelope.NATIVE, request_id) + b"\n\n"
+    body = render(error, envelope, request_id)
+    if envelope is Envelope.OPENAI:
+        return None
+    if envelope is Envelope.ANTHROPIC:
+        return b"event: error\ndata: " + body + b"\n\n"
+    return f"event:error\n:HTTP_STATUS/{error.situation.status}\ndata:".encode() + body + b"\n\n"
 
 
 def unknown_task(task_id: str, request_id: str) -> bytes:
@@ -41,5 +49,43 @@ def unknown_task(task_id: str, request_id: str) -> bytes:
     return _json({"request_id": request_id, "output": output})
 
 
-def _json(value: Mapping[str, object]) -> bytes:
+def _native(error: ProxyError, request_id: str) -> _Object:
+    situation = error.situation
+    native = {"code": situation.code, "message": error.message, "request_id": request_id}
+    return {**native, "data": None} if situation is Situation.TASK_NOT_EXIST else native
+
+
+def _openai(error: ProxyError, request_id: str) -> _Object:
+    kind = "server_error" if error.situation.is_ours else "invalid_request_error"
+    code, param = error.situation.code, error.param
+    inner = {"message": error.message, "type": kind, "param": param, "code": code}
+    return {"error": inner, "request_id": request_id}
+
+
+def _anthropic(error: ProxyError, request_id: str) -> _Object:
+    kind = _ANTHROPIC_TYPES.get(error.situation.status, "invalid_request_error")
+    inner = {"type": kind, "message": error.message}
+    return {"type": "error", "error": inner, "request_id": request_id}
+
+
+_SHAPES: Mapping[Envelope, Callable[[ProxyError, str], _Object]] = {
+    Envelope.NATIVE: _native,
+    Envelope.OPENAI: _openai,
+    Envelope.ANTHROPIC: _anthropic,
+}
+
+_ANTHROPIC_TYPES: Mapping[int, str] = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+"""By status, as Anthropic documents them; every other status blames the request."""
+
+
+def _json(value: _Object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

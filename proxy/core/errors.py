@@ -86,6 +86,7 @@ class ProxyError(Exception):
     """A situation met while serving one request; becomes one envelope, or a broken stream.
 
     `message` is public text. `headers` are extra answer headers (`Allow`, `Retry-After`).
+    `param` is the field of the request at fault, where there is one, for clients that ask.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class ProxyError(Exception):
         message: str,
         *,
         headers: tuple[tuple[str, str], ...] = (),
+        param: str | None = None,
     ) -> None:
         super().__init__(message)
         self.situation = situation
         self.message = message
         self.headers = headers
+        self.param = param
 
     def __repr__(self) -> str:
         return f"ProxyError({self.situation.name}, {self.message!r})"

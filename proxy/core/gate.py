@@ -16,15 +16,19 @@ Property 3: whatever the verdict, if what came out after `judged` is a complete 
 import json
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeAlias
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.jsonscan import JsonError, JsonScanner, Path
+from proxy.core.jsonscan import ITEM, JsonError, JsonScanner, Path
 
-Judge = Callable[[str | None], None]
-"""Hears the string at a place, or None when the body ended without one; raises to refuse.
+Heard: TypeAlias = str | bool | None
+"""What stands at a place: a string or a truth value, or None when the body ended without one.
 
-What is no string is heard as the empty one: present, and naming nothing.
+Anything else is heard as the empty string: present, and naming nothing.
 """
+
+Judge: TypeAlias = Callable[[Heard], None]
+"""Hears what stands at a place; raises to refuse."""
 
 NOTED_LEVEL: Path = ("parameters",)
 NOTED = frozenset({"duration", "resolution", "size", "ratio", "n", "audio", "mode", "quality"})
@@ -103,30 +107,31 @@ class _Reader:
         if raw_name is None:
             if level not in self._levels:
                 return None
-            raise _ambiguous(f"{_dotted(level)}a member name is too long to be told apart")
+            where = f"{dotted(level)}: " if level else ""
+            raise _ambiguous(f"{where}a member name is too long to be told apart")
         name: str = json.loads(b'"%b"' % raw_name)
         path = (*level, name)
         judged = self._folded.get((level, _fold(name)))
         if judged is None:
             return path if path == NOTED_LEVEL or path in _NOTED_PATHS else None
         if path != judged or raw_name != name.encode():
-            raise _ambiguous(f"{'.'.join(judged)}: spell this name plainly, just so")
+            raise _ambiguous("spell this name plainly, just so", judged)
         if path in self._seen:
-            raise _ambiguous(f"{'.'.join(path)}: given twice")
+            raise _ambiguous("given twice", path)
         self._seen.add(path)
         return path
 
     def value(self, path: Path, raw: bytes | None) -> bool:
-        """Judge a string where one is demanded; watch an object where one leads there."""
+        """Judge what stands where something is demanded; watch the container it lies in."""
         if raw == b"null" and path not in self._needed:
             return False
         if path in self._demands:
             self._judge(path, raw)
         elif path in _NOTED_PATHS:
             self._note(path[-1], raw)
-        elif path in self._strict and raw != b"{":
-            raise _ambiguous(f"{'.'.join(path)}: must be an object, so that it can be judged")
-        return raw == b"{"
+        elif path in self._strict:
+            self._enter(path, raw)
+        return raw == (b"[" if (*path, ITEM) in self._strict else b"{")
 
     def finish(self) -> None:
         """Tell the judges of the places that never came."""
@@ -134,14 +139,23 @@ class _Reader:
             if path in self.unheard:
                 judge(None)
 
+    def _enter(self, path: Path, raw: bytes | None) -> None:
+        """What leads to a place must be readable; each item of an array has names of its own."""
+        is_array = (*path, ITEM) in self._strict
+        if raw != (b"[" if is_array else b"{"):
+            kind = "array" if is_array else "object"
+            raise _ambiguous(f"must be an {kind}, so that it can be judged", path)
+        if path[-1] == ITEM:
+            self._seen = {seen for seen in self._seen if seen[: len(path)] != path}
+
     def _judge(self, path: Path, raw: bytes | None) -> None:
         if raw is None:
-            raise _ambiguous(f"{'.'.join(path)}: too long for a name")
-        text: str = json.loads(raw) if raw.startswith(b'"') else ""
-        if any(unicodedata.category(char) in _INVISIBLE for char in text):
+            raise _ambiguous("too long for a name", path)
+        told: Heard = json.loads(raw) if raw.startswith(b'"') or raw in _TRUTH else ""
+        if isinstance(told, str) and any(unicodedata.category(c) in _INVISIBLE for c in told):
             # Parsers in C end a string at NUL; nobody can see the others.
-            raise _ambiguous(f"{'.'.join(path)}: must not contain control characters")
-        self._demands[path](text)
+            raise _ambiguous("must not contain control characters", path)
+        self._demands[path](told)
         self.unheard.discard(path)
 
     def _note(self, name: str, raw: bytes | None) -> None:
@@ -150,6 +164,7 @@ class _Reader:
 
 
 _NOTED_PATHS = frozenset((*NOTED_LEVEL, name) for name in NOTED)
+_TRUTH = frozenset({b"true", b"false"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 
@@ -167,12 +182,16 @@ def _with_parents(paths: Iterable[Path]) -> set[Path]:
     return {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
 
 
-def _dotted(level: Path) -> str:
-    return f"{'.'.join(level)}: " if level else ""
+def dotted(path: Path) -> str:
+    """A place as people write it: `tools[].model`."""
+    return ".".join(path).replace(f".{ITEM}", ITEM)
 
 
-def _ambiguous(problem: str) -> ProxyError:
-    return ProxyError(Situation.ILLEGAL_INPUT, problem + ".")
+def _ambiguous(problem: str, path: Path = ()) -> ProxyError:
+    """A refusal of what two parsers could read differently, naming the place if it has one."""
+    where = f"{dotted(path)}: " if path else ""
+    param = dotted(path) or None
+    return ProxyError(Situation.ILLEGAL_INPUT, f"{where}{problem}.", param=param)
 
 
 def _unreadable(error: JsonError) -> ProxyError:

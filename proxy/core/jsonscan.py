@@ -43,6 +43,9 @@ MAX_TRAILING = 64 * 1024
 
 Path = tuple[str, ...]
 
+ITEM = "[]"
+"""Stands in a path for any item of an array: `tools[].model`."""
+
 
 class JsonError(ValueError):
     """The bytes are not one strict JSON object. `offset` is that of the first offending byte."""
@@ -66,7 +69,8 @@ class Visitor(Protocol):
     def value(self, path: Path, raw: bytes | None) -> bool:
         """Hear of a value asked for: the JSON text of a scalar, or `{` or `[`.
 
-        None is a string that exceeds `MAX_TEXT`. For `{`, True watches the object's members.
+        None is a string that exceeds `MAX_TEXT`. True watches an object's members, or the items
+        of an array, each of which is heard of under the array's path with `ITEM`.
         """
         ...
 
@@ -166,10 +170,10 @@ class JsonScanner:
         return at + 1
 
     def _open_array(self, data: bytes, at: int) -> int:
-        if self._path is not None:
-            self._visitor.value(self._path, b"[")
-        self._open(_AFTER_ITEM, None, at)
-        self._place = _FIRST_ITEM
+        path = self._path
+        watched = path is not None and self._visitor.value(path, b"[")
+        self._open(_AFTER_ITEM, (*path, ITEM) if path is not None and watched else None, at)
+        self._place, self._path = _FIRST_ITEM, self._levels[-1]
         return at + 1
 
     def _open(self, closer: "_Place", level: Path | None, at: int) -> None:
@@ -196,7 +200,7 @@ class JsonScanner:
         return at + 1
 
     def _comma_in_array(self, data: bytes, at: int) -> int:
-        self._place = _ITEM
+        self._place, self._path = _ITEM, self._levels[-1]
         return at + 1
 
     def _colon(self, data: bytes, at: int) -> int:

@@ -6,10 +6,10 @@ places, and a `model` in the query whatever those are.
 
 from proxy.core.accounts import model_not_found
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Judge
+from proxy.core.gate import Heard, Judge, dotted
 from proxy.core.jsonscan import Path
 from proxy.core.policy import ACCOUNT, Grant, has_scope, matches, may_use
-from proxy.core.routes import Match, Route
+from proxy.core.routes import Match, Route, Safe
 from proxy.core.target import query_values
 
 
@@ -33,7 +33,11 @@ def judge_address(match: Match, grant: Grant) -> str | None:
     for parameter in dict.fromkeys(("model", route.query_model or "model")):
         values = query_values(match.target.query, parameter) if _reads_model(route) else []
         if len(values) > 1:
-            raise ProxyError(Situation.ILLEGAL_INPUT, f"query.{parameter}: given more than once.")
+            raise ProxyError(
+                Situation.ILLEGAL_INPUT,
+                f"query.{parameter}: given more than once.",
+                param=parameter,
+            )
         if values or parameter == route.query_model:
             name = values[0] if values else None
             named[parameter] = _judge_model(f"query.{parameter}", name, grant)
@@ -48,17 +52,18 @@ def body_demands(
 ) -> tuple[dict[Path, Judge], tuple[Path, ...]]:
     """A judge for each place in the body, and the places that may be empty.
 
-    What the judges let pass is written into `heard`. Behind the first place a model may be
-    absent for a token that may act on the whole account: such calls (listing all voices) have
-    none.
+    The models that the judges let pass are written into `heard`. Behind the first place a model
+    may be absent for a token that may act on the whole account: such calls (listing all voices)
+    have none.
     """
     whole_account = has_scope(grant, ACCOUNT)
     places = (*route.models, *route.also_models)
     demands: dict[Path, Judge] = {path: _model_judge(path, grant, heard) for path in places}
-    if route.tenant_safe and not whole_account:
-        path, values = route.tenant_safe
-        demands[path] = _tenant_judge(path, values)
-    return demands, (*(route.models[1:] if whole_account else ()), *route.also_models)
+    if whole_account:
+        return demands, (*route.models[1:], *route.also_models)
+    demands |= {path: _tenant_judge(path, values) for path, values in route.tenant_safe}
+    absent = [path for path, values in route.tenant_safe if None in values]
+    return demands, (*route.also_models, *absent)
 
 
 def _reads_model(route: Route) -> bool:
@@ -66,28 +71,41 @@ def _reads_model(route: Route) -> bool:
 
 
 def _model_judge(path: Path, grant: Grant, heard: dict[Path, str]) -> Judge:
-    def judge(name: str | None) -> None:
-        heard[path] = _judge_model(".".join(path), name, grant)
+    def judge(name: Heard) -> None:
+        heard[path] = _judge_model(dotted(path), name, grant)
 
     return judge
 
 
-def _tenant_judge(path: Path, values: tuple[str, ...]) -> Judge:
-    def judge(value: str | None) -> None:
-        if value is None or not matches(values, value):
+def _tenant_judge(path: Path, values: tuple[Safe, ...]) -> Judge:
+    patterns = tuple(value for value in values if isinstance(value, str))
+
+    def judge(value: Heard) -> None:
+        safe = matches(patterns, value) if isinstance(value, str) else value in values
+        if not safe:
             raise ProxyError(
                 Situation.ACCESS_DENIED,
-                f"{'.'.join(path)}: only {', '.join(values)} stay within a tenant; "
-                f"anything else needs a token with the scope `{ACCOUNT}`.",
+                f"{dotted(path)}: must be {' or '.join(map(_shown, values))} to stay within the "
+                f"tenant; anything else needs a token with the scope `{ACCOUNT}`.",
+                param=dotted(path),
             )
 
     return judge
 
 
-def _judge_model(field: str, name: str | None, grant: Grant) -> str:
-    if not name:
+def _shown(value: Safe) -> str:
+    """A value in words: texts without quotes, truth values as in JSON."""
+    if value is None:
+        return "absent"
+    return value if isinstance(value, str) else str(value).lower()
+
+
+def _judge_model(field: str, name: Heard, grant: Grant) -> str:
+    if not isinstance(name, str) or not name:
         raise ProxyError(
-            Situation.EMPTY_MODEL, f"{field}: missing, empty or no string; name the model to run."
+            Situation.EMPTY_MODEL,
+            f"{field}: missing, empty or no string; name the model to run.",
+            param=field,
         )
     if not may_use(grant, name):
         raise model_not_found()

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeAlias
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.jsonscan import Path
 from proxy.core.policy import INFERENCE, matches
-from proxy.core.target import Target
+from proxy.core.target import Target, rough_segments
 
 ANY = "ANY"
 """The method that stands for all but `TRACE` and `CONNECT`, which no route has."""
@@ -32,6 +33,10 @@ CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
 """A capture in a pattern or a target: its name, and `**` where it takes the rest."""
 
 
+Safe: TypeAlias = str | bool | None
+"""A value that stays within the tenant: a text, by pattern, a truth value, or absent (or null)."""
+
+
 class Answer(Enum):
     """Who answers."""
 
@@ -42,10 +47,11 @@ class Answer(Enum):
 
 
 class Envelope(Enum):
-    """In which shape an error is told (`proxy.core.envelope`)."""
+    """In whose shape errors are told (`proxy.core.envelope`) and models are listed."""
 
     NATIVE = "native"
     OPENAI = "openai"
+    ANTHROPIC = "anthropic"
 
 
 class Async(Enum):
@@ -64,8 +70,8 @@ class Route:
     `path_model` name the parameter or the capture that does.
     `retargets` send a model (by pattern) to another target. `claims` are places in the answer
     where task ids appear. `task` is the capture that must be a task of the caller's.
-    `tenant_safe` are values at a place in the body without which the call acts on the whole
-    account.
+    `tenant_safe` are places in the body and the values they must have, or the call acts on the
+    whole account. `key_header` may carry the token instead of `Authorization`.
     """
 
     name: str
@@ -83,7 +89,8 @@ class Route:
     claims: tuple[Path, ...] = ()
     task: str | None = None
     unknown_task_is_native: bool = False
-    tenant_safe: tuple[Path, tuple[str, ...]] | None = None
+    tenant_safe: tuple[tuple[Path, tuple[Safe, ...]], ...] = ()
+    key_header: str | None = None
     answer: Answer = Answer.UPSTREAM
     envelope: Envelope = Envelope.NATIVE
 
@@ -109,10 +116,14 @@ class Match:
             if model is not None and matches(patterns, model):
                 template = other
                 break
-        path = CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
+        path = self.filled(template)
         slash = "/" if self.target.slash and not path.endswith("/") else ""
         query = "" if self.target.query is None else f"?{self.target.query}"
         return f"{path}{slash}{query}"
+
+    def filled(self, template: str) -> str:
+        """A path with what was captured in its places."""
+        return CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
 
 
 @dataclass(slots=True)
@@ -160,10 +171,21 @@ class RouteTable:
                 f"{method} is not possible on this path, only {allowed}.",
                 headers=(("Allow", allowed),),
             )
-        if route.answer is Answer.NOT_FOUND:
-            raise ProxyError(Situation.NOT_FOUND, f"No such path; upstream has {route.target}.")
         decoded, raw = (_captured(route.pattern, parts) for parts in (target.segments, target.raw))
-        return Match(route, target, decoded, raw)
+        match = Match(route, target, decoded, raw)
+        if route.answer is Answer.NOT_FOUND:
+            right = match.filled(route.target)
+            raise ProxyError(Situation.NOT_FOUND, f"No such path; use {right}.")
+        return match
+
+    def envelope(self, text: str) -> Envelope:
+        """In whose shape to tell what is wrong with a request target that met no route.
+
+        That of the route on the path, or else of the nearest one above it that takes everything.
+        """
+        segments = rough_segments(text)
+        found = _find(self._root, segments, 0) or _rest_above(self._root, segments)
+        return next(iter(found.routes.values())).envelope if found else Envelope.NATIVE
 
     def _insert(self, route: Route) -> None:
         node = self._root
@@ -210,6 +232,17 @@ def _find(node: _Node, segments: tuple[str, ...], at: int) -> _Node | None:
     if found is None and node.capture:
         found = _find(node.capture, segments, at + 1)
     return found or node.rest
+
+
+def _rest_above(node: _Node, segments: tuple[str, ...]) -> _Node | None:
+    """The last `{name**}` that stands beside the literals along a path."""
+    rest = node.rest
+    for segment in segments:
+        if segment not in node.literals:
+            break
+        node = node.literals[segment]
+        rest = node.rest or rest
+    return rest
 
 
 def _fold(segment: str) -> str:

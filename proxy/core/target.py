@@ -61,6 +61,13 @@ def parse_target(text: str) -> Target:
     return Target(tuple(raw), segments, slash, query if mark else None)
 
 
+def rough_segments(text: str) -> tuple[str, ...]:
+    """The segments of any request target, as they came: to tell whose it was, not to match it."""
+    absolute = _ABSOLUTE_FORM.match(text)
+    path = text[absolute.end() if absolute else 0 :].partition("?")[0]
+    return tuple(path.strip("/").split("/"))
+
+
 def _decoded(segment: str) -> str:
     if "%" not in segment and segment not in _NO_NAMES:
         return segment  # all of `_RAW` is plain

@@ -13,6 +13,7 @@ from proxy.edge.replies import Replier
 from proxy.ports import Visit
 
 _BEARER = re.compile(r"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
+_KEY = re.compile(r"([\x21-\x7e]+)")
 _WAIT_TIMEOUT = "x-dashscope-wait-timeout"
 _MAX_WAIT = 120
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;\"',]*)", re.IGNORECASE)
@@ -47,13 +48,19 @@ class Asked:
     @property
     def token(self) -> str:
         """The caller's token. Raises `ProxyError` (`INVALID_TOKEN`) when there is not just one."""
-        credentials = values_of(self.fields, "authorization")
-        bearer = _BEARER.fullmatch(credentials[0]) if len(credentials) == 1 else None
-        if bearer is None:
+        key_header = self.match.route.key_header
+        bearers = values_of(self.fields, "authorization")
+        keys = values_of(self.fields, key_header) if key_header else []
+        found = [*map(_BEARER.fullmatch, bearers), *map(_KEY.fullmatch, keys)]
+        tokens = {match and match[1] for match in found}
+        token = tokens.pop() if len(tokens) == 1 else None
+        if token is None or len(bearers) > 1 or len(keys) > 1:
+            other = f", or the token itself as `{key_header}`" if key_header else ""
             raise ProxyError(
-                Situation.INVALID_TOKEN, "Authorization: send one `Bearer <token>` of this proxy."
+                Situation.INVALID_TOKEN,
+                f"Authorization: send one `Bearer <token>` of this proxy{other}.",
             )
-        return bearer[1]
+        return token
 
     @property
     def patience(self) -> float:

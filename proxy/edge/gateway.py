@@ -27,7 +27,7 @@ from proxy.core.jsonscan import Path
 from proxy.core.judging import body_demands, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
 from proxy.core.policy import Grant, digest_of, is_active, may_use
-from proxy.core.routes import Answer, Async, Envelope, Match, Route, RouteTable
+from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
 from proxy.edge.asked import Asked
@@ -111,18 +111,21 @@ class Gateway:
         match = None
         try:
             match = self._routes.match(request.method, parse_target(request.raw_path))
+            replier.envelope = match.route.envelope
             return await self._serve(request, match, visit, replier)
         except ProxyError as error:
             if match and match.route.unknown_task_is_native and _is_unknown_task(error):
                 task_id = match.captures[match.route.task or ""]
                 return await replier.send_json(200, unknown_task(task_id, visit.request_id))
-            return await replier.refuse(error, match.route.envelope if match else Envelope.NATIVE)
+            if match is None:
+                replier.envelope = self._routes.envelope(request.raw_path)
+            return await replier.refuse(error)
         except ClientGoneError:
             return replier.gone()
         except Exception as error:  # noqa: BLE001 - our own bug, told as one row of the table
             self._telemetry.bug(error, visit.request_id)
             bug = ProxyError(Situation.INTERNAL_ERROR, "The proxy failed; its log says why.")
-            return await replier.refuse(bug, Envelope.NATIVE)
+            return await replier.refuse(bug)
 
     async def _serve(
         self, request: web.BaseRequest, match: Match, visit: Visit, replier: Replier
@@ -161,15 +164,12 @@ class Gateway:
     async def _own_answer(self, asked: Asked, grant: Grant) -> web.StreamResponse:
         """Answers the proxy gives itself: the caller's tasks, the caller's models."""
         match, visit = asked.match, asked.visit
-        query = match.target.query
         if match.route.answer is Answer.OWN_TASKS:
-            wanted = parse_wanted(query, time.time())
+            wanted = parse_wanted(match.target.query, time.time())
             records = await self._store.tasks_of(grant.tenant, wanted.since, wanted.until)
             body = render_listing(records, wanted, visit.request_id)
         else:
-            body = await self._catalogue.page(
-                match.route.target, query, asked.fields, partial(may_use, grant)
-            )
+            body = await self._catalogue.page(match, asked.fields, partial(may_use, grant))
         return await asked.replier.send_json(200, body)
 
     async def _admit(self, asked: Asked, grant: Grant, heard: dict[Path, str]) -> Passage:

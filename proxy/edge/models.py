@@ -1,99 +1,93 @@
-"""The catalogue as one tenant sees it: gathered from every account, narrowed, paged anew."""
+"""The list of models as one tenant sees it: gathered from every account, narrowed, paged anew.
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+The accounts are asked at once. One that fails takes its own models off the list and no others:
+who can work with the rest should, and a call for a missing one says what is wrong.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 
 from proxy.core.accounts import Account
 from proxy.core.answers import AnswerUnreadableError, read_json
-from proxy.core.catalogue import (
-    GATHER_SIZE,
-    MAX_PAGES,
-    gather_query,
-    models_of,
-    name_of,
-    narrowed,
-)
+from proxy.core.catalogue import LISTS, MAX_PAGES, Entry, Page, Wanted
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import Fields, outbound, value_of
-from proxy.core.listing import parse_page
 from proxy.core.policy import matches
+from proxy.core.routes import Match
 from proxy.edge.upstream import gather
 from proxy.ports import Call, Upstream
 
 _MAX_PAGE = 16 * 1024 * 1024
 
+_LONGEST_WAIT = 30.0
+"""Seconds of silence until an account counts as failed: nothing is computed for a list, and the
+other accounts' models wait for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Asks upstream for its models on behalf of a caller."""
+    """Asks upstream for its models on behalf of a caller. `read_timeout` is seconds."""
 
     upstream: Upstream
     accounts: Sequence[Account]
     read_timeout: float
 
-    async def page(
-        self, target: str, query: str | None, fields: Fields, allowed: Callable[[str], bool]
-    ) -> bytes:
+    async def page(self, match: Match, fields: Fields, allowed: Callable[[str], bool]) -> bytes:
         """The body of the page the query asks for, of the models that `allowed` lets pass.
 
-        Raises `ProxyError`: `ILLEGAL_INPUT` for bad paging, what upstream's failing comes to,
-        and `BAD_GATEWAY` when it answers anything but a catalogue.
+        Raises `ProxyError`: `ILLEGAL_INPUT` for bad paging, and when no account answers, what
+        the first one's failing comes to (`BAD_GATEWAY` for anything but a list).
         """
-        page_no, page_size = parse_page(query)
-        found: dict[str, Mapping[str, object]] = {}
-        envelope: Mapping[str, object] = {}
-        for account in (account for account in self.accounts if account.weight > 0):
-            envelope, entries = await self._all(account, target, query, fields)
-            for entry in entries:
-                name = name_of(entry)
-                if allowed(name) and matches(account.models, name):
+        wanted = LISTS[match.route.envelope](match.target.query)
+        asked = [account for account in self.accounts if account.weight > 0]
+        async with asyncio.TaskGroup() as group:
+            target = match.route.target
+            calls = [group.create_task(self._all(one, target, wanted, fields)) for one in asked]
+        told = [call.result() for call in calls]
+        answered = [pages for pages in told if not isinstance(pages, ProxyError)]
+        if not answered:
+            raise next((one for one in told if isinstance(one, ProxyError)), _unreadable())
+        found: dict[str, Entry] = {}
+        for account, pages in zip(asked, told, strict=True):
+            for entry in [] if isinstance(pages, ProxyError) else _entries(pages):
+                name = wanted.name_of(entry)
+                if name and allowed(name) and matches(account.models, name):
                     found.setdefault(name, entry)
-        return narrowed(envelope, list(found.values()), page_no, page_size)
+        return wanted.render(answered[-1][-1], list(found.values()))
 
     async def _all(
-        self, account: Account, target: str, query: str | None, fields: Fields
-    ) -> tuple[Mapping[str, object], list[Mapping[str, object]]]:
-        entries: list[Mapping[str, object]] = []
-        answer: Mapping[str, object] = {}
-        for page_no in range(1, MAX_PAGES + 1):
-            call = Call(
-                HTTPMethod.GET,
-                account,
-                f"{target}?{gather_query(query, page_no)}",
-                outbound(fields, account, force_async=False, claims=True),
-                None,
-                self.read_timeout,
-            )
-            answer, page = await self._one(call)
-            entries += page
-            if not page or len(entries) >= _total(answer, len(page)):
-                break
-        return answer, entries
+        self, account: Account, target: str, wanted: Wanted, fields: Fields
+    ) -> list[Page] | ProxyError:
+        """All pages of one account, at least one; or why there are none."""
+        pages: list[Page] = []
+        headers = outbound(fields, account, force_async=False, claims=True)
+        patience = min(self.read_timeout, _LONGEST_WAIT)
+        try:
+            while len(pages) < MAX_PAGES and (query := wanted.next_query(pages)) is not None:
+                where = f"{target}?{query}" if query else target
+                call = Call(HTTPMethod.GET, account, where, headers, None, patience)
+                pages.append(wanted.read(await self._answer(call)))
+        except AnswerUnreadableError:
+            return _unreadable()
+        except ProxyError as error:
+            return error
+        return pages
 
-    async def _one(self, call: Call) -> tuple[Mapping[str, object], list[Mapping[str, object]]]:
+    async def _answer(self, call: Call) -> object:
         async with self.upstream.send(call) as reply:
             body = await gather(reply, _MAX_PAGE, _unreadable)
         if reply.status != HTTPStatus.OK:
             raise ProxyError(
-                Situation.BAD_GATEWAY, f"Upstream answered {reply.status} for its catalogue."
+                Situation.BAD_GATEWAY, f"Upstream answered {reply.status} for its models."
             )
-        try:
-            answer = read_json(body, value_of(reply.headers, "content-encoding"), _MAX_PAGE)
-            return models_of(answer)
-        except AnswerUnreadableError as error:
-            raise _unreadable() from error
+        return read_json(body, value_of(reply.headers, "content-encoding"), _MAX_PAGE)
+
+
+def _entries(pages: Sequence[Page]) -> list[Entry]:
+    return [entry for page in pages for entry in page.entries]
 
 
 def _unreadable() -> ProxyError:
-    return ProxyError(Situation.BAD_GATEWAY, "Upstream's catalogue cannot be read.")
-
-
-def _total(answer: Mapping[str, object], size: int) -> float:
-    """How many entries there are. A short page is not the last one: upstream may cap its size."""
-    output = answer.get("output")
-    total = output.get("total") if isinstance(output, dict) else None
-    if isinstance(total, int):
-        return total
-    return 0 if size < GATHER_SIZE else math.inf
+    return ProxyError(Situation.BAD_GATEWAY, "Upstream's list of models cannot be read.")

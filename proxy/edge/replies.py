@@ -21,7 +21,7 @@ from http import HTTPMethod, HTTPStatus
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from proxy.core.envelope import CONTENT_TYPE, render, sse_frame
+from proxy.core.envelope import CONTENT_TYPE, ID_FIELDS, render, sse_frame
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
 from proxy.core.routes import Envelope
@@ -43,7 +43,8 @@ class Replier:
     """Writes one answer to one request and notes on its `visit` what went out.
 
     `patience` is seconds that a client may take to accept what was written. `closing` is asked
-    when an answer begins: whether it is to be the last one on its connection.
+    when an answer begins: whether it is to be the last one on its connection. `envelope` is the
+    shape of its errors, to be set as soon as it is known.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Replier:
         closing: Callable[[], bool],
     ) -> None:
         self.has_begun = False
+        self.envelope = Envelope.NATIVE
         self._request = request
         self._visit = visit
         self._patience = patience
@@ -78,9 +80,10 @@ class Replier:
                 stream.passed(chunk)
         except ProxyError as error:
             self._visit.code = error.situation.code
-            if self._framing.is_sized or not stream.is_between_frames:
+            frame = sse_frame(error, self.envelope, self._visit.request_id)
+            if self._framing.is_sized or not stream.is_between_frames or frame is None:
                 return self.break_off()
-            await self._write_body(sse_frame(error, self._visit.request_id))
+            await self._write_body(frame)
         return await self._end()
 
     async def send_json(
@@ -99,7 +102,7 @@ class Replier:
         self._visit.bytes_out += len(shown)
         return await self._end()
 
-    async def refuse(self, error: ProxyError, envelope: Envelope) -> web.StreamResponse:
+    async def refuse(self, error: ProxyError) -> web.StreamResponse:
         """An error of ours, in the caller's shape; nobody re-sends what costs money.
 
         An answer that has begun is broken off instead.
@@ -110,7 +113,9 @@ class Replier:
         headers = list(error.headers)
         if self._request.method not in SAFE:
             headers.append((SHOULD_RETRY, "false"))
-        body = render(error, envelope, self._visit.request_id)
+        if self.envelope in ID_FIELDS:
+            headers.append((ID_FIELDS[self.envelope], self._visit.request_id))
+        body = render(error, self.envelope, self._visit.request_id)
         return await self.send_json(error.situation.status, body, headers)
 
     def gone(self) -> web.StreamResponse:

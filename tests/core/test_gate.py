@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Gate, Judge
+from proxy.core.gate import Gate, Heard, Judge
 from proxy.core.jsonscan import Path
 
 MODEL: Path = ("model",)
@@ -20,8 +20,8 @@ TARGET: Path = ("input", "target_model")
 def only(*names: str) -> Judge:
     """A judge that lets these names pass and tells the refusals apart."""
 
-    def judge(name: str | None) -> None:
-        if not name:
+    def judge(name: Heard) -> None:
+        if not isinstance(name, str) or not name:
             raise ProxyError(Situation.EMPTY_MODEL, "empty")
         if name not in names:
             raise ProxyError(Situation.MODEL_NOT_FOUND, "not found")
@@ -190,6 +190,66 @@ def test_an_optional_place_may_be_empty_and_is_judged_otherwise(
         sent += gate.feed(body[13:]) + gate.finish()
     assert refusal is None or refusal.value.situation is situation
     assert situation or sent == body
+
+
+TOOL: Path = ("tools", "[]", "model")
+STORE: Path = ("tools", "[]", "search", "store")
+
+
+@pytest.mark.parametrize(
+    ("tools", "situation"),
+    [
+        (b"[]", None),
+        (b"null", None),
+        (b"[null,{},{}]", None),
+        (b'[{"model":"ok"},{"model":"a/b"},{"x":[{"model":"bad"}],"model":null}]', None),
+        (b'[{"search":{"store":"ok"}},{"search":null},{"search":{"store":"ok"}}]', None),
+        (b'[{"model":"ok"},{"model":"bad"}]', Situation.MODEL_NOT_FOUND),
+        (b'[{},{},{"x":{"model":"ok"},"model":"bad"}]', Situation.MODEL_NOT_FOUND),
+        (b'[{"search":{"store":"bad"}}]', Situation.MODEL_NOT_FOUND),
+        (b'[{"model":["ok"]}]', Situation.EMPTY_MODEL),
+        (b'[{"model":true}]', Situation.EMPTY_MODEL),
+        (b'[{"model":"ok","model":"ok"}]', Situation.ILLEGAL_INPUT),
+        (b'[{"search":{},"search":{}}]', Situation.ILLEGAL_INPUT),
+        (b'[{"model":"ok"},{"Model":"ok"}]', Situation.ILLEGAL_INPUT),
+        (b'[{"search":[{"store":"ok"}]}]', Situation.ILLEGAL_INPUT),
+        (b'[[{"model":"ok"}]]', Situation.ILLEGAL_INPUT),
+        (b'["{}"]', Situation.ILLEGAL_INPUT),
+        (b'{"model":"ok"}', Situation.ILLEGAL_INPUT),
+        (b'{"[]":{"model":"bad"}}', Situation.ILLEGAL_INPUT),
+        (b'"[]"', Situation.ILLEGAL_INPUT),
+        (b'[],"tools":[]', Situation.ILLEGAL_INPUT),
+    ],
+)
+def test_every_item_of_an_array_is_judged(tools: bytes, situation: Situation | None) -> None:
+    """Each item has names of its own; what is no array of objects cannot hide one."""
+    body = b'{"model":"ok","tools":%b}' % tools
+    for pieces in ([body], cut(body, range(len(body)))):
+        judges = {place: only("ok", "a/b") for place in (MODEL, TOOL, STORE)}
+        gate = Gate(judges, optional=[TOOL, STORE])
+        with pytest.raises(ProxyError) if situation else nullcontext() as refusal:
+            out = [gate.feed(piece) for piece in pieces]
+            assert b"".join([*out, gate.finish()]) == body
+        assert refusal is None or refusal.value.situation is situation
+
+
+def test_what_a_judge_hears() -> None:
+    """A string, a truth value, and of anything else that it is there."""
+    told: list[Heard] = []
+    for value in (b'"x"', b"true", b"false", b"7", b"null", b"[1]", b'{"a":"y"}', b'""'):
+        gate = Gate({MODEL: told.append})
+        gate.feed(b'{"model":%b}' % value)
+        gate.finish()
+    Gate({MODEL: told.append}).feed(b"{}")
+    assert told == ["x", True, False, "", "", "", "", ""]
+
+
+def test_a_refusal_names_the_place() -> None:
+    """As people write it, for clients that show it."""
+    gate = Gate({TOOL: only("ok")}, optional=[TOOL])
+    with pytest.raises(ProxyError, match=r"^tools\[\]\.model: given twice\.$") as refusal:
+        gate.feed(b'{"tools":[{"model":"ok","model":"ok"}]}')
+    assert refusal.value.param == "tools[].model"
 
 
 def test_price_inputs_are_noted_but_never_judged() -> None:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.core.jsonscan import MAX_ATOM, MAX_DEPTH, MAX_TEXT, MAX_TRAILING, JsonError, JsonScanner
+from proxy.core.jsonscan import (
+    ITEM,
+    MAX_ATOM,
+    MAX_DEPTH,
+    MAX_TEXT,
+    MAX_TRAILING,
+    JsonError,
+    JsonScanner,
+)
 
 Heard = list[tuple[tuple[str, ...], bytes | None]]
 
@@ -284,3 +292,15 @@ def test_agrees_with_the_strict_reference(body: bytes) -> None:
         assert reference(out)
     elif b"/" not in body:
         assert not reference(body)
+
+
+def test_the_items_of_a_watched_array_are_heard() -> None:
+    """Each item under one path, whatever it is; an array nobody watches is passed over."""
+    body = b'{"input":[1,"a",{"b":[2]},[3],[]],"other":[4]}'
+    item = ("input", ITEM)
+    heard = [(item, b"1"), (item, b'"a"'), (item, b"{"), (item, b"["), (item, b"[")]
+    for pieces in ([body], cut(body, range(len(body)))):
+        out, verdict, told = scan(pieces)
+        assert (out, verdict) == (body, "clean")
+        assert [one for one in told if one[0][:1] == ("input",)] == [(("input",), b"["), *heard]
+        assert told[-1] == (("other",), b"[")

@@ -1,12 +1,15 @@
 """What a route demands: scope, the model wherever it is named, and staying within the tenant."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from proxy.core.errors import ProxyError, Situation
+from proxy.core.gate import Heard
 from proxy.core.jsonscan import Path
 from proxy.core.judging import body_demands, demand_scope, judge_address
 from proxy.core.policy import ACCOUNT, INFERENCE, Grant
-from proxy.core.routes import Match, Route, RouteTable
+from proxy.core.routes import Match, Route, RouteTable, Safe
 from proxy.core.target import parse_target
 
 TENANT = Grant("id", "name", "tenant", ("ok", "kling/*"))
@@ -24,7 +27,7 @@ def met(one: Route, path: str) -> Match:
     return RouteTable([one]).match("GET", parse_target(path))
 
 
-def heard(one: Route, grant: Grant, named: dict[Path, str | None]) -> dict[Path, str]:
+def heard(one: Route, grant: Grant, named: Mapping[Path, Heard]) -> dict[Path, str]:
     """What the judges let pass of what a body names; the first refusal comes out."""
     passed: dict[Path, str] = {}
     demands, optional = body_demands(one, grant, passed)
@@ -142,7 +145,7 @@ def test_every_place_in_the_body_is_judged(
     grant: Grant, named: dict[Path, str | None], expected: Situation | None
 ) -> None:
     """Each place names an allowed model; a tenant's action stays within the tenant."""
-    customization = route(models=(MODEL, TARGET), tenant_safe=(ACTION, ("make", "create")))
+    customization = route(models=(MODEL, TARGET), tenant_safe=((ACTION, ("make", "create")),))
     if expected is None:
         models = {path: named[path] for path in (MODEL, TARGET) if named[path] is not None}
         assert heard(customization, grant, named) == models
@@ -152,9 +155,46 @@ def test_every_place_in_the_body_is_judged(
     assert refusal.value.situation is expected
 
 
+TOOL: Path = ("tools", "[]", "store")
+CONFINED: list[tuple[tuple[Safe, ...], Heard, bool]] = [
+    ((None,), "id", False),
+    ((None,), "", False),
+    ((None,), True, False),
+    ((None,), False, False),
+    ((None, False), False, True),
+    ((None, False), True, False),
+    ((None, False), "false", False),
+    ((True, "a*"), True, True),
+    ((True, "a*"), "abc", True),
+    ((True, "a*"), "b", False),
+    ((True, "a*"), None, False),
+]
+
+
+@pytest.mark.parametrize(("values", "told", "passes"), CONFINED)
+def test_a_tenant_keeps_to_the_safe_values(
+    values: tuple[Safe, ...], told: Heard, *, passes: bool
+) -> None:
+    """Texts by pattern, truth values as they are; absent only where the route says so.
+
+    The refusal names the place and what would be right; the whole account is asked nothing.
+    """
+    one = route(tenant_safe=((TOOL, values),))
+    demands, optional = body_demands(one, TENANT, {})
+    assert optional == ((TOOL,) if None in values else ())
+    assert body_demands(one, OWNER, {}) == ({}, ())
+    if passes:
+        demands[TOOL](told)
+        return
+    with pytest.raises(ProxyError, match=r"^tools\[\]\.store: must be .*`account`") as refusal:
+        demands[TOOL](told)
+    assert refusal.value.situation is Situation.ACCESS_DENIED
+    assert refusal.value.param == "tools[].store"
+
+
 def test_what_is_demanded_is_the_routes_own() -> None:
     """A route without places demands nothing; the tenant's places vanish for the whole account."""
-    customization = route(models=(MODEL, TARGET), tenant_safe=(ACTION, ("make",)))
+    customization = route(models=(MODEL, TARGET), tenant_safe=((ACTION, ("make",)),))
     assert body_demands(route(), TENANT, {}) == ({}, ())
     demands, optional = body_demands(customization, TENANT, {})
     assert (set(demands), optional) == ({MODEL, TARGET, ACTION}, ())

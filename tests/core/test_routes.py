@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.errors import ProxyError, Situation
+from proxy.core.jsonscan import Path
 from proxy.core.routes import ANY, Answer, Async, Envelope, Match, Route, RouteTable
 from proxy.core.target import parse_target
 
@@ -422,7 +423,7 @@ def test_nobody_mints_a_key(prefix: str, path: str, method: str) -> None:
 
 OUTSIDE = [
     *("/", "/api", "/api/v1", "/api/v1/", "/alibailian", "/alibailian/api/v1/", "/task", "/task/"),
-    *("/task/a/b", "/task/tasks/x", "/api/v2/apps/agent/x", "/apps/anthropic/v1/messages"),
+    *("/task/a/b", "/task/tasks/x", "/api/v2/apps/agent/x", "/apps/anthropic"),
     *("/API/v1/tasks", "/api/V1/tasks", "/alibailian/task/bailian/tasks", "/metrics", "/healthz"),
     *("/alibailian/alibailian/api/v1/tasks", "/api/v1beta/tasks", "/alibailian/v1/tasks"),
 ]
@@ -464,7 +465,7 @@ def test_making_voices_is_the_only_tenant_safe_customization() -> None:
     """Listing, reading and deleting voices or vocabularies reaches everybody's."""
     places = [one.tenant_safe for one in TABLE.routes if one.name == "customization"]
     made = (("input", "action"), ("create_vocabulary", "create_voice", "create"))
-    assert places == [made] * len(PREFIXES)
+    assert places == [(made,)] * len(PREFIXES)
 
 
 def test_whoever_needs_no_more_than_a_token_is_judged() -> None:
@@ -489,6 +490,131 @@ def test_whatever_may_make_a_task_claims_it() -> None:
 
 def test_a_second_model_of_a_call_is_judged_too() -> None:
     """Wherever the body's `model` alone is judged, the model that extends its prompt is as well."""
-    judged = [one for one in TABLE.routes if one.models == MODEL]
+    native = [one for one in TABLE.routes if one.envelope is Envelope.NATIVE]
+    judged = [one for one in native if one.models == MODEL]
     assert judged
     assert {one.also_models for one in judged} == {(("parameters", "prompt_extend_model"),)}
+
+
+# -- the packaged table: other protocols -----------------------------------------------------------
+
+# Path under each base -> what is judged beside `model`, by tools and by what belongs to a tenant.
+TOOLS = (("tools", "[]", "model"),)
+STORED = (
+    (("previous_response_id",), (None,)),
+    (("conversation",), (None,)),
+    (("prompt",), (None,)),
+    (("background",), (None, False)),
+    (("tools", "[]", "vector_store_ids"), (None,)),
+)
+CONTAINER = ((("container",), (None,)),)
+OPENAI, RERANK, ANTHROPIC = "/compatible-mode/v1", "/compatible-api/v1", "/apps/anthropic/v1"
+ALIASES = ("", "/alibailian")
+NAMED: list[tuple[str, tuple[Path, ...], object]] = [
+    (f"{OPENAI}/chat/completions", TOOLS, ()),
+    (f"{OPENAI}/completions", (), ()),
+    (f"{OPENAI}/embeddings", (), ()),
+    (f"{OPENAI}/systemone", (), ()),
+    (f"{OPENAI}/responses", TOOLS, STORED),
+    (f"{RERANK}/reranks", (), ()),
+    (f"{ANTHROPIC}/messages", TOOLS, CONTAINER),
+    (f"{ANTHROPIC}/messages/count_tokens", TOOLS, ()),
+]
+
+
+@pytest.mark.parametrize(("path", "tools", "confined"), NAMED)
+@pytest.mark.parametrize("alias", ALIASES)
+def test_other_protocols_name_their_model_in_the_body(
+    alias: str, path: str, tools: tuple[Path, ...], confined: object
+) -> None:
+    """Under both prefixes the same path upstream, errors in kind, and every place judged."""
+    found = meet("POST", alias + path).route
+    for decoration in DECORATIONS:
+        match = meet("POST", f"{alias}{path}{decoration}")
+        assert match.route is found
+        assert match.upstream_target("m") == f"{path}{decoration}"
+    speaks = Envelope.ANTHROPIC if path.startswith(ANTHROPIC) else Envelope.OPENAI
+    assert (found.scope, found.envelope, found.answer) == ("inference", speaks, Answer.UPSTREAM)
+    assert (found.models, found.also_models, found.tenant_safe) == (MODEL, tools, confined)
+    assert found.key_header == ("x-api-key" if speaks is Envelope.ANTHROPIC else None)
+    assert refused(TABLE, "GET", alias + path).situation is Situation.METHOD_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("base", [OPENAI, ANTHROPIC])
+@pytest.mark.parametrize("alias", ALIASES)
+def test_other_protocols_list_models(alias: str, base: str) -> None:
+    """The list is narrowed, one of them is judged by its name in the path."""
+    listing = meet("GET", f"{alias}{base}/models").route
+    assert (listing.answer, listing.scope) == (Answer.ALLOWED_MODELS, "inference")
+    one = meet("GET", f"{alias}{base}/models/kling/v3?x=1")
+    assert (one.route.path_model, one.captures) == ("model", {"model": "kling/v3"})
+    assert one.upstream_target("kling/v3") == f"{base}/models/kling/v3?x=1"
+    assert refused(TABLE, "DELETE", f"{alias}{base}/models/a").situation is (
+        Situation.METHOD_NOT_ALLOWED
+    )
+
+
+STORED_PATHS = [
+    *(f"{OPENAI}{path}" for path in ("/files", "/files/id/content", "/batches", "/batches/id")),
+    *(f"{OPENAI}{path}" for path in ("/responses/id", "/responses/id/cancel", "/conversations")),
+    *(f"{OPENAI}{path}" for path in ("/vector_stores/id/files", "/fine_tuning/jobs", "/whatever")),
+    *(f"{RERANK}/whatever", f"{ANTHROPIC}/messages/batches", f"{ANTHROPIC}/files"),
+]
+
+
+@pytest.mark.parametrize("path", STORED_PATHS)
+@pytest.mark.parametrize("alias", ALIASES)
+def test_what_other_protocols_keep_is_the_accounts(alias: str, path: str) -> None:
+    """Everything else below these prefixes needs the scope, whatever the method."""
+    for method in ("GET", "POST", "DELETE", "PATCH"):
+        for decoration in DECORATIONS:
+            match = meet(method, f"{alias}{path}{decoration}")
+            assert match.route.scope == "account"
+            assert match.upstream_target(None) == f"{path}{decoration}"
+
+
+WRONG_BASES = [
+    *((f"{prefix}/chat/completions", f"{OPENAI}/chat/completions") for prefix in PREFIXES),
+    *((f"{prefix}/responses/", f"{OPENAI}/responses") for prefix in (*PREFIXES, "", "/v1")),
+    *((f"{prefix}/reranks", f"{RERANK}/reranks") for prefix in (*PREFIXES, OPENAI)),
+    *((f"{prefix}/v1/messages", f"{ANTHROPIC}/messages") for prefix in (*PREFIXES, "", ANTHROPIC)),
+    (f"{PREFIXES[0]}/messages", f"{ANTHROPIC}/messages"),
+    ("/apps/anthropic/messages?beta=1", f"{ANTHROPIC}/messages"),
+    ("/compatible-mode/embeddings", f"{OPENAI}/embeddings"),
+    ("/alibailian/compatible-mode/a%20b/c", f"{OPENAI}/a%20b/c"),
+    ("/alibailian/compatible-mode/v1/v1/models", f"{OPENAI}/models"),
+    ("/compatible-api/reranks", f"{RERANK}/reranks"),
+]
+
+
+@pytest.mark.parametrize(("path", "right"), WRONG_BASES)
+def test_a_wrong_base_is_told_the_right_path(path: str, right: str) -> None:
+    """The exact path to use, in the shape of the client that asked."""
+    error = refused(TABLE, "POST", path)
+    assert (error.situation, error.message) == (
+        Situation.NOT_FOUND,
+        f"No such path; use {right}.",
+    )
+    speaks = Envelope.ANTHROPIC if right.startswith(ANTHROPIC) else Envelope.OPENAI
+    assert TABLE.envelope(path) is speaks
+
+
+SPOKEN = [
+    (Envelope.NATIVE, ("/", "/api/v1", "/api/v1/tasks", "/task/a/b", "*", "", "/compatible-modes")),
+    (Envelope.OPENAI, (OPENAI, f"{OPENAI}/", f"{OPENAI}/Chat/completions", f"{OPENAI}//x?y=/z")),
+    (
+        Envelope.OPENAI,
+        (f"http://host{OPENAI}/../x", "/alibailian/compatible-mode", f"{RERANK}/%00"),
+    ),
+    (Envelope.OPENAI, ("/api/v1/chat/completions", "/task/bailian/embeddings?x")),
+    (Envelope.ANTHROPIC, (f"{ANTHROPIC}/%2e", "/alibailian/apps/anthropic", "/v1/messages/")),
+]
+
+
+@pytest.mark.parametrize(("envelope", "targets"), SPOKEN)
+def test_without_a_route_the_path_tells_the_shape(
+    envelope: Envelope, targets: tuple[str, ...]
+) -> None:
+    """Whatever is wrong with a target, the error is told as that path's clients read it."""
+    for target in targets:
+        assert TABLE.envelope(target) is envelope, target

@@ -1,11 +1,24 @@
 """The catalogue as a caller sees it: gathered from all pages and accounts, narrowed, paged anew."""
 
+import asyncio
 import json
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from edge.rig import KEY, Conversation, Message, account, ask, ok, request, rig, scripted
+from edge.rig import (
+    KEY,
+    Conversation,
+    Message,
+    Script,
+    account,
+    answering,
+    ask,
+    ok,
+    request,
+    rig,
+    scripted,
+)
 
 from proxy.sandbox import Sandbox
 
@@ -98,6 +111,110 @@ async def test_all_accounts_are_asked() -> None:
             assert names(await listed(made.url)) == ["qwen-plus", "wan2.6-t2v", "wan2.6-i2v"]
             sent = second.conversations[0].request
             assert sent.values("authorization") == [f"Bearer {KEY}-two".encode()]
+
+
+def refusing(status: int) -> Script:
+    """An upstream that answers everything with this status."""
+    return answering(b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\n{}" % status)
+
+
+@pytest.mark.parametrize("broken", [refusing(401), answering(close=True), answering(ok(b"<html>"))])
+@pytest.mark.parametrize("first", [True, False])
+async def test_one_account_that_fails_takes_off_its_own_models(
+    broken: Script, *, first: bool
+) -> None:
+    """A list without them helps more than none, whichever account it is and however it fails."""
+    good = Catalogue("qwen-plus")
+    async with scripted(broken) as bad, scripted(good) as server:
+        accounts = [account(server.url, "good"), account(bad.url, "bad")]
+        async with rig(accounts=accounts[::-1] if first else accounts) as made:
+            answer = await listed(made.url)
+            assert (answer.status, names(answer)) == (200, ["qwen-plus"])
+            assert answer.json()["request_id"] == "up-1"
+
+
+async def test_the_first_failure_is_told_when_none_answers() -> None:
+    """With every account failing the caller hears why of the first."""
+    async with scripted(refusing(403)) as one, scripted(refusing(500)) as two:
+        accounts = [account(one.url, "one"), account(two.url, "two")]
+        async with rig(accounts=accounts) as made:
+            answer = await listed(made.url)
+            assert (answer.status, answer.code) == (502, "BadGateway")
+            assert "403" in str(answer.json()["message"])
+
+
+async def test_accounts_are_asked_at_once() -> None:
+    """None waits for another: each answers only when both have been asked."""
+    asked = asyncio.Barrier(2)
+
+    def together(catalogue: Catalogue) -> Script:
+        async def script(told: Conversation) -> None:
+            await asked.wait()
+            await catalogue(told)
+
+        return script
+
+    one, two = together(Catalogue("a")), together(Catalogue("b"))
+    async with (
+        scripted(one) as first,
+        scripted(two) as second,
+        rig(accounts=[account(first.url, "1"), account(second.url, "2")]) as made,
+    ):
+        assert names(await listed(made.url)) == ["a", "b"]
+
+
+class Listing:
+    """An upstream that lists as OpenAI and Anthropic do; two at a time where it is asked for."""
+
+    def __init__(self, *names: str, **more: object) -> None:
+        self.entries: list[dict[str, object]] = [{"id": name, **more} for name in names]
+        self.targets: list[str] = []
+
+    async def __call__(self, told: Conversation) -> None:
+        await told.whole()
+        self.targets.append(told.target.decode())
+        query = parse_qs(urlsplit(self.targets[-1]).query)
+        if "limit" not in query:
+            answer: dict[str, object] = {"object": "list", "data": self.entries}
+        else:
+            ids = ["", *(entry["id"] for entry in self.entries)]
+            begin = ids.index(query.get("after_id", [""])[0])
+            page = self.entries[begin : begin + 2]
+            answer = {"data": page, "has_more": begin + 2 < len(self.entries)}
+        await told.send(ok(json.dumps(answer).encode()))
+
+
+async def test_the_list_in_openais_shape() -> None:
+    """The allowed models of all accounts, entries as they came, with upstream's envelope."""
+    one = Listing("qwen-plus", "wan2.6-t2v", object="model", owned_by="通义")
+    two = Listing("qwen-plus", "qwen-max")
+    async with scripted(one) as first, scripted(two) as second:
+        accounts = [account(first.url, "1"), account(second.url, "2")]
+        async with rig(accounts=accounts, models=("qwen-*",)) as made:
+            for prefix in ("/compatible-mode/v1", "/alibailian/compatible-mode/v1"):
+                answer = await ask(made.url, request("GET", f"{prefix}/models?a=1", None))
+                expected = {"object": "list", "data": [one.entries[0], two.entries[1]]}
+                assert (answer.status, answer.json()) == (200, expected)
+        assert one.targets == ["/compatible-mode/v1/models?a=1"] * 2
+
+
+async def test_the_list_in_anthropics_shape() -> None:
+    """Gathered over all pages, narrowed, and cut into the caller's own."""
+    upstream = Listing(*(f"m{n}-{'yes' if n % 2 else 'no'}" for n in range(9)), type="model")
+    async with scripted(upstream) as server, rig(server.url, models=("*-yes",)) as made:
+        wanted = request("GET", "/apps/anthropic/v1/models?limit=2&after_id=m1-yes", None)
+        answer = (await ask(made.url, wanted)).json()
+        assert answer == {
+            "data": [{"id": "m3-yes", "type": "model"}, {"id": "m5-yes", "type": "model"}],
+            "has_more": True,
+            "first_id": "m3-yes",
+            "last_id": "m5-yes",
+        }
+        assert len(upstream.targets) == 5
+        refusal = await ask(
+            made.url, request("GET", "/apps/anthropic/v1/models?after_id=m0-no", None)
+        )
+        assert (refusal.status, refusal.json()["type"]) == (400, "error")
 
 
 @pytest.mark.parametrize("query", ["?page_no=0", "?page_size=x", "?page_no=1&page_no=2"])
