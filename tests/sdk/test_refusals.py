@@ -266,9 +266,17 @@ async def test_a_wrong_base_is_404(base: str, point: Point) -> None:
 
 
 @pytest.mark.parametrize("base", ["/alibailian/api/v1", "/api/v1", "/alibailian", ""])
-@pytest.mark.parametrize("protocol", ["openai", "anthropic"])
-async def test_another_protocol_on_a_native_base(protocol: str, base: str) -> None:
-    """The v2 client sends every protocol to the base it was given: refused in words it reads."""
+@pytest.mark.parametrize(
+    ("protocol", "code", "right"),
+    [
+        ("openai", "NotFound", "/compatible-mode/v1/chat/completions"),
+        ("anthropic", "not_found_error", "/apps/anthropic/v1/messages"),
+    ],
+)
+async def test_another_protocol_on_a_native_base(
+    protocol: str, code: str, right: str, base: str
+) -> None:
+    """The v2 client sends every protocol to the base it was given: told the right path."""
     async with standing() as stand:
         token = await stand.token()
 
@@ -280,7 +288,8 @@ async def test_another_protocol_on_a_native_base(protocol: str, base: str) -> No
 
         told = await asyncio.to_thread(chat)
         assert (len(stand.requests), stand.sandbox.requests) == (1, [])
-    assert gist([told]) == "NotFoundError 404 NotFound"
+    assert gist([told]) == f"NotFoundError 404 {code}"
+    assert f"No such path; use {right}." in str(told)
 
 
 async def test_a_wrong_method_is_405() -> None:
