@@ -171,6 +171,7 @@ class Visit:
 
     Written along the way, read only by `Telemetry`: no decision rests on it. `started` is on
     the clock of `time.perf_counter`, `first_byte` and `total` are seconds from there.
+    `poll` is how a poll was answered: fresh, coalesced, held or last_known.
     Empty and None mean "not known", and are left out of the line.
     """
 
@@ -194,6 +195,7 @@ class Visit:
     replayed: bool | None = None
     upstream_status: int | None = None
     upstream_request_id: str = ""
+    poll: str = ""
 
 
 class Telemetry(Protocol):

@@ -170,7 +170,10 @@ async def standing(
     env: Mapping[str, str] | None = None,
     sandbox: Sandbox | None = None,
 ) -> AsyncIterator[Stand]:
-    """A stand; `env` is laid over a SQLite store in a folder of its own and free ports."""
+    """A stand; `env` is laid over a SQLite store in a folder of its own and free ports.
+
+    States are not held: with a sandbox of 0 `task_seconds` each poll moves its task on.
+    """
     log = io.StringIO()
     metrics = Metrics()
     with tempfile.TemporaryDirectory() as folder:
@@ -184,6 +187,7 @@ async def standing(
                 "PROXY_STORE": f"sqlite://{store}",
                 "PROXY_OUTBOX": folder,
                 "PROXY_DRAIN": "5",
+                "PROXY_POLL_HOLD": "0",
             }
             settings = load_settings({**variables, **(env or {})})
             telemetry = StructuredTelemetry(metrics, console=False, stream=log)

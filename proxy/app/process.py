@@ -18,6 +18,7 @@ from proxy.app.leash import when_parent_ends
 from proxy.app.sockets import bind_all, close_all, name_of
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
+from proxy.core.accounts import shared
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.tasks import TaskRecord
 from proxy.edge.admin import AdminServer
@@ -71,7 +72,7 @@ class Proxy:
         self._upstream = SessionUpstream(env.connect_timeout)
         self._gateway = Gateway(
             settings.routing.table,
-            settings.accounts,
+            shared(settings.accounts, env.workers),
             self.store,
             Watching(self._upstream, self._health),
             telemetry,
@@ -81,6 +82,7 @@ class Proxy:
                 body_timeout=env.body_timeout,
                 read_timeout=env.read_timeout,
                 write_timeout=env.write_timeout,
+                poll_hold=env.poll_hold,
             ),
             self._health,
         )

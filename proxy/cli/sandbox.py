@@ -23,8 +23,20 @@ _LAST_PORT = 2**16 - 1
     show_default=True,
     help="How long a task takes to its end.",
 )
+@click.option(
+    "--queries-per-second",
+    type=click.IntRange(min=1),
+    help="How often an account may poll; 20 at the real service. Without it: no limit.",
+)
 @click.option("--leash", is_flag=True, hidden=True, help="End when standard input does.")
-def sandbox(listen: str, keys: tuple[str, ...], task_seconds: float, *, leash: bool) -> None:
+def sandbox(
+    listen: str,
+    keys: tuple[str, ...],
+    task_seconds: float,
+    queries_per_second: int | None,
+    *,
+    leash: bool,
+) -> None:
     """Run a simulated DashScope to develop and demonstrate against: no key, no cost.
 
     It behaves as the real one as far as clients can see; prompts with `sandbox:fail` fail. What
@@ -35,7 +47,11 @@ def sandbox(listen: str, keys: tuple[str, ...], task_seconds: float, *, leash: b
         fail([f"--listen: {listen!r} is no address; write host:port"])
     accepted = keys or (DEFAULT_KEY,)
     running = Sandbox(
-        keys=accepted, task_seconds=task_seconds, host=host.strip("[]"), port=int(port)
+        keys=accepted,
+        task_seconds=task_seconds,
+        host=host.strip("[]"),
+        port=int(port),
+        queries_per_second=queries_per_second,
     )
     try:
         asyncio.run(_run(running, accepted[0], leash=leash))

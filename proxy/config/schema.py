@@ -16,6 +16,8 @@ from pydantic import (
     field_validator,
 )
 
+from proxy.core.accounts import POLLS_PER_SECOND
+
 _MATCH = re.compile(r"([A-Z]+(?:,[A-Z]+)*) (/\S*|\{[a-z]+\}/\S*)")
 _BODY_PLACE = r"body(\.[A-Za-z_]+(\[\])?){1,2}(?<!\])"
 _MODEL_PLACE = r"body(\.[A-Za-z_]+){1,2}|query\.[A-Za-z_]+|path\.[a-z_]+"
@@ -98,6 +100,14 @@ class UpstreamEntry(_Strict):
     )
     weight: float = Field(
         default=1.0, ge=0, le=1000, allow_inf_nan=False, description="a number from 0 to 1000"
+    )
+
+    polls_per_second: float = Field(
+        default=POLLS_PER_SECOND,
+        gt=0,
+        le=10_000,
+        allow_inf_nan=False,
+        description="a number over 0, up to 10000",
     )
 
     @field_validator("key")

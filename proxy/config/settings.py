@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import ConfigError
 from proxy.config.routing import PACKAGED, Routing, checked_key, key_from_file, load_routing
-from proxy.core.accounts import Account
+from proxy.core.accounts import POLLS_PER_SECOND, Account
 
 _Read = TypeVar("_Read")
 
@@ -24,6 +24,7 @@ ACCOUNT_NAME = "default"
 _LAST_PORT = 2**16 - 1
 _MOST_WORKERS = 256
 _MOST_SECONDS = 24 * 60 * 60
+_HIGHEST_RATE = 10_000
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 10**6, "GB": 10**9}
 
 
@@ -78,6 +79,14 @@ def _workers(value: object) -> object:
     if isinstance(value, str) and value.isdecimal() and 0 < int(value) <= _MOST_WORKERS:
         return int(value)
     raise ValueError(f"{value!r} must be a number from 1 to {_MOST_WORKERS}, or auto")
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,5}(\.\d{1,6})?", value):
+        rate = float(value)
+        if 0 < rate <= _HIGHEST_RATE:
+            return rate
+    raise ValueError(f"{value!r} must be a number over 0, up to {_HIGHEST_RATE}")
 
 
 def _root_url(url: str) -> str:
@@ -179,6 +188,14 @@ class Environment(BaseModel):
         alias="PROXY_WRITE_TIMEOUT",
         description="seconds a client may take to accept what was written",
     )
+    poll_hold: Seconds = Field(
+        1, alias="PROXY_POLL_HOLD", description="seconds that a task's state is said again, unasked"
+    )
+    polls_per_second: Annotated[float, BeforeValidator(_rate)] = Field(
+        POLLS_PER_SECOND,
+        alias="PROXY_POLLS_PER_SECOND",
+        description="task queries a second to that account, from all `PROXY_WORKERS` together",
+    )
     staleness: Seconds = Field(
         300, alias="PROXY_STALENESS", description="seconds that known tokens outlive a store outage"
     )
@@ -216,7 +233,8 @@ def load_settings(variables: Mapping[str, str]) -> Settings:
         raise ConfigError(problems)
     accounts = routing.accounts
     if key:
-        accounts = (Account(ACCOUNT_NAME, env.upstream, key, env.workspace or None),)
+        workspace, pace = env.workspace or None, env.polls_per_second
+        accounts = (Account(ACCOUNT_NAME, env.upstream, key, workspace, polls_per_second=pace),)
     state = _state_directory(given)
     store = env.store or f"sqlite:///{state / 'proxy.db'}"
     outbox = Path(env.outbox) if env.outbox else state

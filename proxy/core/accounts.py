@@ -8,11 +8,14 @@ the account in the task's record.
 
 import hashlib
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.policy import matches
+
+POLLS_PER_SECOND = 20.0
+"""What upstream allows a whole account (protocol section 7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Account:
     `url` is the root (`https://dashscope.aliyuncs.com`), without `/api/v1`. `key` is the secret
     sent upstream and stays out of every `repr`. `models` are patterns as in a grant. `weight`
     is this account's share among those that serve the model; 0 takes no new work, but its
-    tasks can still be polled.
+    tasks can still be polled. `polls_per_second` is how often it may be asked about tasks.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Account:
     workspace: str | None = None
     models: tuple[str, ...] = ("*",)
     weight: float = 1.0
+    polls_per_second: float = POLLS_PER_SECOND
 
 
 def choose(
@@ -53,6 +57,14 @@ def choose(
             Situation.MODEL_UNAVAILABLE, "No upstream account is healthy for this model; try again."
         )
     return max(healthy, key=lambda account: _rank(account, f"{tenant}\0{model or ''}"))
+
+
+def shared(accounts: Iterable[Account], processes: int) -> tuple[Account, ...]:
+    """The accounts as one of several processes may use them, each its part of what is limited."""
+    return tuple(
+        replace(account, polls_per_second=account.polls_per_second / processes)
+        for account in accounts
+    )
 
 
 def model_not_found() -> ProxyError:

@@ -115,6 +115,9 @@ REPLY_STOPPED = (
 )
 
 
+_CONDITIONS = ("if-", "range")
+"""How the fields begin that make an answer none, or a part of one (RFC 9110 sections 13, 14)."""
+
 _OF_THE_BODY = frozenset({"content-length", "content-type", "content-encoding"})
 """Not hop-by-hop even where `Connection` names them: a body told otherwise is another body."""
 
@@ -142,7 +145,7 @@ def _upward(fields: Fields) -> list[tuple[str, str]]:
 def outbound(fields: Fields, account: Account, *, force_async: bool, claims: bool) -> Fields:
     """The header for upstream: what may cross, the account's credentials, and the framing.
 
-    `claims` asks for an uncompressed answer, because a task id will be read from it.
+    `claims` asks for an uncompressed answer, because a task's id or state will be read from it.
     The framing (`Content-Length`, or none for chunked) crosses with the rest.
     """
     crossing = _upward(fields)
@@ -156,6 +159,11 @@ def outbound(fields: Fields, account: Account, *, force_async: bool, claims: boo
     if account.workspace:
         crossing.append(("X-DashScope-WorkSpace", account.workspace))
     return crossing
+
+
+def unconditional(fields: Fields) -> Fields:
+    """A header that asks for a whole answer, whatever its sender has of it already."""
+    return [pair for pair in fields if not pair[0].lower().startswith(_CONDITIONS)]
 
 
 def inbound(fields: Fields, request_id: str) -> Fields:

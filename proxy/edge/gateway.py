@@ -35,7 +35,7 @@ from proxy.edge.health import AccountHealth
 from proxy.edge.idempotency import Once
 from proxy.edge.intake import ClientGoneError, Intake, Passage
 from proxy.edge.models import Catalogue
-from proxy.edge.polls import Polls
+from proxy.edge.polls import Polls, unhurried
 from proxy.edge.replies import CLIENT_GONE, Replier
 from proxy.edge.spool import Spool, SpoolBudget
 from proxy.edge.submits import Order, Submits
@@ -51,6 +51,7 @@ class Limits:
     body_timeout: float
     read_timeout: float
     write_timeout: float
+    poll_hold: float = 1.0
 
 
 class Gateway:
@@ -76,7 +77,14 @@ class Gateway:
         self._health = health
         self._spool = SpoolBudget(limits.spool)
         self._catalogue = Catalogue(upstream, accounts, limits.read_timeout)
-        self._polls = Polls(store, accounts)
+        self._polls = Polls(
+            store,
+            accounts,
+            upstream,
+            telemetry,
+            hold=limits.poll_hold,
+            patience=limits.read_timeout,
+        )
         self._submits = Submits(upstream, store, telemetry)
         self._once = Once(self._submits, store, telemetry, limits.read_timeout, limits.body_timeout)
         self._running = 0
@@ -119,7 +127,7 @@ class Gateway:
                 return await replier.send_json(200, unknown_task(task_id, visit.request_id))
             if match is None:
                 replier.envelope = self._routes.envelope(request.raw_path)
-            return await replier.refuse(error)
+            return await replier.refuse(await unhurried(error, match, request.method))
         except ClientGoneError:
             return replier.gone()
         except Exception as error:  # noqa: BLE001 - our own bug, told as one row of the table
@@ -139,12 +147,14 @@ class Gateway:
         asked.refuse_unjudgeable()
         if match.route.answer is not Answer.UPSTREAM:
             return await self._own_answer(asked, grant)
+        if task and request.method == HTTPMethod.GET:
+            return await self._poll(asked, task)
         heard: dict[Path, str] = {}
         with closing(await self._admit(asked, grant, heard)) as passage:
             await passage.judge()
             model = _model(match.route, heard, named, task)
             account = self._polls.account_of(task) if task else self._choose(model, grant)
-            _note(visit, model, account, task)
+            _note(visit, model, account.name, task)
             call = await self._call(asked, account, model, passage)
             if asked.creates_tasks:
                 return await self._submit(asked, grant, call, passage)
@@ -231,17 +241,30 @@ class Gateway:
             held.status, held.reason, held.headers, held.chunks(), held.marks
         )
 
+    async def _poll(self, asked: Asked, task: TaskRecord) -> web.StreamResponse:
+        """Tell the state of the caller's task: upstream's, or the last one known."""
+        visit = asked.visit
+        _note(visit, task.model, task.account, task)
+        target = asked.match.upstream_target(task.model)
+        told = await self._polls.told(task, target, asked.fields, visit.request_id)
+        visit.poll = told.how
+        if told.from_upstream:
+            _note_upstream(visit, told.status, told.headers)
+        return await asked.replier.relay(told.status, told.reason, told.headers, told.chunks())
+
     async def _forward(
         self, asked: Asked, call: Call, task: TaskRecord | None
     ) -> web.StreamResponse:
-        """Send and relay; of a poll's answer the state is remembered."""
+        """Send and relay; what was heard of a task before it is told nobody any more."""
         async with self._upstream.send(call) as reply:
             _note_upstream(asked.visit, reply.status, reply.headers)
             if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 raise ProxyError(Situation.BAD_GATEWAY, "Upstream changed the protocol unasked.")
-            is_poll = task is not None and call.method == HTTPMethod.GET
-            chunks = self._polls.observed(reply, task) if is_poll and task else reply.chunks()
-            return await asked.replier.relay(reply.status, reply.reason, reply.headers, chunks)
+            if task:
+                self._polls.forget(task.task_id)
+            return await asked.replier.relay(
+                reply.status, reply.reason, reply.headers, reply.chunks()
+            )
 
 
 def _model(
@@ -253,8 +276,8 @@ def _model(
     return named or (task.model if task else None)
 
 
-def _note(visit: Visit, model: str | None, account: Account, task: TaskRecord | None) -> None:
-    visit.model, visit.account = model or "", account.name
+def _note(visit: Visit, model: str | None, account: str, task: TaskRecord | None) -> None:
+    visit.model, visit.account = model or "", account
     visit.task_id = task.task_id if task else ""
 
 

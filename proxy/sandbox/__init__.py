@@ -15,6 +15,7 @@ The walk of one request:
       customization  vocabularies and voices
       tasks          the task desk: poll, cancel, list
         ledger         the tasks of every account and where they stand
+        quota          how many polls a second an account may send
         outputs        what a finished task answers
         usage          what it reports as used, by model family
       uploads        upload policies, object POST, `oss://`

@@ -4,7 +4,8 @@ A fault is spent on the first requests that match it, oldest fault first, one fa
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Literal, TypeAlias
@@ -116,6 +117,15 @@ class FaultBook:
         fault = fault or Fault(**what)
         self._left.append((fault, fault.times))
         return fault
+
+    @contextmanager
+    def lasting(self, **what: Any) -> Iterator[None]:  # noqa: ANN401 - Fault types them
+        """A fault, given by its fields, for as long as the context lasts."""
+        fault = self.add(times=None, **what)
+        try:
+            yield
+        finally:
+            self._left = [(other, left) for other, left in self._left if other is not fault]
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -1,9 +1,11 @@
 """The sandbox itself: one listener, one handler, and what tests want to look at."""
 
 import asyncio
+import socket
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, unquote
@@ -18,6 +20,7 @@ from proxy.sandbox.delivery import abort, deliver, gateway_headers
 from proxy.sandbox.faults import NO_FAULT, Fault, FaultBook
 from proxy.sandbox.files import ResultFiles
 from proxy.sandbox.ledger import Ledger
+from proxy.sandbox.quota import QueryQuota
 from proxy.sandbox.record import Predicate, ReceivedRequest, RequestLog
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
@@ -39,11 +42,14 @@ class Sandbox:
     on by one state. `port` 0 picks a free one. `public_url` is what result and upload links
     begin with, for a sandbox that is reached under another name than it listens on. `ids` makes the
     request ids, from which all other ids follow: with it and `clock` given, answers repeat.
+    `queries_per_second` is how often an account may ask for tasks, 20 at the real service;
+    without it, as often as it likes.
 
-    Tests look at `requests`, `faults`, `tasks` and `uploads`, and await `received`.
+    Tests look at `requests`, `faults`, `tasks`, `quota` and `uploads`, await `received`, and
+    let it fail for a while in `outage`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the knobs of a stage, all by name, all with a default
         self,
         *,
         keys: Collection[str] = (DEFAULT_KEY,),
@@ -53,6 +59,7 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         public_url: str | None = None,
         ids: Callable[[], uuid.UUID] = uuid.uuid4,
+        queries_per_second: int | None = None,
     ) -> None:
         self.keys = frozenset(keys)
         self.requests = RequestLog()
@@ -65,7 +72,8 @@ class Sandbox:
         self._ids = ids
         self._files = ResultFiles(lambda: self.public_url, clock)
         self._control = control.Control(self.requests, self.faults, self.tasks)
-        desk = TaskDesk(self.tasks, self._files.link, clock)
+        self.quota = QueryQuota(queries_per_second, clock)
+        desk = TaskDesk(self.tasks, self._files.link, clock, self.quota)
         self._api = api.Api(desk, self.uploads, Customization(clock), self._files.link)
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -106,6 +114,23 @@ class Sandbox:
         await self._server.shutdown(timeout=0.1)
         await self._listener.wait_closed()
         self._listener = self._server = None
+
+    @asynccontextmanager
+    async def outage(self, status: int | None = None) -> AsyncIterator[None]:
+        """Fail for a while: answer everything with `status`, or refuse connections.
+
+        Those that are open are closed then. Raises `OSError` when the port was lost meanwhile.
+        """
+        if status is not None:
+            with self.faults.lasting(status=status):
+                yield
+            return
+        if self._listener is not None:
+            self._address = self._listener.sockets[0].getsockname()[:2]
+        await self.stop()
+        with _taken(self._address):
+            yield
+        await self.start()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -216,6 +241,16 @@ class Sandbox:
         return web.Response(
             status=answer.status, body=b"".join(answer.pieces), content_type=answer.content_type
         )
+
+
+@contextmanager
+def _taken(address: tuple[str, int]) -> Iterator[None]:
+    """Nobody else gets the port, and nobody listens on it: connections are refused."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(address)
+        yield
 
 
 def _query(entry: ReceivedRequest) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from proxy.sandbox.ask import Ask, fingerprint, items_of
 from proxy.sandbox.ledger import Kind, Ledger, Status, Task
 from proxy.sandbox.outputs import Link, report, unknown
 from proxy.sandbox.prompts import doom, prompt_of
+from proxy.sandbox.quota import QueryQuota
 
 PAGE_SIZE = 10
 
@@ -18,9 +19,12 @@ ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
 
 class TaskDesk:
-    """Answers everything about tasks out of one ledger."""
+    """Answers everything about tasks out of one ledger; how often, says the quota."""
 
-    def __init__(self, ledger: Ledger, link: Link, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ledger: Ledger, link: Link, clock: Callable[[], float], quota: QueryQuota
+    ) -> None:
+        self._quota = quota
         self._ledger = ledger
         self._link = link
         self._clock = clock
@@ -44,7 +48,8 @@ class TaskDesk:
         return {"output": {"task_id": task.id, "task_status": Status.PENDING}}
 
     def poll(self, ask: Ask, task_id: str) -> Payload:
-        """Where a task stands."""
+        """Where a task stands; raises `RefusalError` for one query too many."""
+        self._quota.take(ask.account)
         task = self._ledger.poll(ask.account, task_id)
         return unknown(task_id) if task is None else report(task, self._ledger, self._link)
 

@@ -55,7 +55,8 @@ def as_text(value: object) -> str:
 def account_line(account: Account) -> str:
     assert account.key in ENVIRONMENT.values()
     share = f"{as_text(account.models)} x{account.weight:g}"
-    return f"{account.name} {account.url} {share} workspace={account.workspace}"
+    rest = f"workspace={account.workspace} polls={account.polls_per_second:g}"
+    return f"{account.name} {account.url} {share} {rest}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)

@@ -64,6 +64,9 @@ GOOD: list[tuple[str, str, object]] = [
     ("PROXY_BODY_TIMEOUT", "1", 1.0),
     ("PROXY_WRITE_TIMEOUT", "1", 1.0),
     ("PROXY_STALENESS", "300", 300.0),
+    ("PROXY_POLL_HOLD", "0.5", 0.5),
+    ("PROXY_POLLS_PER_SECOND", "20", 20.0),
+    ("PROXY_POLLS_PER_SECOND", "0.25", 0.25),
     ("PROXY_LOG", "json", "json"),
     ("PROXY_LOG", "console", "console"),
     ("PROXY_LOG", "auto", "auto"),
@@ -71,6 +74,7 @@ GOOD: list[tuple[str, str, object]] = [
 
 ADDRESS = "is no address; write host:port, [ipv6]:port or unix:/path"
 SIZE = "is no size; write bytes as a plain number, or 128MiB"
+RATE = "must be a number over 0, up to 10000"
 WORKERS = "must be a number from 1 to 256, or auto"
 SECONDS = "must be seconds, from 0 to 86400"
 ROOT_URL = "is no root URL; write https://host, without path or credentials"
@@ -101,6 +105,8 @@ BAD: list[tuple[str, list[str], str]] = [
     ("PROXY_BODY_TIMEOUT", ["1e9"], SECONDS),
     ("PROXY_WRITE_TIMEOUT", ["-inf"], SECONDS),
     ("PROXY_STALENESS", ["nan"], SECONDS),
+    ("PROXY_POLL_HOLD", ["-1", "a moment"], SECONDS),
+    ("PROXY_POLLS_PER_SECOND", ["0", "-1", "nan", "10001", "many", "1e3"], RATE),
     ("PROXY_LOG", ["JSON", "text"], "must be 'auto', 'json' or 'console'"),
     (
         "PROXY_UPSTREAM",

@@ -159,8 +159,17 @@ REQUEST_CHANGES = (
         "identity",
         REQUEST,
         "`Accept-Encoding: identity`",
-        "in the client's place on calls that create a task or list models: their answer is read",
+        "in the client's place on calls that create or poll a task, or list models: we read them",
         _field(REQUEST, "accept-encoding", lambda _, got: got == ["identity"]),
+    ),
+    Difference(
+        "conditions",
+        REQUEST,
+        "`Range`, `If-*` on a poll",
+        "dropped: one answer is for all who ask at the same time",
+        lambda found: (
+            found.where == REQUEST and found.what.startswith(("if-", "range")) and not found.proxied
+        ),
     ),
     Difference(
         "trailers",

@@ -37,7 +37,7 @@ HTTP = {
             [
                 post(VIDEO, CAT, X_DashScope_Async="enable"),
                 get("tasks/{task}"),
-                get("tasks/{task}/"),
+                get("tasks/{task}/", If_None_Match='"x"'),
                 get("tasks/{task}"),
             ]
         )

@@ -423,6 +423,7 @@ LIMITS = Limits(
     body_timeout=PATIENCE,
     read_timeout=PATIENCE,
     write_timeout=PATIENCE,
+    poll_hold=0,
 )
 
 

@@ -12,6 +12,7 @@ from proxy.sandbox.api import Api, services
 from proxy.sandbox.ask import Ask
 from proxy.sandbox.customization import SHELVES, Customization
 from proxy.sandbox.ledger import Ledger
+from proxy.sandbox.quota import QueryQuota
 from proxy.sandbox.record import ReceivedRequest
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
@@ -123,7 +124,8 @@ def _api() -> Api:
 
     ledger = Ledger(0, clock)
     uploads = Uploads(lambda: "http://localhost/oss/", clock)
-    return Api(TaskDesk(ledger, str, clock), uploads, Customization(clock), str)
+    desk = TaskDesk(ledger, str, clock, QueryQuota(None, clock))
+    return Api(desk, uploads, Customization(clock), str)
 
 
 PATHS = [path.replace("[/]", "") for path in services(Customization(float))]

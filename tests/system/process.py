@@ -183,6 +183,7 @@ class Folder:
             "PROXY_LISTEN": "127.0.0.1:0",
             "PROXY_ADMIN_LISTEN": "127.0.0.1:0",
             "PROXY_DRAIN": "20",
+            "PROXY_POLL_HOLD": "0",  # each poll moves a task of the sandbox on
             **self.variables,
             **variables,
         }

@@ -1,0 +1,131 @@
+"""A task query to upstream: at the account's pace, heard whole, judged, its state noted."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from proxy.core.accounts import Account
+from proxy.core.answers import AnswerUnreadableError, read_json, task_status
+from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
+from proxy.core.freshness import Sighting, Verdict, verdict
+from proxy.core.headers import value_of
+from proxy.core.outages import Outage
+from proxy.core.pacing import pause_after
+from proxy.core.tasks import TERMINAL, TaskRecord
+from proxy.edge.turns import Turns
+from proxy.edge.upstream import gather
+from proxy.ports import Call, Tasks, Telemetry, Upstream
+
+TURN_PATIENCE = 1.0
+"""Seconds to wait for a turn: what an SDK sleeps between two polls."""
+
+PATIENCE = 10.0
+"""Seconds that upstream may be silent: a query takes it some milliseconds, and the last known
+state is better than a client's own timeout."""
+
+MOST = 16 * 1024 * 1024
+"""Bytes of an answer that are read at all."""
+
+_TOO_MANY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked. `since`: monotonic seconds of when it was asked last."""
+
+    record: TaskRecord
+    call: Call
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of it: an answer, or why there is none. `asked`: whether there was a turn."""
+
+    verdict: Verdict
+    sighting: Sighting | None = None
+    error: ProxyError | None = None
+    asked: bool = True
+
+
+class Queries:
+    """Asks accounts about tasks."""
+
+    def __init__(
+        self, tasks: Tasks, accounts: Iterable[Account], upstream: Upstream, telemetry: Telemetry
+    ) -> None:
+        self._tasks = tasks
+        self._upstream = upstream
+        self._telemetry = telemetry
+        self._turns: dict[str, Turns] = {}
+        self._outages: dict[str, Outage] = {}
+        for account in accounts:
+            self._turns[account.name] = Turns(account.polls_per_second)
+            self._outages[account.name] = Outage()
+
+    async def ask(self, query: Query) -> Heard:
+        """Ask as soon as there is a turn. Raises nothing: what went wrong is in the answer."""
+        name = query.call.account.name
+        if not await self._turns[name].take(query.since, TURN_PATIENCE):
+            busy = ProxyError(
+                Situation.RATE_LIMITED,
+                "The upstream account takes no more task queries now; try again.",
+                headers=(("Retry-After", "1"),),
+            )
+            return Heard(Verdict.FAILURE, error=busy, asked=False)
+        heard = await self._hear(query.call)
+        self._learn(name, heard)
+        if heard.sighting and heard.sighting.state:
+            await self._note(query.record, heard.sighting.state)
+        return heard
+
+    async def _hear(self, call: Call) -> Heard:
+        """One exchange; twice its patience with silence is what all of it may take."""
+        try:
+            async with asyncio.timeout(2 * call.read_timeout), self._upstream.send(call) as reply:
+                body = await gather(reply, MOST, _too_large)
+        except TimeoutError:
+            late = ProxyError(Situation.GATEWAY_TIMEOUT, "Upstream did not answer in time.")
+            return Heard(Verdict.FAILURE, error=late)
+        except ProxyError as error:
+            return Heard(Verdict.FAILURE, error=error)
+        coding = value_of(reply.headers, "content-encoding")
+        seen = Sighting(
+            reply.status, reply.reason, reply.headers, body, time.monotonic(), _state(body, coding)
+        )
+        return Heard(verdict(seen.status, seen.state), seen)
+
+    def _learn(self, name: str, heard: Heard) -> None:
+        """Slow down, and tell of an outage that begins or ends with this."""
+        now, outage = time.monotonic(), self._outages[name]
+        seen = heard.sighting
+        if seen and seen.status == _TOO_MANY:
+            self._turns[name].pause(pause_after(seen.headers))
+        if heard.verdict is Verdict.FAILURE:
+            if outage.failed(now):
+                why = heard.error.situation.code if heard.error else ""
+                facts = {"status": seen.status} if seen else {"why": why}
+                self._telemetry.event("polls_failing", account=name, **facts)
+            return
+        lasted = outage.succeeded(now)
+        if lasted is not None:
+            self._telemetry.event("polls_recovered", account=name, seconds=round(lasted, 3))
+
+    async def _note(self, record: TaskRecord, state: str) -> None:
+        """Remember a new state, softly: a poll is not refused because of our own notes."""
+        if state != record.status and record.status not in TERMINAL:
+            with suppress(StoreUnavailableError):
+                await self._tasks.observe(record.task_id, state, time.time())
+
+
+def _state(body: bytes, coding: str | None) -> str | None:
+    try:
+        return task_status(read_json(body, coding, MOST))
+    except AnswerUnreadableError:
+        return None
+
+
+def _too_large() -> ProxyError:
+    return ProxyError(Situation.BAD_GATEWAY, "Upstream's answer about the task is too large.")
