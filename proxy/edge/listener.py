@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -18,6 +19,7 @@ from proxy.core.envelope import CONTENT_TYPE, render
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY
 from proxy.core.routes import Envelope
+from proxy.edge.connections import WRITE_BUFFER, abort_if_closing, has_hung_up
 from proxy.ports import Telemetry, Visit
 
 IDLE = 330.0
@@ -30,6 +32,9 @@ while it sends takes that for a network error, and sends it all again."""
 
 MAX_FIELD = 16 * 1024
 """Bytes of one header field or of the request line."""
+
+_GLANCE = 0.03
+"""Seconds between two looks whether a client has left whose upload has to wait."""
 
 _LOOK = 0.02
 """Seconds between two looks whether everybody has asked."""
@@ -46,7 +51,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """One client connection; refuses in the native envelope what is no HTTP."""
 
-    __slots__ = ("_telemetry",)
+    __slots__ = ("_glance", "_telemetry")
 
     def __init__(self, server: "Listener", telemetry: Telemetry) -> None:
         super().__init__(
@@ -60,6 +65,44 @@ class Connection(web.RequestHandler):
             max_line_size=MAX_FIELD,
         )
         self._telemetry = telemetry
+        self._glance: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        cast("asyncio.Transport", transport).set_write_buffer_limits(WRITE_BUFFER)
+        super().connection_made(transport)
+
+    def eof_received(self) -> None:
+        """Take a client that has shut its sending side for one that has left.
+
+        The two are one on the wire: closing a socket sends FIN, like half-closing it, and only
+        writing tells them apart. A client that leaves must cost upstream nothing more, and there
+        may be nothing to write for minutes; so who wants an answer keeps its side open, as
+        nginx has it. What waits to go out must not keep the connection, and upstream's, open.
+        """
+        if self.transport is not None and self._request_in_progress:
+            self.transport.abort()
+
+    def force_close(self) -> None:
+        """See `web.RequestHandler`; whoever takes nothing is not waited for."""
+        if self.transport is not None:
+            abort_if_closing(self.transport, LINGER)
+        super().force_close()
+
+    def _pause_transport_reading(self) -> None:
+        """Look for a client's leaving: nobody is told of it while nobody reads."""
+        super()._pause_transport_reading()
+        if self._glance is None:
+            self._glance = self._loop.call_later(_GLANCE, self._look_for_the_end)
+
+    def _look_for_the_end(self) -> None:
+        self._glance = None
+        if self.transport is None or self.transport.is_reading():
+            return
+        if has_hung_up(self.transport):
+            self.transport.abort()
+            return
+        self._glance = self._loop.call_later(_GLANCE, self._look_for_the_end)
 
     @property
     def is_idle(self) -> bool:

@@ -4,17 +4,16 @@ Heads and framing are written here and not by aiohttp's response, which would lo
 are not UTF-8, guess a `Content-Type`, and reorder what it thinks it knows. It is told only
 whether the connection goes on.
 
-An envelope is possible only before the first byte. After it, a native event stream can still
-end with an error frame, where one frame has ended and the next not begun; everything else can
-only be broken off, so that no client takes half an answer for a whole one.
+An envelope is possible only before the first byte. After it, an event stream whose clients know
+an error frame (`proxy.core.envelope.sse_frame`) can still end with one, where one frame has
+ended and the next not begun; everything else can only be broken off, so that no client takes
+half an answer for a whole one.
 """
 
 import asyncio
 import re
-import socket
-import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from http import HTTPMethod, HTTPStatus
 
@@ -25,6 +24,7 @@ from proxy.core.envelope import CONTENT_TYPE, ID_FIELDS, render, sse_frame
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
 from proxy.core.routes import Envelope
+from proxy.edge.connections import abort_if_closing, close_within, reset
 from proxy.edge.intake import ClientGoneError
 from proxy.edge.listener import SERVER
 from proxy.ports import Headers, Visit
@@ -35,14 +35,12 @@ CLIENT_GONE = 499
 """What nginx notes for a client that hung up; it is never sent."""
 
 _SPLITTING = re.compile(r"[\r\n\0]")
-_RESET = struct.pack("ii", 1, 0)
-"""`SO_LINGER` on, for zero seconds: closing then sends RST."""
 
 
 class Replier:
     """Writes one answer to one request and notes on its `visit` what went out.
 
-    `patience` is seconds that a client may take to accept what was written. `closing` is asked
+    `patience` is seconds for which a client may take nothing of what waits. `closing` is asked
     when an answer begins: whether it is to be the last one on its connection. `envelope` is the
     shape of its errors, to be set as soon as it is known.
     """
@@ -136,11 +134,9 @@ class Replier:
         if transport is None:
             return _Written(keep_alive=False)
         if self._framing.is_framed:
-            transport.close()
+            close_within(transport, self._patience)
         else:
-            connection: socket.socket = transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            transport.abort()
+            reset(transport)
         return _Written(keep_alive=False)
 
     def _begin(self, status: int, reason: str, fields: Headers) -> bytes:
@@ -162,20 +158,45 @@ class Replier:
     async def _end(self) -> web.StreamResponse:
         if self._framing.is_chunked:
             await self._write(b"0\r\n\r\n")
-        await self._in_time(self._request.writer.drain())
+        await self._room()
+        if self._request.transport is not None:
+            abort_if_closing(self._request.transport, self._patience)
         return _Written(keep_alive=self._framing.keep_alive)
 
     async def _write(self, data: bytes) -> None:
-        """Write, and wait while the client has too much to take in already."""
-        await self._in_time(self._request.writer.write(data))
+        """Write now, then wait while the client has too much to take in already."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ClientGoneError
+        transport.write(data)
+        self._request.writer.output_size += len(data)  # an answer has begun
+        await self._room()
 
-    async def _in_time(self, writing: Awaitable[None]) -> None:
-        """Raises `ClientGoneError` for a client that hung up or takes nothing any more."""
+    async def _room(self) -> None:
+        """Wait for a client that is behind.
+
+        Raises `ClientGoneError` for one that hung up, or takes nothing any more.
+        """
+        if not self._request.protocol.writing_paused:
+            return
+        draining = asyncio.ensure_future(self._request.writer.drain())
         try:
-            async with asyncio.timeout(self._patience):
-                await writing
-        except (ConnectionError, TimeoutError) as error:
+            while not draining.done():
+                waiting = self._waiting
+                await asyncio.wait({draining}, timeout=self._patience)
+                if not draining.done() and self._waiting >= waiting:
+                    raise ClientGoneError
+            await draining
+        except ConnectionError as error:
             raise ClientGoneError from error
+        finally:
+            draining.cancel()
+
+    @property
+    def _waiting(self) -> int:
+        """Bytes the client has not taken yet."""
+        transport = self._request.transport
+        return transport.get_write_buffer_size() if transport else 0
 
 
 class _Framing:
@@ -253,9 +274,9 @@ class _EventStream:
     """Knows whether a stream is a readable native one, and stands between two frames."""
 
     def __init__(self, fields: Headers) -> None:
-        kind = value_of(fields, "content-type") or ""
-        coded = value_of(fields, "content-encoding") not in {None, "identity"}
-        self._readable = kind.startswith("text/event-stream") and not coded
+        kind = (value_of(fields, "content-type") or "").lower()
+        coding = (value_of(fields, "content-encoding") or "identity").lower()
+        self._readable = kind.startswith("text/event-stream") and coding == "identity"
         self._end = b"\n\n"
 
     @property

@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPMethod
+from typing import cast
 
 import aiohttp
 from yarl import URL
 
 from proxy.core.errors import ProxyError, Situation, UnreachableError
 from proxy.core.headers import value_of
+from proxy.edge.connections import Connector
 from proxy.ports import Call, Headers, Reply
 
 KEEP_ALIVE = 15.0
@@ -27,6 +29,10 @@ MAX_FIELD = 64 * 1024
 
 RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
 """Safe methods. The session would also send again what is merely idempotent: DELETE, PUT."""
+
+READ_BUFFER = 64 * 1024
+"""Bytes of an answer that may wait for a slow client: reading stops at twice as many, and what
+one read brought in (up to 256 KiB with uvloop) comes on top. aiohttp's own choice is 256 KiB."""
 
 _UNWATCHED = 64 * 1024
 """Bytes that always fit into the transport's buffer, so that writing them never waits."""
@@ -63,17 +69,22 @@ class SessionReply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See `proxy.ports.Reply.chunks`."""
-        try:
-            async for chunk in self._content.iter_any():
+        is_over = self._content is aiohttp.EMPTY_PAYLOAD  # shared by all: it ends only once
+        while not is_over:
+            try:
+                chunk, is_end = await self._content.readchunk()
+            except (aiohttp.ClientError, OSError) as error:
+                if left := self._left():
+                    yield left
+                raise _broken(error) from error
+            if chunk:
                 yield chunk
-        except aiohttp.ServerTimeoutError as error:
-            raise ProxyError(
-                Situation.GATEWAY_TIMEOUT, "Upstream stopped in the middle of its answer."
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProxyError(
-                Situation.BAD_GATEWAY, "Upstream broke off in the middle of its answer."
-            ) from error
+            is_over = not chunk and not is_end
+
+    def _left(self) -> bytes:
+        """What had arrived before the break, which the session would keep to itself."""
+        self._content.set_exception(cast("BaseException", None))
+        return self._content.read_nowait()
 
     def _lost(self, _: asyncio.Future[None]) -> None:
         """The session tells nobody when it closes because of chunks that are none."""
@@ -106,11 +117,12 @@ class SessionUpstream:
     async def open(self) -> None:
         """Create the session, within the running loop."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            connector=Connector(limit=0, keepalive_timeout=KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),  # `acw_tc` would stick to the next tenant
             auto_decompress=False,
             max_field_size=MAX_FIELD,
             max_line_size=MAX_FIELD,
+            read_bufsize=READ_BUFFER,
             skip_auto_headers=("Content-Type",),  # it would be added behind `_Exactly`
             trust_env=False,
         )
@@ -249,6 +261,15 @@ def _url(call: Call) -> URL:
     root = URL(call.account.url, encoded=True)
     path = root.raw_path.rstrip("/") + call.target
     return URL.build(scheme=root.scheme, authority=root.raw_authority, path=path, encoded=True)
+
+
+def _broken(error: Exception) -> ProxyError:
+    """What went wrong in the middle of an answer."""
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return ProxyError(
+            Situation.GATEWAY_TIMEOUT, "Upstream stopped in the middle of its answer."
+        )
+    return ProxyError(Situation.BAD_GATEWAY, "Upstream broke off in the middle of its answer.")
 
 
 def _translated(error: Exception) -> ProxyError:

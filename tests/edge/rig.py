@@ -56,10 +56,10 @@ async def eventually(holds: Callable[[], object], *, seconds: float = PATIENCE) 
             await asyncio.sleep(0.002)
 
 
-async def settled(count: Callable[[], int]) -> int:
-    """The count once it has stopped growing: the same for 50 looks in a row."""
+async def settled(count: Callable[[], int], *, looks: int = 50) -> int:
+    """The count once it has stopped growing: the same for so many looks in a row."""
     seen, same = count(), 0
-    while same < 50:
+    while same < looks:
         await asyncio.sleep(0.004)
         same = same + 1 if count() == seen else 0
         seen = count()

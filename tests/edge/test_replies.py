@@ -319,6 +319,38 @@ async def test_frames_come_one_by_one() -> None:
             assert b"0\r\n\r\n" in await client.until(b"0\r\n\r\n")
 
 
+async def test_chunks_that_come_together_stay_apart() -> None:
+    """Chunks of one segment leave as the chunks they were, in one write if need be."""
+    sizes = [1, 7, 300, 1, 20_000, 2, 10_000, 1]  # all in one segment of the loopback
+    wire = chunked(*(bytes([65 + at]) * size for at, size in enumerate(sizes)))
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with scripted(answering(head + wire)) as upstream, rig(upstream.url) as made:
+        answer = await ask(made.url, made.post(path=PLAIN))
+        assert answer.wire == wire
+
+
+async def test_half_a_chunk_does_not_wait_for_the_other_half() -> None:
+    """What has come of a large chunk leaves at once: a part of it is then a chunk of its own."""
+    go = asyncio.Event()
+
+    async def script(told: Conversation) -> None:
+        await told.whole()
+        await told.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nhalf")
+        await go.wait()
+        await told.send(b"half\r\n0\r\n\r\n")
+
+    async with (
+        scripted(script) as upstream,
+        rig(upstream.url) as made,
+        calling(made.url) as client,
+    ):
+        await client.send(made.post(path=PLAIN))
+        await client.head()
+        assert await client.until(b"half\r\n") == b"4\r\nhalf\r\n"
+        go.set()
+        assert await client.until(b"0\r\n\r\n") == b"4\r\nhalf\r\n0\r\n\r\n"
+
+
 async def test_the_head_of_a_stream_does_not_wait_for_its_first_frame() -> None:
     """The head leaves when it comes: a client's timer for it does not run on."""
     go = asyncio.Event()
