@@ -8,6 +8,7 @@ The digest runs over all bytes, kept or not.
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeAlias
 
@@ -23,6 +24,9 @@ KEPT_ENTRIES = 10_000
 KEPT_TOTAL = 64 * 1024 * 1024
 TRIMMED_EVERY = 128
 """Requests between two looks at the two limits above: a look walks the whole log."""
+
+_HOST = re.compile(r"^https?://[^/]*")
+"""What precedes the path in the absolute form, which every server must accept (RFC 9112)."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 Framing: TypeAlias = Literal["content-length", "chunked", "none"]
@@ -56,8 +60,8 @@ class ReceivedRequest:
 
     @property
     def path(self) -> str:
-        """The target without its query, escapes kept."""
-        return self.target.partition("?")[0]
+        """The target without its query, escapes kept; without scheme and host if it has them."""
+        return _HOST.sub("", self.target.partition("?")[0])
 
     @property
     def framing(self) -> Framing:

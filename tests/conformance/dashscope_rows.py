@@ -5,10 +5,11 @@ compared, not written down. Listings are elsewhere: they differ on purpose.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import dashscope
+from conformance.clients import AIO, V1, V2, V2_AIO
 from conformance.operations import Answers, Place, Run
 from dashscope.aigc.generation import AioGeneration
 from dashscope.aigc.image_generation import AioImageGeneration, ImageGeneration
@@ -187,193 +188,254 @@ def v2_photo(at: Place) -> dict[str, object]:
 STEPS = "200 PENDING, 200 RUNNING, 200 SUCCEEDED, 400 UnsupportedOperation"
 CANCELLED = "200 PENDING, 200, 200 CANCELED"
 
-OPERATIONS: dict[str, tuple[Run, str]] = {
-    # 1.x
-    "VideoSynthesis.call": (once(VideoSynthesis, **VIDEO), "200 SUCCEEDED"),
-    "VideoSynthesis by steps": (lambda _: by_steps(VideoSynthesis, **VIDEO), STEPS),
-    "VideoSynthesis.cancel": (lambda _: cancelled(VideoSynthesis, **VIDEO), CANCELLED),
-    "VideoSynthesis kf2v": (lambda _: by_steps(VideoSynthesis, **KEYFRAMES), STEPS),
-    "VideoSynthesis of a file": (
-        lambda at: by_steps(
-            VideoSynthesis, model="wan2.6-i2v", prompt="go", img_url=at.photo.as_uri()
+OPERATIONS: Mapping[str, Mapping[str, tuple[Run, str]]] = {
+    "text": {
+        V1: (
+            once(dashscope.Generation, **TEXT, result_format="message"),
+            "200",
         ),
-        STEPS,
-    ),
-    "VideoSynthesis that fails": (
-        lambda _: by_steps(VideoSynthesis, **VIDEO | {"prompt": "sandbox:inspect"}),
-        "200 PENDING, 200 RUNNING, 200 FAILED, 400 UnsupportedOperation",
-    ),
-    "VideoSynthesis on a wrong path": (
-        lambda _: (VideoSynthesis.async_call(**VIDEO | {"model": "wan2.2-animate-mix"}),),
-        "400 InvalidParameter",
-    ),
-    "ImageSynthesis by steps": (lambda _: by_steps(ImageSynthesis, **IMAGE), STEPS),
-    "ImageSynthesis.cancel": (lambda _: cancelled(ImageSynthesis, **IMAGE), CANCELLED),
-    "ImageSynthesis.sync_call": (
-        lambda _: (ImageSynthesis.sync_call(**IMAGE),),
-        "403 AccessDenied",
-    ),
-    "ImageGeneration.call": (once(ImageGeneration, **NEW_IMAGE), "200"),
-    "ImageGeneration by steps": (lambda _: by_steps(ImageGeneration, **NEW_IMAGE), STEPS),
-    "Generation.call": (
-        once(dashscope.Generation, **TEXT, result_format="message"),
-        "200",
-    ),
-    "Generation stream": (lambda _: stream(dashscope.Generation, **TEXT), "4 parts to 200"),
-    "Generation stream of deltas": (
-        lambda _: stream(
-            dashscope.Generation, **TEXT, result_format="message", incremental_output=True
+        AIO: (once(AioGeneration, **TEXT), "200"),
+        V2: (v2(lambda client, _: client.chat.completions.create(**TEXT)), "ok"),
+        V2_AIO: (
+            v2_async(lambda client, _: client.chat.completions.create(**TEXT)),
+            "ok",
         ),
-        "4 parts to 200",
-    ),
-    "Generation stream that fails": (
-        lambda _: stream(dashscope.Generation, model="qwen-plus", prompt="sandbox:inspect"),
-        "2 parts to 400 DataInspectionFailed",
-    ),
-    "MultiModalConversation of a file": (
-        lambda at: (MultiModalConversation.call(**photo_message(at)),),
-        "200",
-    ),
-    "MultiModalConversation stream": (
-        lambda at: stream(MultiModalConversation, **photo_message(at)),
-        "6 parts to 200",
-    ),
-    "Transcription by steps": (transcription, "200 PENDING, 200 RUNNING, 200 SUCCEEDED"),
-    "TextEmbedding.call": (
-        once(dashscope.TextEmbedding, model="text-embedding-v4", input=["a", "b"], dimension=8),
-        "200",
-    ),
-    "BatchTextEmbedding by steps": (batch_embedding, STEPS),
-    "MultiModalEmbedding.call": (
-        once(dashscope.MultiModalEmbedding, model="qwen3-vl-embedding", input=PAIR, dimension=8),
-        "200",
-    ),
-    "TextReRank.call": (once(TextReRank, **RANKED, return_documents=True), "200"),
-    "Tokenization.call": (once(dashscope.Tokenization, model="qwen-turbo", prompt="a b"), "200"),
-    "HttpSpeechSynthesizer.call": (
-        lambda _: (HttpSpeechSynthesizer.call(**SPEECH).response,),
-        "200",
-    ),
-    "HttpSpeechSynthesizer stream": (
-        lambda _: ([part.response for part in HttpSpeechSynthesizer.call(**SPEECH, stream=True)],),
-        "2 parts to 200",
-    ),
-    "VocabularyService.create_vocabulary": (vocabulary, "vocab-mine-<hex>"),
-    "Understanding.call": (  # goes out without `services/`, which the sandbox does not know
-        once(dashscope.Understanding, model="opennlu-v1", sentence="a", labels="b"),
-        "404 NotFound",
-    ),
-    # 1.x, asyncio
-    "AioVideoSynthesis.call": (once(AioVideoSynthesis, **VIDEO), "200 SUCCEEDED"),
-    "AioVideoSynthesis by steps": (lambda _: aio_by_steps(AioVideoSynthesis, **VIDEO), STEPS),
-    "AioVideoSynthesis.cancel": (lambda _: aio_cancelled(AioVideoSynthesis, **VIDEO), CANCELLED),
-    "AioVideoSynthesis kf2v": (lambda _: aio_by_steps(AioVideoSynthesis, **KEYFRAMES), STEPS),
-    "AioImageSynthesis by steps": (lambda _: aio_by_steps(AioImageSynthesis, **IMAGE), STEPS),
-    "AioImageGeneration.call": (once(AioImageGeneration, **NEW_IMAGE), "200"),
-    "AioImageGeneration by steps": (
-        lambda _: aio_by_steps(AioImageGeneration, **NEW_IMAGE),
-        STEPS,
-    ),
-    "AioGeneration.call": (once(AioGeneration, **TEXT), "200"),
-    "AioGeneration stream": (lambda _: aio_stream(AioGeneration, **TEXT), "4 parts to 200"),
-    "AioGeneration stream that fails": (
-        lambda _: aio_stream(AioGeneration, model="qwen-plus", prompt="sandbox:fail"),
-        "2 parts to 400 InternalError.Algo",
-    ),
-    "AioMultiModalConversation of a file": (
-        lambda at: once(AioMultiModalConversation, **photo_message(at))(at),
-        "200",
-    ),
-    "AioMultiModalEmbedding.call": (
-        once(AioMultiModalEmbedding, model="qwen3-vl-embedding", input=PAIR, dimension=8),
-        "200",
-    ),
-    "AioTextReRank.call": (once(AioTextReRank, **RANKED), "200"),
-    # v2
-    "Client.chat": (v2(lambda client, _: client.chat.completions.create(**TEXT)), "ok"),
-    "Client.chat stream": (
-        v2(lambda client, _: list(client.chat.completions.create(**TEXT, stream=True))),
-        "4 parts to ok",
-    ),
-    "Client.chat stream that fails": (
-        v2(
-            lambda client, _: list(
-                client.chat.completions.create(
-                    model="qwen-plus", messages="sandbox:inspect", stream=True
+    },
+    "text: stream": {
+        V1: (lambda _: stream(dashscope.Generation, **TEXT), "4 parts to 200"),
+        AIO: (lambda _: aio_stream(AioGeneration, **TEXT), "4 parts to 200"),
+        V2: (
+            v2(lambda client, _: list(client.chat.completions.create(**TEXT, stream=True))),
+            "4 parts to ok",
+        ),
+        V2_AIO: (v2_async_stream, "4 parts to ok"),
+    },
+    "text: stream of deltas": {
+        V1: (
+            lambda _: stream(
+                dashscope.Generation, **TEXT, result_format="message", incremental_output=True
+            ),
+            "4 parts to 200",
+        ),
+    },
+    "text: stream fails": {
+        V1: (
+            lambda _: stream(dashscope.Generation, model="qwen-plus", prompt="sandbox:inspect"),
+            "2 parts to 400 DataInspectionFailed",
+        ),
+        AIO: (
+            lambda _: aio_stream(AioGeneration, model="qwen-plus", prompt="sandbox:fail"),
+            "2 parts to 400 InternalError.Algo",
+        ),
+        V2: (
+            v2(
+                lambda client, _: list(
+                    client.chat.completions.create(
+                        model="qwen-plus", messages="sandbox:inspect", stream=True
+                    )
                 )
-            )
+            ),
+            "ContentFilterError 200 DataInspectionFailed",
         ),
-        "ContentFilterError 200 DataInspectionFailed",
-    ),
-    "Client.multimodal.chat of a file": (
-        v2(lambda client, at: client.multimodal.chat.create(**v2_photo(at))),
-        "ok",
-    ),
-    "Client.videos.jobs": (
-        v2_jobs,
-        "PENDING, RUNNING, SUCCEEDED, ok, CANCELED",
-    ),
-    "Client.videos.generate of a file": (
-        v2(
-            lambda client, at: client.videos.generate(
-                model="wan2.6-i2v", image_url=at.photo.as_uri(), poll_interval=SOON
-            )
+    },
+    "video: call": {
+        V1: (once(VideoSynthesis, **VIDEO), "200 SUCCEEDED"),
+        AIO: (once(AioVideoSynthesis, **VIDEO), "200 SUCCEEDED"),
+    },
+    "video: by steps": {
+        V1: (lambda _: by_steps(VideoSynthesis, **VIDEO), STEPS),
+        AIO: (lambda _: aio_by_steps(AioVideoSynthesis, **VIDEO), STEPS),
+        V2: (
+            v2_jobs,
+            "PENDING, RUNNING, SUCCEEDED, ok, CANCELED",
         ),
-        "SUCCEEDED",
-    ),
-    "Client.videos.generate that fails": (
-        v2(
-            lambda client, _: client.videos.generate(
-                model="wan2.6-t2v", prompt="sandbox:inspect", poll_interval=SOON
-            )
+        V2_AIO: (
+            v2_async_jobs,
+            "PENDING, SUCCEEDED, ok, CANCELED",
         ),
-        "ContentFilterError 200 DataInspectionFailed",
-    ),
-    "Client.images.generate": (
-        v2(lambda client, _: client.images.generate(**IMAGE, poll_interval=SOON)),
-        "SUCCEEDED",
-    ),
-    "Client.images.generate at once": (
-        v2(lambda client, _: client.images.generate(model="wan2.6-t2i", prompt="a cat")),
-        "SUCCEEDED",
-    ),
-    "Client.embeddings": (
-        v2(lambda client, _: client.embeddings.create(model="text-embedding-v4", input="a")),
-        "ok",
-    ),
-    "Client.multimodal.embeddings": (
-        v2(
-            lambda client, _: client.multimodal.embeddings.create(
-                model="qwen3-vl-embedding", input=PAIR, dimension=8
-            )
+    },
+    "video: cancel": {
+        V1: (lambda _: cancelled(VideoSynthesis, **VIDEO), CANCELLED),
+        AIO: (lambda _: aio_cancelled(AioVideoSynthesis, **VIDEO), CANCELLED),
+    },
+    "video: key frames": {
+        V1: (lambda _: by_steps(VideoSynthesis, **KEYFRAMES), STEPS),
+        AIO: (lambda _: aio_by_steps(AioVideoSynthesis, **KEYFRAMES), STEPS),
+    },
+    "video: of a file": {
+        V1: (
+            lambda at: by_steps(
+                VideoSynthesis, model="wan2.6-i2v", prompt="go", img_url=at.photo.as_uri()
+            ),
+            STEPS,
         ),
-        "ok",
-    ),
-    "Client.rerank": (v2(lambda client, _: client.rerank.create(**RANKED)), "ok"),
-    "Client.tokenization": (
-        v2(lambda client, _: client.tokenization.count(model="qwen-turbo", prompt="a b")),
-        "ok",
-    ),
-    # v2, asyncio
-    "AsyncClient.chat": (
-        v2_async(lambda client, _: client.chat.completions.create(**TEXT)),
-        "ok",
-    ),
-    "AsyncClient.chat stream": (v2_async_stream, "4 parts to ok"),
-    "AsyncClient.multimodal.chat of a file": (
-        v2_async(lambda client, at: client.multimodal.chat.create(**v2_photo(at))),
-        "ok",
-    ),
-    "AsyncClient.videos.jobs": (
-        v2_async_jobs,
-        "PENDING, SUCCEEDED, ok, CANCELED",
-    ),
-    "AsyncClient.images.generate": (
-        v2_async(lambda client, _: client.images.generate(**IMAGE, poll_interval=SOON)),
-        "SUCCEEDED",
-    ),
-    "AsyncClient.embeddings": (
-        v2_async(lambda client, _: client.embeddings.create(model="text-embedding-v4", input="a")),
-        "ok",
-    ),
+        V2: (
+            v2(
+                lambda client, at: client.videos.generate(
+                    model="wan2.6-i2v", image_url=at.photo.as_uri(), poll_interval=SOON
+                )
+            ),
+            "SUCCEEDED",
+        ),
+    },
+    "video: fails": {
+        V1: (
+            lambda _: by_steps(VideoSynthesis, **VIDEO | {"prompt": "sandbox:inspect"}),
+            "200 PENDING, 200 RUNNING, 200 FAILED, 400 UnsupportedOperation",
+        ),
+        V2: (
+            v2(
+                lambda client, _: client.videos.generate(
+                    model="wan2.6-t2v", prompt="sandbox:inspect", poll_interval=SOON
+                )
+            ),
+            "ContentFilterError 200 DataInspectionFailed",
+        ),
+    },
+    "video: wrong path": {
+        V1: (
+            lambda _: (VideoSynthesis.async_call(**VIDEO | {"model": "wan2.2-animate-mix"}),),
+            "400 InvalidParameter",
+        ),
+    },
+    "image: by steps": {
+        V1: (lambda _: by_steps(ImageSynthesis, **IMAGE), STEPS),
+        AIO: (lambda _: aio_by_steps(AioImageSynthesis, **IMAGE), STEPS),
+    },
+    "image: cancel": {
+        V1: (lambda _: cancelled(ImageSynthesis, **IMAGE), CANCELLED),
+    },
+    "image: at once": {
+        V1: (
+            lambda _: (ImageSynthesis.sync_call(**IMAGE),),
+            "403 AccessDenied",
+        ),
+        V2: (
+            v2(lambda client, _: client.images.generate(model="wan2.6-t2i", prompt="a cat")),
+            "SUCCEEDED",
+        ),
+    },
+    "image generation: call": {
+        V1: (once(ImageGeneration, **NEW_IMAGE), "200"),
+        AIO: (once(AioImageGeneration, **NEW_IMAGE), "200"),
+    },
+    "image generation: by steps": {
+        V1: (lambda _: by_steps(ImageGeneration, **NEW_IMAGE), STEPS),
+        AIO: (
+            lambda _: aio_by_steps(AioImageGeneration, **NEW_IMAGE),
+            STEPS,
+        ),
+    },
+    "multimodal: of a file": {
+        V1: (
+            lambda at: (MultiModalConversation.call(**photo_message(at)),),
+            "200",
+        ),
+        AIO: (
+            lambda at: once(AioMultiModalConversation, **photo_message(at))(at),
+            "200",
+        ),
+        V2: (
+            v2(lambda client, at: client.multimodal.chat.create(**v2_photo(at))),
+            "ok",
+        ),
+        V2_AIO: (
+            v2_async(lambda client, at: client.multimodal.chat.create(**v2_photo(at))),
+            "ok",
+        ),
+    },
+    "multimodal: stream": {
+        V1: (
+            lambda at: stream(MultiModalConversation, **photo_message(at)),
+            "6 parts to 200",
+        ),
+    },
+    "transcription: by steps": {
+        V1: (transcription, "200 PENDING, 200 RUNNING, 200 SUCCEEDED"),
+    },
+    "embedding": {
+        V1: (
+            once(dashscope.TextEmbedding, model="text-embedding-v4", input=["a", "b"], dimension=8),
+            "200",
+        ),
+        V2: (
+            v2(lambda client, _: client.embeddings.create(model="text-embedding-v4", input="a")),
+            "ok",
+        ),
+        V2_AIO: (
+            v2_async(
+                lambda client, _: client.embeddings.create(model="text-embedding-v4", input="a")
+            ),
+            "ok",
+        ),
+    },
+    "batch embedding: by steps": {
+        V1: (batch_embedding, STEPS),
+    },
+    "multimodal embedding": {
+        V1: (
+            once(
+                dashscope.MultiModalEmbedding, model="qwen3-vl-embedding", input=PAIR, dimension=8
+            ),
+            "200",
+        ),
+        AIO: (
+            once(AioMultiModalEmbedding, model="qwen3-vl-embedding", input=PAIR, dimension=8),
+            "200",
+        ),
+        V2: (
+            v2(
+                lambda client, _: client.multimodal.embeddings.create(
+                    model="qwen3-vl-embedding", input=PAIR, dimension=8
+                )
+            ),
+            "ok",
+        ),
+    },
+    "rerank": {
+        V1: (once(TextReRank, **RANKED, return_documents=True), "200"),
+        AIO: (once(AioTextReRank, **RANKED), "200"),
+        V2: (v2(lambda client, _: client.rerank.create(**RANKED)), "ok"),
+    },
+    "tokenizer": {
+        V1: (once(dashscope.Tokenization, model="qwen-turbo", prompt="a b"), "200"),
+        V2: (
+            v2(lambda client, _: client.tokenization.count(model="qwen-turbo", prompt="a b")),
+            "ok",
+        ),
+    },
+    "speech": {
+        V1: (
+            lambda _: (HttpSpeechSynthesizer.call(**SPEECH).response,),
+            "200",
+        ),
+    },
+    "speech: stream": {
+        V1: (
+            lambda _: (
+                [part.response for part in HttpSpeechSynthesizer.call(**SPEECH, stream=True)],
+            ),
+            "2 parts to 200",
+        ),
+    },
+    "vocabulary: create": {
+        V1: (vocabulary, "vocab-mine-<hex>"),
+    },
+    "understanding": {
+        V1: (  # goes out without `services/`, which the sandbox does not know
+            once(dashscope.Understanding, model="opennlu-v1", sentence="a", labels="b"),
+            "404 NotFound",
+        ),
+    },
+    "image: call": {
+        V2: (
+            v2(lambda client, _: client.images.generate(**IMAGE, poll_interval=SOON)),
+            "SUCCEEDED",
+        ),
+        V2_AIO: (
+            v2_async(lambda client, _: client.images.generate(**IMAGE, poll_interval=SOON)),
+            "SUCCEEDED",
+        ),
+    },
 }
+"""By operation, then by client."""

@@ -69,7 +69,7 @@ def _path(found: Finding) -> bool:
     """The alias is gone, or a short route has become its long one; nothing else has changed."""
     if found.what != "sent target":
         return False
-    sent, got = str(found.direct), str(found.proxied)
+    sent, got = str(found.direct).removeprefix("http://<proxy>"), str(found.proxied)
     short = re.fullmatch(r"/task/(?:bailian/)?([\w-]+)", sent)
     if short:
         is_submit = short[1] in {"text2video", "image2video"}
@@ -87,6 +87,26 @@ def _comments(found: Finding) -> bool:
         return False
     sent, got = str(found.direct), str(found.proxied)
     return len(sent) == len(got) and all(b in (a, " ") for a, b in zip(sent, got, strict=True))
+
+
+def _joined(found: Finding) -> bool:
+    """The same bytes in one chunk."""
+    return (
+        (found.where, found.what) == (ANSWER, "chunks")
+        and isinstance(found.direct, list)
+        and found.proxied == ["".join(found.direct)]
+    )
+
+
+def _broken(found: Finding) -> bool:
+    """The end of the connection is another one, or a frame of ours is all that follows."""
+    if found.where != ANSWER or found.what not in {"end", "framing", "body", "chunks"}:
+        return False
+    cut, ended = found.direct, found.proxied
+    if isinstance(cut, list) and isinstance(ended, list):
+        cut, ended = "".join(cut), "".join(ended)
+    is_frame = str(ended).removeprefix(str(cut)).startswith("event:error\n")
+    return found.what == "end" or cut == "cut" or is_frame
 
 
 def _refusal(found: Finding) -> bool:
@@ -124,7 +144,8 @@ REQUEST_CHANGES = (
         "path",
         REQUEST,
         "path",
-        "the alias becomes upstream's own path; escapes, query and trailing slash stay",
+        "the alias becomes upstream's own path, an absolute form its path; escapes, query and "
+        "trailing slash stay",
         _path,
         usual=True,
     ),
@@ -250,6 +271,22 @@ ANSWER_CHANGES = (
             (found.where, found.what) == (ANSWER, "line")
             and str(found.direct)[8:] == str(found.proxied)[8:]
         ),
+    ),
+    Difference(
+        "gathered",
+        ANSWER,
+        "chunks of an answer that names a task",
+        "joined: it leaves as a whole, when the task has an owner",
+        _joined,
+        stated=True,
+    ),
+    Difference(
+        "broken",
+        ANSWER,
+        "an answer that upstream breaks off",
+        "breaks off too, by closing; an event stream between two frames ends with an error frame",
+        _broken,
+        stated=True,
     ),
     Difference(
         "own-tasks",

@@ -138,7 +138,7 @@ def _start(message: Message, side: Side) -> object:
 
 
 _CROSSINGS: dict[str, Callable[[Message, Side], object]] = {
-    "target": lambda message, _: message.target,
+    "target": lambda message, side: side.named(message.target),
     "authorization": lambda message, side: list(map(side.named, message.values("authorization"))),
     "x-dashscope-async": lambda message, _: message.values("x-dashscope-async"),
     "body": lambda message, _: _text(message.body),
@@ -174,7 +174,7 @@ def _of(fields: Counter[tuple[str, str]], name: str) -> list[tuple[str, str]]:
 
 def _asked(side: Side, exchange: Exchange) -> str:
     method, target, _ = exchange.request.line.split(" ")
-    return side.named(f"{method} {target}")
+    return side.named(f"{method} {target}").replace(" http://<proxy>/", " /")
 
 
 def _line(message: Message | None) -> str | None:

@@ -71,9 +71,9 @@ def _spelled(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def played(script: Script) -> dict[str, Run]:
-    """A script on every client that can send anything."""
-    return {client: _player(script, send) for client, send in _SENDERS.items()}
+def played(script: Script, *clients: str) -> dict[str, Run]:
+    """A script on these clients, or on all that can send anything."""
+    return {client: _player(script, _SENDERS[client]) for client in clients or _SENDERS}
 
 
 def _player(script: Script, send: Send) -> Run:
@@ -94,7 +94,7 @@ async def _curl(step: Step, at: Place, task: str) -> bytes:
     """What curl prints: the body."""
     command = ["curl", "-s", "--path-as-is", "-X", step.method, at.root + step.target(at, task)]
     if step.method == "HEAD":
-        command[4:6] = ["--head"]
+        command[3:5] = ["--head"]
     for name, value in step.fields(at).items():
         command += ["-H", f"{name}: {value}"]
     content = step.content(at)
@@ -167,7 +167,10 @@ async def whole_answers(reader: asyncio.StreamReader, methods: Sequence[str]) ->
             answers = answers_in(data, methods, closed=False)
             if len(answers) == len(methods) and answers[-1].framing != "cut":
                 return answers
-            part = await reader.read(65536)
+            try:
+                part = await reader.read(65536)
+            except ConnectionResetError:
+                part = b""
             if not part:
                 return answers_in(data, methods, closed=True)
             data += part

@@ -1,7 +1,7 @@
 """What an operation is, and where its client stands."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,14 +43,20 @@ Run: TypeAlias = Callable[[Place], Answers | Awaitable[Answers]]
 class Operation:
     """One row: who can do it, and how.
 
-    `gist` is what should come of it, a line for people; None: not looked at. `faults` are put in
-    force in the sandbox. `scopes` and `models` are the token's. `differs` names the differences
-    that must occur.
+    `gists` is what should come of it by client, a line for people. `faults` are put in force in
+    the sandbox, `env` in the proxy. `scopes` and `models` are the token's. `differs` names the differences that must
+    occur, `extra` more of them by client.
     """
 
     clients: Mapping[str, Run]
-    gist: str | None = None
+    gists: Mapping[str, str] = field(default_factory=dict)
     faults: Sequence[Mapping[str, Any]] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
     scopes: Sequence[str] = ()
     models: Sequence[str] = ()
     differs: Sequence[str] = ()
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def stated(self, client: str) -> set[str]:
+        """The differences that must occur with this client."""
+        return {*self.differs, *self.extra.get(client, ())}

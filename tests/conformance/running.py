@@ -88,7 +88,9 @@ async def _proxied(operation: Operation) -> AsyncIterator[tuple[Sandbox, Relay, 
     upstream = sandbox()
     async with (
         Relay(lambda: upstream.url) as back,
-        standing({"PROXY_UPSTREAM": back.url, "PROXY_STORE": "memory:"}, upstream) as stand,
+        standing(
+            {"PROXY_UPSTREAM": back.url, "PROXY_STORE": "memory:", **operation.env}, upstream
+        ) as stand,
         Relay(lambda: stand.url) as front,
     ):
         _prepare(upstream, operation, front)

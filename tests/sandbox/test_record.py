@@ -80,3 +80,9 @@ async def test_waiting_for_a_request() -> None:
     assert await waiting is second
     with pytest.raises(TimeoutError):
         await log.wait_for(lambda entry: entry.target == "/c", 0.01)
+
+
+def test_the_absolute_form_has_a_path() -> None:
+    """A target with scheme and host means the same path (RFC 9112 section 3.2.2)."""
+    assert ReceivedRequest("GET", "http://h:1/api/v1/models?a=b", ()).path == "/api/v1/models"
+    assert ReceivedRequest("GET", "/api/v1/http://h", ()).path == "/api/v1/http://h"
