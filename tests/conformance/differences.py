@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeAlias
 
-from conformance.findings import ANSWER, OWN, REQUEST, VALUE, Finding
+from conformance.findings import ANSWER, HELD, OWN, REQUEST, VALUE, Finding
 from conformance.wire import Message
 
 from proxy.core.errors import Situation
@@ -107,6 +107,17 @@ def _broken(found: Finding) -> bool:
         cut, ended = "".join(cut), "".join(ended)
     is_frame = str(ended).removeprefix(str(cut)).startswith("event:error\n")
     return found.what == "end" or cut == "cut" or is_frame
+
+
+def _held(found: Finding) -> bool:
+    """A state of the same task, not asked for again."""
+    if not re.match(r"GET /api/v1/tasks/[\w-]+/? ?", found.asked):
+        return False
+    if found.where == REQUEST:
+        return found.what == "count" and found.proxied == 0
+    answers = [one for one in (found.direct, found.proxied) if isinstance(one, Message)]
+    tasks = {json.loads(one.body)["output"]["task_id"] for one in answers}
+    return found.what == HELD and len(answers) == 2 and len(tasks) == 1
 
 
 def _refusal(found: Finding) -> bool:
@@ -294,6 +305,15 @@ ANSWER_CHANGES = (
         "`GET tasks`",
         "comes from the proxy's own records: the tenant's tasks only",
         _listing("tasks"),
+        stated=True,
+    ),
+    Difference(
+        "held",
+        ANSWER,
+        "an answer to a poll",
+        "upstream's last one, with `Age`, within `PROXY_POLL_HOLD` seconds and when the task has "
+        "ended",
+        _held,
         stated=True,
     ),
     Difference(

@@ -11,8 +11,9 @@ from conformance.wire import Message
 
 REQUEST, ANSWER, VALUE = "request", "answer", "value"
 
-OWN = "own"
-"""What a finding is about when the proxy gave the answer and not upstream: all of it."""
+OWN, HELD = "own", "held"
+"""What a finding is about when not upstream but the proxy gave an answer, its own words or
+upstream's earlier ones: all of it."""
 
 _DATE = "Date"
 
@@ -86,17 +87,21 @@ def _answers(direct: Side, proxied: Side) -> Iterator[Finding]:
             if mine.answer is not other.answer:
                 yield Finding(ANSWER, "line", _line(mine.answer), _line(other.answer), asked)
             continue
-        if _is_own(other.answer) and not _is_own(mine.answer):
-            yield Finding(ANSWER, OWN, mine.answer, other.answer, asked)
+        kind = _given_by_the_proxy(other.answer)
+        if kind is not None and kind != _given_by_the_proxy(mine.answer):
+            yield Finding(ANSWER, kind, mine.answer, other.answer, asked)
             continue
         yield from _message(ANSWER, asked, mine.answer, other.answer, direct, proxied)
         if mine.answer.framing in {"close", "cut"} and mine.end != other.end:
             yield Finding(ANSWER, "end", mine.end, other.end, asked)
 
 
-def _is_own(answer: Message) -> bool:
-    """Whether the proxy speaks for itself: upstream gives every answer an id."""
-    return bool(answer.values("x-proxy-request-id")) and not answer.values("x-request-id")
+def _given_by_the_proxy(answer: Message) -> str | None:
+    """Whether the proxy speaks for itself: upstream gives every answer an id, and none an age."""
+    if answer.values("age"):
+        return HELD
+    is_own = answer.values("x-proxy-request-id") and not answer.values("x-request-id")
+    return OWN if is_own else None
 
 
 def _values(direct: Side, proxied: Side) -> Iterator[Finding]:

@@ -44,8 +44,8 @@ class Operation:
     """One row: who can do it, and how.
 
     `gists` is what should come of it by client, a line for people. `faults` are put in force in
-    the sandbox, `env` in the proxy. `scopes` and `models` are the token's. `differs` names the differences that must
-    occur, `extra` more of them by client.
+    the sandbox, `env` in the proxy. `scopes` and `models` are the token's. `differs` names the
+    differences that must occur, `extra` more of them by client.
     """
 
     clients: Mapping[str, Run]

@@ -50,7 +50,7 @@ FAMILIES: Mapping[str, Operation] = {
 }
 
 TASK_LIFE: Mapping[str, Operation] = {
-    "task: whole life": Operation(played([SUBMIT, POLL, POLL, POLL, CANCEL])),
+    "task: whole life": Operation(played([SUBMIT, POLL, POLL, CANCEL])),
     "task: cancelled": Operation(played([SUBMIT, CANCEL, POLL])),
     "task: slashes behind": Operation(
         played(
@@ -94,6 +94,7 @@ TASK_LIFE: Mapping[str, Operation] = {
     "task: state held": Operation(
         played([SUBMIT, POLL, POLL]), env={"PROXY_POLL_HOLD": "60"}, differs=["held"]
     ),
+    "task: state kept": Operation(played([SUBMIT, POLL, POLL, POLL]), differs=["held"]),
     "task: of nobody": Operation(played([get("tasks/none")]), differs=["refusal"]),
     "task: list": Operation(
         played([SUBMIT, get("tasks?page_no=1&page_size=5")]), differs=["own-tasks"]
