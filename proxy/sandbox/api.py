@@ -6,7 +6,6 @@ Rule 2: model and path must agree, or it is the classic "url error" (section 8).
 Rule 3: a slash at the end counts. `[/]` allows it, a bare `/` demands it.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -20,6 +19,7 @@ from proxy.sandbox.inference import Endpoint
 from proxy.sandbox.ledger import Kind
 from proxy.sandbox.outputs import Link
 from proxy.sandbox.prompts import doom
+from proxy.sandbox.surfaces import PathPattern, compiled
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
 
@@ -114,16 +114,16 @@ class Api:
         self._uploads = uploads
         self._link = link
         self._services = [
-            (_compiled(path), path.removesuffix("[/]").strip("/"), service)
+            (compiled(path), path.removesuffix("[/]").strip("/"), service)
             for path, service in services(customization).items()
         ]
-        self._actions: list[tuple[re.Pattern[str], str, Action]] = [
-            (_compiled("tasks[/]"), "GET", desk.page),
-            (_compiled("tasks/{task_id}[/]"), "GET", desk.poll),
-            (_compiled("tasks/{task_id}/cancel[/]"), "POST", desk.cancel),
-            (_compiled("uploads"), "GET", uploads.policy),
-            (_compiled("models"), "GET", models.page),
-            (_compiled("models/{name:path}"), "GET", models.one),
+        self._actions: list[tuple[PathPattern, str, Action]] = [
+            (compiled("tasks[/]"), "GET", desk.page),
+            (compiled("tasks/{task_id}[/]"), "GET", desk.poll),
+            (compiled("tasks/{task_id}/cancel[/]"), "POST", desk.cancel),
+            (compiled("uploads"), "GET", uploads.policy),
+            (compiled("models"), "GET", models.page),
+            (compiled("models/{name:path}"), "GET", models.one),
         ]
 
     def answer(self, ask: Ask) -> Answer:
@@ -162,13 +162,6 @@ class Api:
         if failure is not None:
             raise failure
         return native(reply.whole, ask.request_id)
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """`{id}` is one segment, `{name:path}` any number, `[/]` an optional slash."""
-    text = re.escape(pattern).replace(r"\[/\]", "/?")
-    text = re.sub(r"\\{(\w+):path\\}", r"(?P<\1>.+)", text)
-    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", text))
 
 
 def _require(ask: Ask, method: str) -> None:

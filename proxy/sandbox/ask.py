@@ -24,8 +24,8 @@ _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]+)"')
 class Ask:
     """One API call.
 
-    `account` is the key that made it, `path` is decoded and without `/api/v1/`, `now` is when
-    it came, in Unix seconds.
+    `account` is the key that made it, `path` is decoded and without its protocol's prefix, `now`
+    is when it came, in Unix seconds.
     """
 
     account: str
@@ -86,9 +86,16 @@ class Ask:
         return max(1, int(text)) if text.isdecimal() and text.isascii() else default
 
 
-def account_of(received: ReceivedRequest, keys: Collection[str]) -> str:
-    """The key the caller holds; raises `RefusalError`. With no `keys` every key is good."""
+def account_of(
+    received: ReceivedRequest, keys: Collection[str], key_header: str | None = None
+) -> str:
+    """The key the caller holds; raises `RefusalError`. With no `keys` every key is good.
+
+    `key_header` may carry it too.
+    """
     scheme, _, key = (received.header("Authorization") or "").partition(" ")
+    if key_header and received.header(key_header):
+        scheme, key = "bearer", received.header(key_header) or ""
     if scheme.lower() != "bearer" or not key.strip():
         raise RefusalError(401, "InvalidApiKey", "No API-key provided.")
     if keys and key.strip() not in keys:

@@ -89,8 +89,10 @@ class Fault:
             and self.model in (None, model)
         )
 
-    def replacement(self, request_id: str) -> Answer | None:
-        """The answer to give instead of the real one, if any."""
+    def replacement(
+        self, request_id: str, refused: Callable[[RefusalError, str], Answer] = refused
+    ) -> Answer | None:
+        """The answer to give instead of the real one, if any, as `refused` words it."""
         status = self.early or self.status
         if status is None:
             return None

@@ -15,13 +15,7 @@ from proxy.sandbox.answers import Payload
 from proxy.sandbox.ask import Ask, items_of, number_in
 from proxy.sandbox.files import RESULT_LIFE, sample_audio
 from proxy.sandbox.outputs import Link, image_choices, item_count
-from proxy.sandbox.prompts import prompt_of, strings
-
-PIECE = 6
-"""Characters in one streamed delta: small enough that any answer has several frames."""
-
-ECHOED = 200
-"""Characters of the prompt that are said back: a growing stream is quadratic in them."""
+from proxy.sandbox.prompts import PIECE, echo, prompt_of, strings
 
 DIMENSION = 1024
 """Length of an embedding when the request names none."""
@@ -54,7 +48,7 @@ def multimodal(ask: Ask, link: Link) -> Reply:
 
 def _spoken(ask: Ask, shape: Callable[[str, str], Payload]) -> Reply:
     """Say the echo in the given shape; streamed parts grow, or are deltas if asked for."""
-    said = f"The sandbox heard: {prompt_of(ask.input)[:ECHOED]}"
+    said = echo(prompt_of(ask.input))
     deltas = ask.parameters.get("incremental_output") is True
     heard = sum(map(tokens, strings(ask.input)))
     parts = []
@@ -117,7 +111,7 @@ def text_embedding(ask: Ask, _link: Link) -> Reply:
     """One vector per text, the same for the same text."""
     texts = list(strings(ask.input.get("texts", [])))
     vectors = [
-        {"text_index": index, "embedding": _vector(said, _dimension(ask))}
+        {"text_index": index, "embedding": vector(said, _dimension(ask))}
         for index, said in enumerate(texts)
     ]
     usage = {"total_tokens": sum(map(tokens, texts))}
@@ -129,7 +123,7 @@ def multimodal_embedding(ask: Ask, _link: Link) -> Reply:
     contents = items_of(ask.input, "contents")
     items = [item for item in contents if isinstance(item, dict)]
     vectors = [
-        {"index": index, "embedding": _vector(repr(item), _dimension(ask)), "type": _modality(item)}
+        {"index": index, "embedding": vector(repr(item), _dimension(ask)), "type": _modality(item)}
         for index, item in enumerate(items)
     ]
     usage = {
@@ -146,7 +140,7 @@ def rerank(ask: Ask, _link: Link) -> Reply:
     query = set(" ".join(strings(ask.input.get("query"))).lower().split())
     documents = items_of(ask.input, "documents")
     scored: list[Payload] = [
-        {"index": index, "relevance_score": _overlap(query, document)}
+        {"index": index, "relevance_score": overlap(query, document)}
         for index, document in enumerate(documents)
     ]
     scored.sort(key=lambda row: -row["relevance_score"])
@@ -198,7 +192,7 @@ def _dimension(ask: Ask) -> int:
     return min(number_in(ask.parameters, "dimension", DIMENSION), 4 * DIMENSION)
 
 
-def _vector(said: str, dimension: int) -> list[float]:
+def vector(said: str, dimension: int) -> list[float]:
     """Numbers in [-1, 1) that depend on the text alone."""
     return [round(byte / 128 - 1, 6) for byte in _bytes(said, dimension)]
 
@@ -211,6 +205,7 @@ def _modality(item: Payload) -> str:
     return next((name for name in ("text", "image", "video", "audio") if name in item), "fused")
 
 
-def _overlap(query: set[str], document: object) -> float:
+def overlap(query: set[str], document: object) -> float:
+    """The share of a query's words that a document has."""
     words = set(" ".join(strings(document)).lower().split())
     return round(len(query & words) / max(len(query), 1), 6)

@@ -38,6 +38,9 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
 }
 """Model names by what they can do."""
 
+RELEASED = 1_767_225_600
+"""When all of them came out, in Unix seconds, for protocols that want to know."""
+
 PROVIDERS = (
     ("*/*", "partner"),
     ("deepseek-*", "deepseek"),
@@ -73,9 +76,14 @@ def page(ask: Ask) -> Payload:
 
 def one(_ask: Ask, name: str) -> Payload:
     """`GET models/{name}`: one entry. The name may contain `/`; raises `RefusalError`."""
+    return _success(entry_of(name))
+
+
+def entry_of(name: str) -> Payload:
+    """The entry of a model; raises `RefusalError` when there is none."""
     for entry in ENTRIES:
         if entry["model"] == name:
-            return _success(entry)
+            return entry
     message = f"The model {name} does not exist."
     raise RefusalError(404, "ModelNotFound", message, {"success": False, "output": None})
 

@@ -23,6 +23,23 @@ DOOMS: dict[str, tuple[int, str, str]] = {
 }
 
 
+PIECE = 6
+"""Characters in one streamed delta: small enough that any answer has several frames."""
+
+ECHOED = 200
+"""Characters of the prompt that are said back: a growing stream is quadratic in them."""
+
+
+def echo(prompt: str) -> str:
+    """What the sandbox says to a prompt, in every protocol."""
+    return f"The sandbox heard: {prompt[:ECHOED]}"
+
+
+def pieces(said: str) -> Iterator[str]:
+    """A text as it streams."""
+    return (said[start : start + PIECE] for start in range(0, len(said), PIECE))
+
+
 def doom(given: object) -> RefusalError | None:
     """The failure its own words ask for, or None."""
     for word, failure in DOOMS.items():

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 
 from aiohttp import web
 
-from proxy.sandbox import api, control
+from proxy.sandbox import anthropic, api, control, openai
 from proxy.sandbox.answers import Answer, RefusalError, refused
 from proxy.sandbox.ask import Ask, account_of, body_of
 from proxy.sandbox.customization import Customization
@@ -22,6 +22,7 @@ from proxy.sandbox.files import ResultFiles
 from proxy.sandbox.ledger import Ledger
 from proxy.sandbox.quota import QueryQuota
 from proxy.sandbox.record import Predicate, ReceivedRequest, RequestLog
+from proxy.sandbox.surfaces import Surface
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
 
@@ -74,7 +75,9 @@ class Sandbox:
         self._control = control.Control(self.requests, self.faults, self.tasks)
         self.quota = QueryQuota(queries_per_second, clock)
         desk = TaskDesk(self.tasks, self._files.link, clock, self.quota)
-        self._api = api.Api(desk, self.uploads, Customization(clock), self._files.link)
+        native = api.Api(desk, self.uploads, Customization(clock), self._files.link)
+        self._native = Surface(api.PREFIX, native.answer)
+        self._surfaces = (self._native, *openai.surfaces(), anthropic.surface())
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -201,7 +204,8 @@ class Sandbox:
         self, entry: ReceivedRequest, fault: Fault, request_id: str
     ) -> tuple[str | None, Answer]:
         """The answer, and the account it belongs to once that is known."""
-        replacement = fault.replacement(request_id)
+        surface = self._surface(entry)
+        replacement = fault.replacement(request_id, surface.refused)
         if replacement is not None:
             return None, replacement
         account = None
@@ -211,25 +215,32 @@ class Sandbox:
             if entry.path.startswith(RESULTS):
                 query = {name: values[0] for name, values in _query(entry).items()}
                 return None, self._files.serve(entry.path, query)
-            account = account_of(entry, self.keys)
-            return account, self._api.answer(self._ask(entry, account, request_id))
+            account = account_of(entry, self.keys, surface.key_header)
+            return account, surface.answer(self._ask(entry, surface, account, request_id))
         except RefusalError as refusal:
-            return account, refused(refusal, request_id)
+            return account, surface.refused(refusal, request_id)
 
-    def _ask(self, entry: ReceivedRequest, account: str, request_id: str) -> Ask:
+    def _surface(self, entry: ReceivedRequest) -> Surface:
+        """The protocol a request speaks; outside all prefixes the native one."""
+        path = unquote(entry.path)
+        met = (one for one in self._surfaces if path.startswith(one.prefix))
+        return next(met, self._native)
+
+    def _ask(self, entry: ReceivedRequest, surface: Surface, account: str, request_id: str) -> Ask:
         """Raises `RefusalError` for a path outside the API and for a body that is not JSON."""
         path = unquote(entry.path)
-        if not path.startswith(api.PREFIX):
+        if not path.startswith(surface.prefix):
             raise RefusalError(404, "NotFound", "Request path not found.")
+        has_json = entry.size and not _is_form(entry)
         return Ask(
             account=account,
             request_id=request_id,
             now=self._clock(),
             method=entry.method,
-            path=path.removeprefix(api.PREFIX),
+            path=path.removeprefix(surface.prefix),
             query=_query(entry),
             received=entry,
-            body=body_of(entry) if entry.size else {},
+            body=body_of(entry) if has_json else {},
         )
 
     async def _steer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -255,6 +266,10 @@ def _taken(address: tuple[str, int]) -> Iterator[None]:
 
 def _query(entry: ReceivedRequest) -> dict[str, list[str]]:
     return parse_qs(entry.target.partition("?")[2], keep_blank_values=True)
+
+
+def _is_form(entry: ReceivedRequest) -> bool:
+    return (entry.header("Content-Type") or "").startswith("multipart/")
 
 
 def _model_of(entry: ReceivedRequest) -> str | None:

@@ -85,7 +85,7 @@ async def test_slashes_count(call: Call, path: str, status: int) -> None:
 
 REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/api/v1/nowhere", {}, 404, "NotFound"),
-    ("GET", "/compatible-mode/v1/chat/completions", {}, 404, "NotFound"),
+    ("GET", "/api/v2/apps/agent/x", {}, 404, "NotFound"),
     ("GET", SERVICES + TEXT, {}, 400, "InvalidParameter"),
     ("DELETE", "/api/v1/tasks/x", {}, 400, "InvalidParameter"),
     ("POST", SERVICES + TEXT, {"data": b"{"}, 400, "BadRequest.IllegalInput"),
