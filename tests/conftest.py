@@ -9,9 +9,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conformance.report import PROPERTY, lines
+from conformance import report as conformance
 from harness import EVIDENCE
 from hypothesis import HealthCheck, settings
+from system import submit_report
 
 # No deadline: machines are noisy, and a slow example is no wrong example.
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,12 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of `tests/conformance`, whichever process its tests ran in."""
+    """Print the tables that tests tell their rows of, whichever process they ran in."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
-    told = [value for one in reports for key, value in one.user_properties if key == PROPERTY]
-    if told:
-        terminalreporter.section("conformance")
-        terminalreporter.write_line("\n".join(lines(told)))
+    for table in (conformance, submit_report):
+        rows = [row for one in reports for key, row in one.user_properties if key == table.PROPERTY]
+        if rows:
+            terminalreporter.section(table.PROPERTY)
+            terminalreporter.write_line("\n".join(table.lines(rows)))
 
 
 def evidence_of(config: pytest.Config) -> Path:

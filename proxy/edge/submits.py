@@ -12,7 +12,7 @@ from functools import partial
 from http import HTTPStatus
 
 from proxy.core.answers import MAX_READ, AnswerUnreadableError, read_json, request_id, task_ids
-from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
+from proxy.core.errors import ProxyError, Situation, StoreUnavailableError, UnreachableError
 from proxy.core.headers import REPLAYED, value_of
 from proxy.core.jsonscan import Path
 from proxy.core.tasks import TaskConflictError, TaskRecord
@@ -137,22 +137,33 @@ class Submits:
 
     async def exchange(self, order: Order) -> Held:
         """Send, hear the answer out, and write the owner of each task in it."""
-        async with self._upstream.send(order.call) as reply:
-            order.answered = True
-            body = await gather(reply, MAX_READ, _uncertain)
-            held = Held(reply.status, reply.reason, reply.headers, body)
+        held = await self._answer(order)
         if not held.is_success:
             return held
         try:
-            answer = read_json(body, value_of(held.headers, "content-encoding"))
+            answer = read_json(held.body, value_of(held.headers, "content-encoding"))
             ids = tuple(task_ids(answer, order.places))
         except AnswerUnreadableError as error:
             self._unreadable(order, str(error))
-            raise _uncertain() from error
+            raise _uncertain(_no_answer()) from error
         upstream_id = request_id(answer)
         for task_id in ids:
             await self._claim(order.make_record(task_id, upstream_id))
         return replace(held, tasks=ids, request_id=upstream_id)
+
+    async def _answer(self, order: Order) -> Held:
+        """Upstream's whole answer. Raises `ProxyError`, which says so if there may be a task."""
+        try:
+            async with self._upstream.send(order.call) as reply:
+                order.answered = True
+                body = await gather(reply, MAX_READ, _no_answer)
+                return Held(reply.status, reply.reason, reply.headers, body)
+        except UnreachableError:
+            raise
+        except ProxyError as error:
+            if order.may_be_done:
+                raise _uncertain(error) from error
+            raise
 
     async def _claim(self, record: TaskRecord) -> None:
         """Write the owner; whatever prevents it, what an operator needs is told."""
@@ -202,10 +213,14 @@ class Submits:
         )
 
 
-def _uncertain() -> ProxyError:
+def _no_answer() -> ProxyError:
+    return ProxyError(Situation.BAD_GATEWAY, "Upstream's answer cannot be read.")
+
+
+def _uncertain(error: ProxyError) -> ProxyError:
+    """The same, to a client that must not try again."""
     return ProxyError(
-        Situation.BAD_GATEWAY,
-        "Upstream's answer cannot be read; the task may have been created, do not re-send.",
+        error.situation, f"{error.message} The task may have been created, do not re-send."
     )
 
 

@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeAlias
 
 from proxy.sandbox.answers import JSON_TYPE, Answer, RefusalError, refused
 
-Reset: TypeAlias = Literal["before", "after_request", "headers", "body"]
+Reset: TypeAlias = Literal["before", "upload", "after_request", "headers", "body"]
 
 Pace: TypeAlias = Callable[[int], Awaitable[None]]
 
-RESETS: tuple[Reset, ...] = ("before", "after_request", "headers", "body")
+RESETS: tuple[Reset, ...] = ("before", "upload", "after_request", "headers", "body")
 
 NATIVE: dict[int, tuple[str, str]] = {
     400: ("InvalidParameter", "The request parameter is invalid."),
@@ -45,8 +45,9 @@ class Fault:
     only) is awaited between two pieces with the number of body bytes sent so far. `wire` is sent
     instead of any answer, byte for byte, and the connection closed.
 
-    `reset` breaks the TCP connection: "before" the body is read; "after_request", when all was
-    read and done but nothing answered; after the "headers"; halfway through the "body".
+    `reset` breaks the TCP connection: "before" the body is read; during the "upload", when some
+    of it was read; "after_request", when all was read and done but nothing answered; after the
+    "headers"; halfway through the "body".
     """
 
     method: str | None = None
@@ -73,13 +74,13 @@ class Fault:
             msg = f"reset: {self.reset!r} is not one of {', '.join(RESETS)}"
             raise ValueError(msg)
         if self.at_head and self.model is not None:
-            msg = "model: not known before the body is read; drop it or `early`/`reset: before`"
+            msg = "model: not known before the body is read; drop it, `early` or `reset`"
             raise ValueError(msg)
 
     @property
     def at_head(self) -> bool:
         """Whether it strikes before the request body is read."""
-        return self.early is not None or self.reset == "before"
+        return self.early is not None or self.reset in {"before", "upload"}
 
     def matches(self, method: str, path: str, model: str | None) -> bool:
         """Whether a request is meant; `times` is the book's business."""

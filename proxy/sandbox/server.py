@@ -179,7 +179,9 @@ class Sandbox:
     ) -> web.StreamResponse:
         request_id = str(self._ids())
         fault = self.faults.strike_at_head(entry.method, entry.path)
-        if fault is not None and fault.reset == "before":
+        if fault is not None and fault.reset in {"before", "upload"}:
+            if fault.reset == "upload":
+                entry.feed(await request.content.readany())
             return abort(request, web.StreamResponse())
         if fault is None:
             await self._read(request, entry)

@@ -56,6 +56,17 @@ async def test_reset_before(sandbox: Sandbox, raw: Raw) -> None:
     assert not sandbox.requests[0].complete
 
 
+async def test_reset_upload(sandbox: Sandbox, raw: Raw) -> None:
+    """`upload` closes with a part of the body in hand, and nothing is done."""
+    sandbox.faults.add(reset="upload")
+    head, _, body = PLAIN.partition(b"\r\n\r\n")
+    longer = head.replace(b"Content-Length: %d" % len(body), b"Content-Length: 9999")
+    assert longer != head
+    assert await raw(longer + b"\r\n\r\n" + body) == b"<RESET>"
+    entry = sandbox.requests[0]
+    assert (entry.body, entry.complete) == (body, False)
+
+
 async def test_reset_after_request(sandbox: Sandbox, raw: Raw) -> None:
     """`after_request` does the work, then says nothing: the lost answer of a paid submit."""
     sandbox.faults.add(reset="after_request")
