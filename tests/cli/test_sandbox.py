@@ -32,3 +32,11 @@ def test_a_time_that_is_none(cli: Cli, seconds: str) -> None:
     said = cli("sandbox", "--task-seconds", seconds)
     assert said.code == 2
     assert "--task-seconds" in said.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("rate", ["0", "many", "1.5"])
+def test_a_limit_that_is_none(cli: Cli, rate: str) -> None:
+    """And for how often it may be polled."""
+    said = cli("sandbox", "--queries-per-second", rate)
+    assert said.code == 2
+    assert "--queries-per-second" in said.err.splitlines()[-1]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.accounts import Account, choose, model_not_found
+from proxy.core.accounts import Account, choose, model_not_found, shared
 from proxy.core.errors import ProxyError, Situation
 
 A = Account("a", "https://a.example", "key-of-a")
@@ -126,3 +126,10 @@ def test_the_key_is_in_no_repr() -> None:
     assert "sk-secret" not in repr(account)
     assert "sk-secret" not in str([account])
     assert "https://a.example" in repr(account)
+
+
+def test_processes_share_what_is_limited() -> None:
+    """Together they ask no more than the account allows; nothing else is divided."""
+    mine = shared([A, replace(B, polls_per_second=6, weight=3)], 4)
+    assert [account.polls_per_second for account in mine] == [5, 1.5]
+    assert replace(mine[1], polls_per_second=6) == replace(B, polls_per_second=6, weight=3)

@@ -14,6 +14,7 @@ from proxy.core.headers import (
     asks_async,
     inbound,
     outbound,
+    unconditional,
     value_of,
     values_of,
 )
@@ -210,3 +211,16 @@ def test_hop_by_hop_is_the_same_list_both_ways() -> None:
     """One list, so that neither direction forgets a field."""
     assert HOP_BY_HOP in REQUEST_STOPPED
     assert HOP_BY_HOP in REPLY_STOPPED
+
+
+def test_a_whole_answer_is_asked_for() -> None:
+    """Conditions and ranges go, in any spelling; what only begins like a word of theirs stays."""
+    fields = [
+        ("If-None-Match", "*"),
+        ("if-modified-since", "x"),
+        ("IF-RANGE", "x"),
+        ("Range", "bytes=0-1"),
+        ("X-If-Match", "1"),
+        ("Identity", "1"),
+    ]
+    assert unconditional(fields) == fields[4:]

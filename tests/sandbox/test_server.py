@@ -166,3 +166,24 @@ async def test_links_can_be_given_another_name(call: Call) -> None:
         url = f"{sandbox.url}/api/v1/uploads?action=getPolicy&model=m"
         host = (await call("GET", url)).json()["data"]["upload_host"]
         assert host == "http://sandbox.example/oss/"
+
+
+@pytest.mark.parametrize("status", [None, 503])
+async def test_an_outage(call: Call, sandbox: Sandbox, status: int | None) -> None:
+    """Connections are refused, or all is answered with one status; then all is as before.
+
+    Open connections are closed, the port stays its own, other faults stay in force.
+    """
+    url = sandbox.url
+    assert (await call("GET", "/api/v1/models")).status == 200
+    async with sandbox.outage(status):
+        for _ in range(3):
+            if status is None:
+                with pytest.raises(aiohttp.ClientConnectorError):
+                    await call("GET", f"{url}/api/v1/models")
+            else:
+                assert (await call("GET", f"{url}/api/v1/models")).status == status
+        lasting = sandbox.faults.add(status=418)
+    assert sandbox.url == url
+    assert (await call("GET", "/api/v1/models")).status == lasting.status
+    assert (await call("GET", "/api/v1/models")).status == 200
