@@ -259,7 +259,7 @@ async def test_an_old_end_is_not_kept() -> None:
 async def test_a_cancel_drops_what_is_held() -> None:
     """The poll behind it is fresh, and so is what was asked before it and answered behind it."""
     late = asyncio.Event()
-    polls = iter([state("PENDING"), state("PENDING"), state("CANCELED")])
+    polls = iter([*[state("PENDING")] * 2, *[state("CANCELED")] * 2])
 
     async def script(heard: Conversation) -> None:
         if heard.target.endswith(b"/cancel"):
@@ -279,8 +279,9 @@ async def test_a_cancel_drops_what_is_held() -> None:
         assert (await ask(made.url, cancel)).status == 200
         late.set()
         assert told(await before) == "PENDING"
-        assert told(await ask(made.url, poll())) == "CANCELED"
-        assert len(upstream.conversations) == 4
+        for task_id in ("t1", "t1/"):
+            assert told(await ask(made.url, poll(task_id))) == "CANCELED"
+        assert len(upstream.conversations) == 5
 
 
 async def test_memory_is_bounded() -> None:
