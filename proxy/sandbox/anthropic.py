@@ -76,7 +76,7 @@ def _messages(ask: Ask) -> Answer:
 
 def _message(ask: Ask, model: str, said: str, heard: int) -> Payload:
     return {
-        "id": f"msg_{ask.fresh_id('message').hex}",
+        "id": f"msg_{ask.fresh_id('message')}",
         "type": "message",
         "role": "assistant",
         "model": model,

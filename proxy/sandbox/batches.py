@@ -38,7 +38,7 @@ class Batches:
             raise RefusalError(400, "invalid_parameter_error", "file: required.")
         named = _FILE_NAME.search(ask.received.body)
         made: Payload = {
-            "id": f"file-batch-{ask.fresh_id('file').hex}",
+            "id": f"file-batch-{ask.fresh_id('file')}",
             "object": "file",
             "bytes": ask.received.size,
             "created_at": int(ask.now),

@@ -147,7 +147,7 @@ def _tool_calls(ask: Ask) -> list[Payload]:
     function = tools[0].get("function")
     name = function.get("name") if isinstance(function, dict) else None
     call = {"name": str(name), "arguments": "{}"}
-    return [{"id": f"call_{ask.fresh_id('call').hex}", "type": "function", "function": call}]
+    return [{"id": f"call_{ask.fresh_id('call')}", "type": "function", "function": call}]
 
 
 def _completions(ask: Ask) -> Answer:

@@ -62,7 +62,7 @@ class Responses:
 def _response(ask: Ask, model: str, said: str, heard: int) -> Payload:
     part = {"type": "output_text", "text": said, "annotations": []}
     message = {
-        "id": f"msg_{ask.fresh_id('message').hex}",
+        "id": f"msg_{ask.fresh_id('message')}",
         "type": "message",
         "role": "assistant",
         "status": "completed",
@@ -70,7 +70,7 @@ def _response(ask: Ask, model: str, said: str, heard: int) -> Payload:
     }
     spoken = tokens(said)
     return {
-        "id": f"resp_{ask.fresh_id('response').hex}",
+        "id": f"resp_{ask.fresh_id('response')}",
         "object": "response",
         "created_at": int(ask.now),
         "status": "completed",

@@ -43,7 +43,7 @@ def plain(value: object, sandbox: str = "<no sandbox>") -> Any:  # noqa: ANN401 
 def _leaf(value: object, sandbox: str) -> object:
     if isinstance(value, str):
         return words(value.replace(sandbox, "<sandbox>"))
-    return "<time>" if isinstance(value, int) and value > _THIS_CENTURY else value
+    return "<time>" if isinstance(value, int | float) and value > _THIS_CENTURY else value
 
 
 def words(text: str) -> str:
