@@ -18,6 +18,8 @@ The walk of one request:
         quota          how many polls a second an account may send
         outputs        what a finished task answers
         usage          what it reports as used, by model family
+      resources      files, fine-tunes, deployments, assistants: collections
+      apps           applications and MCP servers
       uploads        upload policies, object POST, `oss://`
       models         the catalogue
     prompts    words in a prompt that steer the outcome (`sandbox:fail`, ...)

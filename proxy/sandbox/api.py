@@ -9,9 +9,10 @@ Rule 3: a slash at the end counts. `[/]` allows it, a bare `/` demands it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TypeAlias
 
-from proxy.sandbox import inference, models
+from proxy.sandbox import apps, inference, models
 from proxy.sandbox.answers import Answer, Payload, RefusalError, native, stream
 from proxy.sandbox.ask import Ask
 from proxy.sandbox.customization import Customization
@@ -19,6 +20,7 @@ from proxy.sandbox.inference import Endpoint
 from proxy.sandbox.ledger import Kind
 from proxy.sandbox.outputs import Link
 from proxy.sandbox.prompts import doom
+from proxy.sandbox.resources import Resources
 from proxy.sandbox.surfaces import PathPattern, compiled
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
@@ -108,7 +110,12 @@ class Api:
     """Everything under `/api/v1/`, once the caller is known and the request read."""
 
     def __init__(
-        self, desk: TaskDesk, uploads: Uploads, customization: Customization, link: Link
+        self,
+        desk: TaskDesk,
+        uploads: Uploads,
+        customization: Customization,
+        resources: Resources,
+        link: Link,
     ) -> None:
         self._desk = desk
         self._uploads = uploads
@@ -122,9 +129,17 @@ class Api:
             (compiled("tasks/{task_id}[/]"), "GET", desk.poll),
             (compiled("tasks/{task_id}/cancel[/]"), "POST", desk.cancel),
             (compiled("uploads"), "GET", uploads.policy),
+            (compiled("public-keys/latest"), "GET", apps.public_key),
             (compiled("models"), "GET", models.page),
             (compiled("models/{name:path}"), "GET", models.one),
         ]
+        self._others: list[tuple[PathPattern, str, Callable[..., Answer]]] = [
+            (compiled("apps/{app_id}/completion"), "POST", partial(apps.completion, link=link)),
+            (compiled("mcps/{server}/mcp"), "POST", apps.mcp),
+            (compiled("mcps/{server}/message"), "POST", apps.mcp),
+            (compiled("mcps/{server}/sse"), "GET", apps.mcp_events),
+        ]
+        self._resources = resources
 
     def answer(self, ask: Ask) -> Answer:
         """The answer to one call; raises `RefusalError`."""
@@ -132,11 +147,19 @@ class Api:
             if pattern.fullmatch(ask.path):
                 _require(ask, "POST")
                 return self._serve(ask, service_path, service)
+        kept = self._resources.answer(ask)
+        if kept is not None:
+            return kept
         for pattern, method, action in self._actions:
             found = pattern.fullmatch(ask.path)
             if found:
                 _require(ask, method)
                 return native(action(ask, **found.groupdict()), ask.request_id)
+        for pattern, method, told in self._others:
+            found = pattern.fullmatch(ask.path)
+            if found:
+                _require(ask, method)
+                return told(ask, **found.groupdict())
         raise RefusalError(404, "NotFound", "Request path not found.")
 
     def _serve(self, ask: Ask, path: str, service: Service) -> Answer:

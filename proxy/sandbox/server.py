@@ -22,6 +22,7 @@ from proxy.sandbox.files import ResultFiles
 from proxy.sandbox.ledger import Ledger
 from proxy.sandbox.quota import QueryQuota
 from proxy.sandbox.record import Predicate, ReceivedRequest, RequestLog
+from proxy.sandbox.resources import Resources
 from proxy.sandbox.surfaces import Surface
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
@@ -75,7 +76,9 @@ class Sandbox:
         self._control = control.Control(self.requests, self.faults, self.tasks)
         self.quota = QueryQuota(queries_per_second, clock)
         desk = TaskDesk(self.tasks, self._files.link, clock, self.quota)
-        native = api.Api(desk, self.uploads, Customization(clock), self._files.link)
+        native = api.Api(
+            desk, self.uploads, Customization(clock), Resources(clock), self._files.link
+        )
         self._native = Surface(api.PREFIX, native.answer)
         self._surfaces = (self._native, *openai.surfaces(), anthropic.surface())
         self._server: web.Server | None = None

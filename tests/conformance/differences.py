@@ -5,6 +5,7 @@ table: a row that is never seen is stale. The README's table of changes is print
 """
 
 import json
+import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -71,9 +72,10 @@ def _path(found: Finding) -> bool:
         return False
     sent, got = str(found.direct).removeprefix("http://<proxy>"), str(found.proxied)
     short = re.fullmatch(r"/task/(?:bailian/)?([\w-]+)", sent)
-    if short:
-        is_submit = short[1] in {"text2video", "image2video"}
-        return got in _VIDEO_PATHS if is_submit else got == f"/api/v1/tasks/{short[1]}"
+    if short and short[1] in {"text2video", "image2video"}:
+        return got in _VIDEO_PATHS
+    if short and got == f"/api/v1/tasks/{short[1]}":
+        return True
     return got == re.sub(
         r"^/alibailian(?=/)|^/task/bailian(?=/)",
         lambda alias: "/api/v1" if alias[0] == "/task/bailian" else "",
@@ -173,10 +175,13 @@ REQUEST_CHANGES = (
         REQUEST,
         "`Authorization`, `X-DashScope-WorkSpace`",
         "the account's, behind the rest",
-        lambda found: (
-            found.what == "sent authorization"
-            and "<token>" in str(found.direct)
-            and "<token>" not in str(found.proxied)
+        _any(
+            lambda found: (
+                found.what == "sent authorization"
+                and "<token>" in str(found.direct)
+                and "<token>" not in str(found.proxied)
+            ),
+            _field(REQUEST, "authorization", operator.eq),  # spelled otherwise
         ),
         usual=True,
     ),
@@ -185,7 +190,10 @@ REQUEST_CHANGES = (
         REQUEST,
         "`X-DashScope-Async: enable`",
         "in the client's place, where upstream knows no other mode",
-        lambda found: found.what == "sent x-dashscope-async" and found.proxied == ["enable"],
+        _any(
+            lambda found: found.what == "sent x-dashscope-async" and found.proxied == ["enable"],
+            _field(REQUEST, "x-dashscope-async", operator.eq),  # spelled otherwise
+        ),
     ),
     Difference(
         "identity",

@@ -1,5 +1,6 @@
 """Two runs of one operation compared: every difference is a finding, whoever may explain it."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _message(
 
 
 def _body(message: Message, side: Side) -> object:
-    return side.named(_text(message.body))
+    return _said(message, side, _text(message.body))
 
 
 def _chunks(message: Message, side: Side) -> object:
@@ -160,9 +161,18 @@ _LOOKS: dict[str, Callable[[Message, Side], object]] = {
 }
 
 
+_BOUNDARY = re.compile(r'multipart/form-data; boundary="?([^";]+)')
+
+
+def _said(message: Message, side: Side, text: str) -> str:
+    """A text with what belongs to this run replaced: its addresses, and what delimits a form."""
+    found = _BOUNDARY.search(" ".join(message.values("content-type")))
+    return side.named(text.replace(found[1], "<boundary>") if found else text)
+
+
 def _fields(message: Message, side: Side) -> Counter[tuple[str, str]]:
     """The header as a multiset of spelled names and values."""
-    fields = [(name, side.named(value.strip(" \t"))) for name, value in message.fields]
+    fields = [(name, _said(message, side, value.strip(" \t"))) for name, value in message.fields]
     length = str(len(message.body))
     exact = [
         (name, "<as long as the body>")

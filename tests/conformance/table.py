@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from conformance.account_rows import ACCOUNT
 from conformance.dashscope_rows import OPERATIONS
 from conformance.odd_rows import ODDITIES
 from conformance.operations import Operation
+from conformance.vercel import OPERATIONS as VERCEL_OPERATIONS
+from conformance.vercel import vercel
 from conformance.wire_rows import WIRE
 
 SDK: Mapping[str, Operation] = {
@@ -15,4 +18,8 @@ SDK: Mapping[str, Operation] = {
     for name, ways in OPERATIONS.items()
 }
 
-TABLE: Mapping[str, Operation] = {**SDK, **WIRE, **ODDITIES}
+PROVIDER: Mapping[str, Operation] = {
+    f"provider: {name}": Operation(vercel(name)) for name in VERCEL_OPERATIONS
+}
+
+TABLE: Mapping[str, Operation] = {**SDK, **PROVIDER, **ACCOUNT, **WIRE, **ODDITIES}

@@ -11,6 +11,18 @@ from conformance.operations import Answers, Place, Run
 
 FOLDER = Path(__file__).parent / "node"
 
+OPERATIONS = (
+    "chat",
+    "stream",
+    "embedding",
+    "embeddings",
+    "video",
+    "video of an image",
+    "video of wan3",
+    "video that fails",
+)
+"""What `node/drive.mjs` can do."""
+
 _running: list[subprocess.Popen[str]] = []
 
 

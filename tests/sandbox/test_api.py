@@ -14,6 +14,7 @@ from proxy.sandbox.customization import SHELVES, Customization
 from proxy.sandbox.ledger import Ledger
 from proxy.sandbox.quota import QueryQuota
 from proxy.sandbox.record import ReceivedRequest
+from proxy.sandbox.resources import Resources
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
 
@@ -125,7 +126,7 @@ def _api() -> Api:
     ledger = Ledger(0, clock)
     uploads = Uploads(lambda: "http://localhost/oss/", clock)
     desk = TaskDesk(ledger, str, clock, QueryQuota(None, clock))
-    return Api(desk, uploads, Customization(clock), str)
+    return Api(desk, uploads, Customization(clock), Resources(clock), str)
 
 
 PATHS = [path.replace("[/]", "") for path in services(Customization(float))]

@@ -6,6 +6,7 @@ else that differs is a difference.
 
 import re
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -33,7 +34,7 @@ def plain(value: object, sandbox: str = "<no sandbox>") -> Any:  # noqa: ANN401 
             # The answer's header is no part of it: not all of upstream's may cross.
             pairs = {str(key): inner for key, inner in value.items() if key != "headers"}
             return {key: plain(inner, sandbox) for key, inner in pairs.items()}
-        case _ if hasattr(value, "status_code"):  # fine-tuning and deployments have no mapping
+        case _ if hasattr(value, "status_code") or is_dataclass(value):  # what has no mapping
             return plain(vars(value), sandbox)
         case list() | tuple():
             return [plain(inner, sandbox) for inner in value]
