@@ -43,7 +43,7 @@ def table_lines(settings: Settings) -> list[str]:
     ]
     accounts = [
         f"account {account.name}: {account.url}, models {' '.join(account.models)}, "
-        f"weight {account.weight:g}"
+        f"weight {account.weight:g}, {account.polls_per_second:g} polls a second"
         for account in settings.accounts
     ]
     none = ["no account: set DASHSCOPE_API_KEY, or list `upstreams:` in the route file"]

@@ -33,7 +33,7 @@ from proxy.core.routes import Match
 from proxy.core.shelf import Key, Shelf
 from proxy.core.tasks import TaskRecord, is_task_id
 from proxy.edge.flights import Flights
-from proxy.edge.queries import PATIENCE, Heard, Queries, Query
+from proxy.edge.queries import PATIENCE, Heard, Queries, Query, account_gone
 from proxy.ports import Call, Headers, Tasks, Telemetry, Upstream
 
 HASTE = 1.0
@@ -105,7 +105,7 @@ class Polls:
         """The account that made the task: any other says UNKNOWN. Raises `BAD_GATEWAY`."""
         account = self._accounts.get(record.account)
         if account is None:
-            raise _account_gone()
+            raise account_gone()
         return account
 
     async def told(self, record: TaskRecord, target: str, fields: Fields, request_id: str) -> Told:
@@ -118,20 +118,20 @@ class Polls:
         step = next_step(known, age, now, self._hold)
         if step is Step.SAY_AGAIN and known.sighting:
             return _again("held", known.sighting)
-        heard, how = Heard(Verdict.FAILURE, error=_account_gone()), "fresh"
-        account = self._accounts.get(record.account)
-        if step is Step.ASK and account is not None:
+        if step is Step.SAY_LAST_KNOWN:
+            return _last_known(known, record, request_id)
+        account, joined = self._accounts.get(record.account), False
+        if account is None:
+            heard = self._queries.nobody(record.account)
+        else:
             call = self._call(account, target, fields)
             query = Query(record, call, known_since(known, age, now))
             heard, joined = await self._flights.join(
                 key, partial(self._queries.ask, query), partial(self._keep, key)
             )
-            how = "coalesced" if joined else "fresh"
         if heard.verdict is Verdict.FAILURE and age < LIFE:
             return _last_known(self._shelf.get(key), record, request_id)
-        if heard.sighting is None:
-            raise _anew(heard.error or _account_gone())
-        seen = heard.sighting
+        seen, how = heard.answer(), "coalesced" if joined else "fresh"
         return Told(how, seen.status, seen.reason, seen.headers, seen.body)
 
     def forget(self, task_id: str) -> None:
@@ -176,12 +176,3 @@ def _last_known(known: Known, record: TaskRecord, request_id: str) -> Told:
     headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
     age = time.time() - (record.updated or record.created)
     return Told("last_known", HTTPStatus.OK, HTTPStatus.OK.phrase, aged(headers, age), body)
-
-
-def _account_gone() -> ProxyError:
-    return ProxyError(Situation.BAD_GATEWAY, "The upstream account that made this task is gone.")
-
-
-def _anew(error: ProxyError) -> ProxyError:
-    """One for each who waited: a raised exception collects the way it took."""
-    return ProxyError(error.situation, error.message, headers=error.headers)

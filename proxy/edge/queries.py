@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,12 +43,26 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of it: an answer, or why there is none. `asked`: whether there was a turn."""
+    """What came of it: an answer, or why there is none. `asked`: whether upstream was asked."""
 
     verdict: Verdict
-    sighting: Sighting | None = None
-    error: ProxyError | None = None
+    outcome: Sighting | ProxyError
     asked: bool = True
+
+    @property
+    def sighting(self) -> Sighting | None:
+        """The answer, if there is one."""
+        return self.outcome if isinstance(self.outcome, Sighting) else None
+
+    def answer(self) -> Sighting:
+        """The answer, good or bad. Raises `ProxyError` where there is none.
+
+        A new one for each who waited: an exception collects the way it took.
+        """
+        if isinstance(self.outcome, Sighting):
+            return self.outcome
+        error = self.outcome
+        raise ProxyError(error.situation, error.message, headers=error.headers)
 
 
 class Queries:
@@ -59,11 +74,8 @@ class Queries:
         self._tasks = tasks
         self._upstream = upstream
         self._telemetry = telemetry
-        self._turns: dict[str, Turns] = {}
-        self._outages: dict[str, Outage] = {}
-        for account in accounts:
-            self._turns[account.name] = Turns(account.polls_per_second)
-            self._outages[account.name] = Outage()
+        self._turns = {account.name: Turns(account.polls_per_second) for account in accounts}
+        self._outages: defaultdict[str, Outage] = defaultdict(Outage)
 
     async def ask(self, query: Query) -> Heard:
         """Ask as soon as there is a turn. Raises nothing: what went wrong is in the answer."""
@@ -74,11 +86,17 @@ class Queries:
                 "The upstream account takes no more task queries now; try again.",
                 headers=(("Retry-After", "1"),),
             )
-            return Heard(Verdict.FAILURE, error=busy, asked=False)
+            return Heard(Verdict.FAILURE, busy, asked=False)
         heard = await self._hear(query.call)
         self._learn(name, heard)
         if heard.sighting and heard.sighting.state:
             await self._note(query.record, heard.sighting.state)
+        return heard
+
+    def nobody(self, name: str) -> Heard:
+        """What asking an account comes to that is not configured any more."""
+        heard = Heard(Verdict.FAILURE, account_gone(), asked=False)
+        self._learn(name, heard)
         return heard
 
     async def _hear(self, call: Call) -> Heard:
@@ -88,9 +106,9 @@ class Queries:
                 body = await gather(reply, MOST, _too_large)
         except TimeoutError:
             late = ProxyError(Situation.GATEWAY_TIMEOUT, "Upstream did not answer in time.")
-            return Heard(Verdict.FAILURE, error=late)
+            return Heard(Verdict.FAILURE, late)
         except ProxyError as error:
-            return Heard(Verdict.FAILURE, error=error)
+            return Heard(Verdict.FAILURE, error)
         coding = value_of(reply.headers, "content-encoding")
         seen = Sighting(
             reply.status, reply.reason, reply.headers, body, time.monotonic(), _state(body, coding)
@@ -99,14 +117,12 @@ class Queries:
 
     def _learn(self, name: str, heard: Heard) -> None:
         """Slow down, and tell of an outage that begins or ends with this."""
-        now, outage = time.monotonic(), self._outages[name]
-        seen = heard.sighting
+        now, outage, seen = time.monotonic(), self._outages[name], heard.sighting
         if seen and seen.status == _TOO_MANY:
             self._turns[name].pause(pause_after(seen.headers))
         if heard.verdict is Verdict.FAILURE:
             if outage.failed(now):
-                why = heard.error.situation.code if heard.error else ""
-                facts = {"status": seen.status} if seen else {"why": why}
+                facts = {"status": seen.status} if seen else {"why": str(heard.outcome)}
                 self._telemetry.event("polls_failing", account=name, **facts)
             return
         lasted = outage.succeeded(now)
@@ -118,6 +134,11 @@ class Queries:
         if state != record.status and record.status not in TERMINAL:
             with suppress(StoreUnavailableError):
                 await self._tasks.observe(record.task_id, state, time.time())
+
+
+def account_gone() -> ProxyError:
+    """For a task whose account was taken out of the configuration."""
+    return ProxyError(Situation.BAD_GATEWAY, "The upstream account that made this task is gone.")
 
 
 def _state(body: bytes, coding: str | None) -> str | None:

@@ -162,3 +162,15 @@ async def test_hurried_before_it_stops() -> None:
         "stopped",
         "stopped",
     ]
+
+
+async def test_workers_share_the_pace() -> None:
+    """One of four may ask an account a fourth as often; who gets no turn hears what is known."""
+    pace = {"PROXY_WORKERS": "4", "PROXY_POLLS_PER_SECOND": "4"}
+    async with standing(pace) as stand:
+        token = await stand.token()
+        tasks = [await stand.submit(token) for _ in range(2)]
+        answers = [await stand.ask("GET", f"/task/{task_id}", token) for task_id in tasks]
+        assert [b"RUNNING" in answer.body for answer in answers] == [True, False]
+        polls = [line["poll"] for line in stand.requests if "poll" in line]
+        assert polls == ["fresh", "last_known"]

@@ -62,7 +62,9 @@ def test_the_table(cli: Cli, routes: Path) -> None:
         assert deed in video
     assert [row for row in rows if "/mine/tasks/{task_id}" in row and "own tasks only" in row]
     assert [row for row in rows if "/mine/files/{rest**}" in row and "scope account" in row]
-    assert account == "account beijing: https://dashscope.example, models wan* qwen*, weight 2"
+    assert account == (
+        "account beijing: https://dashscope.example, models wan* qwen*, weight 2, 20 polls a second"
+    )
 
 
 def test_the_packaged_table(cli: Cli, key: dict[str, str]) -> None:
@@ -70,7 +72,9 @@ def test_the_packaged_table(cli: Cli, key: dict[str, str]) -> None:
     said = cli("check", **key)
     EVIDENCE.written.append(said.out.encode())
     assert said.code == 0
-    assert said.rows[-1] == "account default: https://dashscope.aliyuncs.com, models *, weight 1"
+    assert said.rows[-1] == (
+        "account default: https://dashscope.aliyuncs.com, models *, weight 1, 20 polls a second"
+    )
     for path in ("/task/bailian/text2video", "/task/{task_id}", "/alibailian/api/v1/tasks"):
         assert f" {path} " in said.out
 

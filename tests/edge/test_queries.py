@@ -18,7 +18,7 @@ from edge.rig import (
     scripted,
 )
 
-from proxy.core.errors import StoreUnavailableError
+from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
 from proxy.core.freshness import Verdict
 from proxy.core.tasks import TaskRecord
 from proxy.edge.queries import MOST, Heard, Queries, Query
@@ -157,8 +157,9 @@ async def test_a_trickle_is_given_up() -> None:
     async with asking(trickle) as made:
         heard = await made.ask(patience=0.2)
         assert heard.verdict is Verdict.FAILURE
-        assert heard.error is not None
-        assert heard.error.situation.status == 504
+        with pytest.raises(ProxyError) as caught:
+            heard.answer()
+        assert caught.value.situation is Situation.GATEWAY_TIMEOUT
 
 
 async def test_an_outage_is_told_once() -> None:
@@ -180,8 +181,9 @@ async def test_the_pace() -> None:
         assert (await made.ask()).asked
         heard = await made.ask()
         assert (heard.verdict, heard.asked) == (Verdict.FAILURE, False)
-        assert heard.error is not None
-        assert heard.error.situation.status == 429
+        with pytest.raises(ProxyError) as caught:
+            heard.answer()
+        assert caught.value.situation is Situation.RATE_LIMITED
         assert not made.telemetry.events
 
 
@@ -190,3 +192,13 @@ async def test_too_many_is_a_pause() -> None:
     async with asking(answering(refusal(429, b"Retry-After: 3"))) as made:
         first, second = await made.ask(), await made.ask()
         assert (first.asked, second.asked) == (True, False)
+
+
+async def test_an_account_that_is_gone() -> None:
+    """Nobody is asked; the operator hears of it once."""
+    async with asking(answering(state("RUNNING"))) as made:
+        for _ in range(3):
+            heard = made.queries.nobody("former")
+            assert (heard.verdict, heard.asked) == (Verdict.FAILURE, False)
+        ((name, facts),) = made.telemetry.events
+        assert (name, facts["account"]) == ("polls_failing", "former")
