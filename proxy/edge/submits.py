@@ -16,7 +16,7 @@ from proxy.core.errors import ProxyError, Situation, StoreUnavailableError, Unre
 from proxy.core.headers import REPLAYED, value_of
 from proxy.core.jsonscan import Path
 from proxy.core.tasks import TaskConflictError, TaskRecord
-from proxy.edge.intake import Passage
+from proxy.edge.intake import ClientGoneError, Passage
 from proxy.edge.upstream import gather
 from proxy.ports import Call, Headers, Tasks, Telemetry, Upstream, Visit
 
@@ -159,6 +159,10 @@ class Submits:
                 body = await gather(reply, MAX_READ, _no_answer)
                 return Held(reply.status, reply.reason, reply.headers, body)
         except UnreachableError:
+            raise
+        except ClientGoneError as error:
+            if order.answered:
+                raise _uncertain(_no_answer()) from error
             raise
         except ProxyError as error:
             if order.may_be_done:

@@ -4,10 +4,12 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from edge.rig import (
+    BODY,
     PLAIN,
     SUBMIT,
     TENANT,
@@ -18,6 +20,7 @@ from edge.rig import (
     calling,
     chunked,
     eventually,
+    head_of,
     ok,
     request,
     rig,
@@ -30,6 +33,8 @@ from proxy.core.errors import StoreUnavailableError
 from proxy.core.routes import Async, Route, RouteTable
 from proxy.core.tasks import TaskRecord
 from proxy.edge.submits import CLAIM_RETRIES
+from proxy.edge.upstream import SessionReply, SessionUpstream
+from proxy.ports import Call
 from proxy.stores.memory import MemoryStore
 
 
@@ -413,3 +418,54 @@ async def test_a_bug_in_a_claim_is_told(*, leaving: bool) -> None:
                 assert answer.values("x-should-retry") == [b"false"]
         await eventually(lambda: made.telemetry.bugs)
         assert len(made.telemetry.bugs) == 1
+
+
+class Announced(SessionUpstream):
+    """An upstream that tells when an answer has begun to come in."""
+
+    def __init__(self) -> None:
+        super().__init__(connect_timeout=10)
+        self.begun = asyncio.Event()
+
+    @asynccontextmanager
+    async def send(self, call: Call) -> AsyncIterator[SessionReply]:
+        async with super().send(call) as reply:
+            self.begun.set()
+            yield reply
+
+
+@pytest.fixture
+async def announced() -> AsyncIterator[Announced]:
+    upstream = Announced()
+    await upstream.open()
+    yield upstream
+    await upstream.close()
+
+
+@pytest.mark.parametrize("rest", [b"", b"}"])
+async def test_a_client_that_leaves_while_an_early_answer_comes(
+    rest: bytes, announced: Announced
+) -> None:
+    """Upstream answers before it has the body: there may be a task, so how it ended is told."""
+    go = asyncio.Event()
+    body = task_answer("t13").partition(b"\r\n\r\n")[2]
+
+    async def early(told: Conversation) -> None:
+        await told.send(ok(body)[:-1])
+        await go.wait()
+        await told.send(rest)
+        told.writer.close()
+
+    async with scripted(early) as upstream, rig(upstream.url, upstream=announced) as made:
+        async with calling(made.url) as client:
+            framing = b"Content-Length: 200000"
+            await client.send(head_of("POST", SUBMIT, framing), BODY[:30], b" " * 100_000)
+            await asyncio.wait_for(announced.begun.wait(), 10)
+            client.reset()
+        await made.finished()
+        go.set()
+        await made.gateway.drained()
+        await eventually(lambda: made.telemetry.events or made.telemetry.bugs)
+        (event,) = made.telemetry.named("submit_ended_alone")
+        assert event["code"] == "BadGateway"
+        assert made.telemetry.bugs == []

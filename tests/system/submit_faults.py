@@ -222,6 +222,9 @@ PHASES = {
     "upstream's answer is no JSON": Phase("502", "502*", {"status": 200, "body": "<html>fine"}),
     "upstream answers 500": Phase("500", "200", {"status": 500}),
     "upstream answers 429": Phase("429", "200", {"status": 429}),
+    "upstream refuses before the body": Phase(
+        "400", "200", {"early": 400}, asks_slowly, large=True, sdk=False
+    ),
     "upstream redirects": Phase(
         "307", "200", {"status": 307, "body": "", "headers": {"Location": ELSEWHERE}}, sdk=False
     ),

@@ -149,15 +149,7 @@ def submit_v2(url: str, key: str, prompt: str) -> Told:
 SDKS = {"SDK 1.x": submit_1x, "SDK v2": submit_v2}
 
 
-@pytest.fixture
-def restored() -> Iterator[None]:
-    """The 1.x surface is configured by module attributes."""
-    before = dashscope.base_http_api_url, dashscope.api_key
-    yield
-    dashscope.base_http_api_url, dashscope.api_key = before
-
-
-@pytest.mark.usefixtures("restored")
+@pytest.mark.usefixtures("sdk_restored")
 @pytest.mark.parametrize("client", SDKS)
 @pytest.mark.parametrize("name", [name for name, phase in PHASES.items() if phase.sdk])
 async def test_the_sdks_own_habits(
