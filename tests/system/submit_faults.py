@@ -108,6 +108,13 @@ async def asks(scene: Scene) -> Message | None:
         return await told(client)
 
 
+async def asks_on_a_kept_connection(scene: Scene) -> Message | None:
+    """Come when the proxy has an idle connection to upstream, which may break any time."""
+    answer = await scene.stand.ask("GET", "/api/v1/models", scene.token)
+    assert answer.status == 200
+    return await asks(scene)
+
+
 async def asks_slowly(scene: Scene) -> Message | None:
     """Be answered before the second half is sent."""
     async with calling(scene.stand.url) as client:
@@ -209,6 +216,9 @@ LATE = {"PROXY_READ_TIMEOUT": "0.3"}
 PHASES = {
     "connection refused": Phase("502", "502", env={"PROXY_UPSTREAM": "http://127.0.0.1:1"}),
     "upstream resets after the head": Phase("502", "502*", {"reset": "before"}),
+    "upstream resets a kept connection": Phase(
+        "502", "502*", {"reset": "before"}, asks_on_a_kept_connection, sdk=False
+    ),
     "upstream resets within the body": Phase(
         "502", "200", {"reset": "upload"}, asks_slowly, large=True
     ),

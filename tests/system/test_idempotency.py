@@ -109,13 +109,13 @@ def by_1x(url: str, token: str) -> str:
 
 
 def by_v2(url: str, token: str) -> str:
-    """This client has no place for a field of its own, but takes an HTTP client that has."""
+    """It has no place for a field of the caller, but takes an HTTP client that has."""
     fields = {"Authorization": f"Bearer {token}", **KEY}
     with (
         httpx.Client(headers=fields, base_url=url) as http,
         SdkClient(api_key=token, base_url=url, http_client=http) as sdk,
     ):
-        return str(sdk.videos.jobs.create(model="wan2.6-t2v", prompt="a cat").output.task_id)
+        return str(sdk.videos.jobs.create(model="wan2.6-t2v", prompt="a cat").output["task_id"])
 
 
 @pytest.mark.usefixtures("sdk_restored")
