@@ -94,6 +94,8 @@ class Replier:
             *headers,
             ("Content-Length", str(len(body))),
         ]
+        if self.envelope in ID_FIELDS:
+            fields.append((ID_FIELDS[self.envelope], self._visit.request_id))
         head = self._begin(status, HTTPStatus(status).phrase, fields)
         shown = b"" if self._framing.is_bodiless else body
         await self._write(head + shown)
@@ -111,8 +113,6 @@ class Replier:
         headers = list(error.headers)
         if self._request.method not in SAFE:
             headers.append((SHOULD_RETRY, "false"))
-        if self.envelope in ID_FIELDS:
-            headers.append((ID_FIELDS[self.envelope], self._visit.request_id))
         body = render(error, self.envelope, self._visit.request_id)
         return await self.send_json(error.situation.status, body, headers)
 

@@ -134,11 +134,14 @@ def _refusal(found: Finding) -> bool:
     return (answer.status, code) in rows or not answer.body
 
 
+_LISTED_BELOW = "(api|compatible-mode|apps/anthropic)"
+
+
 def _listing(name: str) -> Explains:
     """A listing of that name, answered by the proxy itself in upstream's shape."""
 
     def explains(found: Finding) -> bool:
-        if not re.match(rf"GET /api/v1/{name}/?(\?|$)", found.asked):
+        if not re.match(rf"GET /{_LISTED_BELOW}/v1/{name}/?(\?|$)", found.asked):
             return False
         if (found.where, found.what) != (ANSWER, OWN):
             return found.where == REQUEST and found.what in {"count", "sent target"}

@@ -98,11 +98,14 @@ def _answers(direct: Side, proxied: Side) -> Iterator[Finding]:
 
 
 def _given_by_the_proxy(answer: Message) -> str | None:
-    """Whether the proxy speaks for itself: upstream gives every answer an id, and none an age."""
+    """Whether the proxy speaks for itself: upstream gives every answer an id, and none an age.
+
+    For clients that look there, the proxy puts its own id into the same field.
+    """
     if answer.values("age"):
         return HELD
-    is_own = answer.values("x-proxy-request-id") and not answer.values("x-request-id")
-    return OWN if is_own else None
+    own_id = answer.values("x-proxy-request-id")
+    return OWN if own_id and answer.values("x-request-id") in ([], own_id) else None
 
 
 def _values(direct: Side, proxied: Side) -> Iterator[Finding]:

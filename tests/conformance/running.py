@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance.clients import CLIENTS
+from conformance.clients import CLIENTS, upstream_base
 from conformance.operations import Answers, Operation, Place, Run
 from conformance.relay import Exchange, Relay
 from dashscope.api_entities.aio_session import close_shared_aio_session
@@ -23,8 +23,6 @@ from proxy.sandbox import Sandbox
 
 NOON = 1_790_000_000.0
 """Unix seconds at which every sandbox stands still."""
-
-NATIVE = "/api/v1"
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ async def directly(operation: Operation, client: str, point: Point, photo: Path)
     """Client → sandbox."""
     async with sandbox() as upstream, Relay(lambda: upstream.url) as relay:
         _prepare(upstream, operation, relay)
-        at = Place(relay.url, NATIVE, UPSTREAM_KEY, photo, alias=False)
+        at = Place(relay.url, upstream_base(client), UPSTREAM_KEY, photo, alias=False)
         values = await _values(operation.clients[client], at, point, upstream.url)
         names = {_netloc(relay): "<proxy>", _netloc(upstream): "<sandbox>"}
         exchanges = relay.exchanges()

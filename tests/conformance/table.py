@@ -6,6 +6,7 @@ from conformance.account_rows import ACCOUNT
 from conformance.dashscope_rows import OPERATIONS
 from conformance.odd_rows import ODDITIES
 from conformance.operations import Operation
+from conformance.protocol_rows import PROTOCOLS
 from conformance.vercel import OPERATIONS as VERCEL_OPERATIONS
 from conformance.vercel import vercel
 from conformance.wire_rows import WIRE
@@ -22,4 +23,4 @@ PROVIDER: Mapping[str, Operation] = {
     f"provider: {name}": Operation(vercel(name)) for name in VERCEL_OPERATIONS
 }
 
-TABLE: Mapping[str, Operation] = {**SDK, **PROVIDER, **ACCOUNT, **WIRE, **ODDITIES}
+TABLE: Mapping[str, Operation] = {**SDK, **PROVIDER, **ACCOUNT, **PROTOCOLS, **WIRE, **ODDITIES}

@@ -2,7 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -36,6 +43,16 @@ async def called(make: MakeClient, url: str, key: str, call: Call, sandbox: str 
     return plain(value, sandbox or url)
 
 
+async def played(make: MakeClient, url: str, key: str, calls: Mapping[str, Call]) -> dict[str, Any]:
+    """What comes of each call, one after the other by one client, as plain values."""
+
+    async def all_of_them(client: Client) -> object:
+        return {name: await _come_of(call, client) for name, call in calls.items()}
+
+    value: dict[str, Any] = await called(make, url, key, all_of_them)
+    return value
+
+
 async def failed(make: MakeClient, url: str, key: str, call: Call) -> Exception:
     """The exception that a call ends with."""
     value = await _in_thread(make, url, key, call)
@@ -44,21 +61,28 @@ async def failed(make: MakeClient, url: str, key: str, call: Call) -> Exception:
 
 
 async def _in_thread(make: MakeClient, url: str, key: str, call: Call) -> object:
-    async def run() -> object:
-        async with _opened(make(url, key)) as client:
-            try:
-                return await call(client)
-            except Exception as error:  # noqa: BLE001 - what comes of a call is what is looked at
-                return error
+    return await asyncio.to_thread(asyncio.run, outcome(make, url, key, call))
 
-    return await asyncio.to_thread(asyncio.run, run())
+
+async def outcome(make: MakeClient, url: str, key: str, call: Call) -> object:
+    """The value of a call, or the exception it ends with."""
+    async with opened(make(url, key)) as client:
+        return await _come_of(call, client)
+
+
+async def _come_of(call: Call, client: Client) -> object:
+    try:
+        return await call(client)
+    except Exception as error:  # noqa: BLE001 - what comes of a call is what is looked at
+        return error
 
 
 @asynccontextmanager
-async def _opened(client: Client) -> AsyncIterator[Client]:
+async def opened(client: Client) -> AsyncIterator[Client]:
+    """A client that is closed at the end, whichever kind it is."""
     if hasattr(client, "__aenter__"):
-        async with client as opened:
-            yield opened
+        async with client as ready:
+            yield ready
     else:
-        with client as opened:
-            yield opened
+        with client as ready:
+            yield ready

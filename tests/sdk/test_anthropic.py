@@ -2,61 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import anthropic
 import pytest
 from harness import UPSTREAM_KEY, standing
-from sdk.protocols import Call, Client, MakeClient, called, failed, parts, settled
+from sdk.anthropic_calls import CALLS, CLIENTS, HELLO, ask
+from sdk.protocols import Call, Client, called, failed, played, settled
 
 from proxy.sandbox import Sandbox
 
 BASES = ["/apps/anthropic", "/alibailian/apps/anthropic"]
 UPSTREAM_BASE = BASES[0]
-OMIT: Any = anthropic.Omit()
-CLIENTS: dict[str, MakeClient] = {
-    "sync": lambda url, key: anthropic.Anthropic(base_url=url, api_key=key),
-    "async": lambda url, key: anthropic.AsyncAnthropic(base_url=url, auth_token=key),
-    "field": lambda url, key: anthropic.Anthropic(
-        base_url=url, api_key=key, default_headers={"X-Api-Key": key, "Authorization": OMIT}
-    ),
-    "both": lambda url, key: anthropic.AsyncAnthropic(
-        base_url=url, api_key=key, default_headers={"X-Api-Key": key}
-    ),
-}
-"""The key as this version sends it, as older ones do, and in both forms."""
-
-HELLO = [{"role": "user", "content": "Grüß dich"}]
-INSPECTED = [{"role": "user", "content": "sandbox:inspect"}]
-
-
-async def ask(client: Client, **more: object) -> object:
-    body = {"model": "qwen-plus", "max_tokens": 99, "messages": HELLO, **more}
-    return await settled(client.messages.create(**body))
-
-
-async def helper(client: Client) -> object:
-    """The client's own reading of a stream, which puts the message together again."""
-    stream = client.messages.stream(model="qwen-plus", max_tokens=99, messages=HELLO)
-    if isinstance(client, anthropic.Anthropic):
-        with stream as opened:
-            return [*opened.text_stream, opened.get_final_message()]
-    async with stream as opened:
-        return [*[text async for text in opened.text_stream], await opened.get_final_message()]
-
-
-CALLS: Mapping[str, Call] = {
-    "message": ask,
-    "stream": lambda client: parts(ask(client, stream=True)),
-    "stream, put together": helper,
-    "tokens": lambda client: settled(
-        client.messages.count_tokens(model="qwen-plus", messages=HELLO, system="be brief")
-    ),
-    "models": lambda client: parts(client.models.list(limit=4)),
-    "model": lambda client: settled(client.models.retrieve("qwen-max")),
-    "upstream refuses": lambda client: ask(client, messages=INSPECTED),
-    "upstream refuses, stream": lambda client: parts(ask(client, messages=INSPECTED, stream=True)),
-}
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -64,14 +20,11 @@ CALLS: Mapping[str, Call] = {
 async def test_the_same_directly_and_through_the_proxy(kind: str, base: str) -> None:
     """Each call's value, stream or exception; ids and times apart, which differ from run to run."""
     make = CLIENTS[kind]
-    async with standing() as stand:
-        token = await stand.token()
-        for name, call in CALLS.items():
-            async with Sandbox(keys=[UPSTREAM_KEY]) as direct:
-                expected = await called(make, direct.url + UPSTREAM_BASE, UPSTREAM_KEY, call)
-            assert await called(make, stand.url + base, token, call) == expected, name
-            refused = isinstance(expected, dict) and "raised" in expected
-            assert refused is name.startswith("upstream refuses"), expected
+    async with standing() as stand, Sandbox(keys=[UPSTREAM_KEY]) as direct:
+        expected = await played(make, direct.url + UPSTREAM_BASE, UPSTREAM_KEY, CALLS)
+        assert await played(make, stand.url + base, await stand.token(), CALLS) == expected
+        refused = {name for name, told in expected.items() if "raised" in told}
+        assert refused == {name for name in CALLS if name.startswith("upstream refuses")}
 
 
 @pytest.mark.parametrize("kind", CLIENTS)

@@ -6,77 +6,14 @@ from dataclasses import dataclass, field
 import openai
 import pytest
 from harness import UPSTREAM_KEY, standing
-from sdk.protocols import Call, Client, MakeClient, called, failed, parts, settled
+from sdk.openai_calls import CALLS, CLIENTS, HELLO, WHOLE_ACCOUNT, batch, chat, embed, respond
+from sdk.protocols import Call, Client, called, failed, played, settled
 
 from proxy.core.policy import ACCOUNT, INFERENCE
 from proxy.sandbox import Sandbox
 
 BASES = ["/compatible-mode/v1", "/alibailian/compatible-mode/v1"]
 UPSTREAM_BASE = BASES[0]
-CLIENTS: dict[str, MakeClient] = {
-    "sync": lambda url, key: openai.OpenAI(base_url=url, api_key=key),
-    "async": lambda url, key: openai.AsyncOpenAI(base_url=url, api_key=key),
-}
-HELLO = [{"role": "user", "content": "Grüß dich"}]
-TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
-STREAM = {"stream": True, "stream_options": {"include_usage": True}}
-
-
-async def chat(client: Client, **more: object) -> object:
-    body = {"model": "qwen-plus", "messages": HELLO, **more}
-    return await settled(client.chat.completions.create(**body))
-
-
-async def respond(client: Client, **more: object) -> object:
-    return await settled(client.responses.create(**{"model": "qwen-plus", "input": "hi", **more}))
-
-
-async def embed(client: Client, **more: object) -> object:
-    body = {"model": "text-embedding-v4", "input": ["a", "b"], "dimensions": 8, **more}
-    return await settled(client.embeddings.create(**body))
-
-
-async def stored(client: Client) -> object:
-    """A response that is kept, read, continued and deleted."""
-    first = await settled(client.responses.create(model="qwen-plus", input="hi"))
-    read = await settled(client.responses.retrieve(first.id))
-    more = {"model": "qwen-plus", "input": "ho", "previous_response_id": first.id}
-    second = await settled(client.responses.create(**more))
-    await settled(client.responses.delete(first.id))
-    return [read, second]
-
-
-async def batch(client: Client) -> object:
-    """A batch of an uploaded file, and both in their lists."""
-    file = await settled(client.files.create(file=("j.jsonl", b"{}\n"), purpose="batch"))
-    order = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    made = await settled(client.batches.create(input_file_id=file.id, **order))
-    return [file, made, *await parts(client.files.list()), *await parts(client.batches.list())]
-
-
-CALLS: Mapping[str, Call] = {
-    "chat": chat,
-    "chat, stream": lambda client: parts(chat(client, **STREAM)),
-    "chat, tool": lambda client: chat(client, tools=[TOOL], tool_choice="required"),
-    "chat, tool, stream": lambda client: parts(
-        chat(client, tools=[TOOL], tool_choice="required", stream=True)
-    ),
-    "completions": lambda client: settled(
-        client.completions.create(model="qwen-coder", prompt="hi")
-    ),
-    "embeddings": embed,
-    "responses": respond,
-    "responses, stream": lambda client: parts(respond(client, stream=True)),
-    "model": lambda client: settled(client.models.retrieve("wan2.6-t2v")),
-    "models": lambda client: parts(client.models.list()),
-    "upstream refuses": lambda client: chat(client, messages=[]),
-    "upstream refuses, stream": lambda client: parts(
-        chat(client, messages=[{"role": "user", "content": "sandbox:inspect"}], **STREAM)
-    ),
-    "stored responses": stored,
-    "batch": batch,
-}
-WHOLE_ACCOUNT = {"stored responses", "batch"}
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -84,15 +21,15 @@ WHOLE_ACCOUNT = {"stored responses", "batch"}
 async def test_the_same_directly_and_through_the_proxy(kind: str, base: str) -> None:
     """Each call's value, stream or exception; ids and times apart, which differ from run to run."""
     make = CLIENTS[kind]
-    async with standing() as stand:
-        tenant, whole = await stand.token(), await stand.token(scopes=(INFERENCE, ACCOUNT))
-        for name, call in CALLS.items():
-            token = whole if name in WHOLE_ACCOUNT else tenant
-            async with Sandbox(keys=[UPSTREAM_KEY]) as direct:
-                expected = await called(make, direct.url + UPSTREAM_BASE, UPSTREAM_KEY, call)
-            assert await called(make, stand.url + base, token, call) == expected, name
-            refused = isinstance(expected, dict) and "raised" in expected
-            assert refused is name.startswith("upstream refuses"), expected
+    mine = {name: call for name, call in CALLS.items() if name not in WHOLE_ACCOUNT}
+    all_of_it = {name: CALLS[name] for name in WHOLE_ACCOUNT}
+    async with standing() as stand, Sandbox(keys=[UPSTREAM_KEY]) as direct:
+        for calls, scopes in ((mine, ()), (all_of_it, (INFERENCE, ACCOUNT))):
+            expected = await played(make, direct.url + UPSTREAM_BASE, UPSTREAM_KEY, calls)
+            token = await stand.token(scopes=scopes)
+            assert await played(make, stand.url + base, token, calls) == expected
+            refused = {n for n, told in expected.items() if "raised" in told}
+            assert refused == {name for name in calls if name.startswith("upstream refuses")}
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
