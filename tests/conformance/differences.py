@@ -123,9 +123,11 @@ def _held(found: Finding) -> bool:
 
 
 def _refusal(found: Finding) -> bool:
-    """Upstream was not asked, and the answer is an error of the proxy's table."""
+    """Upstream was not asked or said nothing, and the answer is an error of the proxy's table."""
     if (found.where, found.what) == (REQUEST, "count"):
         return found.proxied == 0
+    if (found.where, found.what, found.direct) == (ANSWER, "line", None):
+        return str(found.proxied)[9:12] in {"502", "504"}
     if (found.where, found.what) != (ANSWER, OWN) or not isinstance(found.proxied, Message):
         return False
     answer = found.proxied
@@ -339,7 +341,7 @@ ANSWER_CHANGES = (
         "refusal",
         ANSWER,
         "errors of its own",
-        "in upstream's place, which is not asked: the table below",
+        "in upstream's place, which is not asked or does not answer: the table below",
         _refusal,
         stated=True,
     ),

@@ -24,9 +24,9 @@ class Finding:
     """Something is not the same. `asked` is the request it is about, as upstream would hear it.
 
     `what` is a header's name in lower case, or one of: count, line, body, framing, chunks,
-    trailers, interim, blanks, end; for the value it is its number. `sent` before it means: not
-    what the client sent reached upstream. `direct` and `proxied` are what stood there (or what was
-    sent, and what upstream got), with this run's addresses, keys and times replaced.
+    trailers, interim, frames, blanks, end; for the value it is its number. `sent` before it
+    means: not what the client sent reached upstream. `direct` and `proxied` are what stood there
+    (or what was sent, and what upstream got), with this run's addresses, keys and times replaced.
     """
 
     where: str
@@ -160,6 +160,9 @@ _LOOKS: dict[str, Callable[[Message, Side], object]] = {
     "chunks": _chunks,
     "trailers": lambda message, _: message.trailers,
     "interim": lambda message, _: message.interim,
+    "frames": lambda message, side: [
+        (frame.bits, frame.opcode, side.named(_text(frame.payload))) for frame in message.frames
+    ],
     "blanks": lambda message, _: [key for key, value in message.fields if value[:1] != " "],
 }
 

@@ -154,9 +154,9 @@ async def exchange(at: Place, method: str, parts: Iterator[bytes] | Sequence[byt
         writer.write(part)
         await writer.drain()
         await asyncio.sleep(0)
-    (message,) = await whole_answers(reader, [method])
+    answers = await whole_answers(reader, [method])
     writer.close()
-    return message.body
+    return answers[0].body if answers else b""
 
 
 async def whole_answers(reader: asyncio.StreamReader, methods: Sequence[str]) -> list[Message]:

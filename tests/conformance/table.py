@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from conformance.account_rows import ACCOUNT
 from conformance.dashscope_rows import OPERATIONS
+from conformance.error_rows import ERRORS
 from conformance.odd_rows import ODDITIES
 from conformance.operations import Operation
 from conformance.protocol_rows import PROTOCOLS
@@ -23,4 +24,12 @@ PROVIDER: Mapping[str, Operation] = {
     f"provider: {name}": Operation(vercel(name)) for name in VERCEL_OPERATIONS
 }
 
-TABLE: Mapping[str, Operation] = {**SDK, **PROVIDER, **ACCOUNT, **PROTOCOLS, **WIRE, **ODDITIES}
+TABLE: Mapping[str, Operation] = {
+    **SDK,
+    **PROVIDER,
+    **ACCOUNT,
+    **PROTOCOLS,
+    **WIRE,
+    **ERRORS,
+    **ODDITIES,
+}

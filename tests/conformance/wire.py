@@ -1,4 +1,4 @@
-"""Recorded bytes read as HTTP/1.1: heads, framing, bodies, chunks. It knows what the tests need.
+"""Recorded bytes read as HTTP/1.1: heads, framing, bodies, chunks, and WebSocket frames.
 
 A message that breaks off is still read, as far as it came: `framing` says `cut`.
 """
@@ -18,7 +18,8 @@ class CutError(Exception):
 class Message:
     """One message. `fields` keep order, spelling and blanks; `chunks` are None where a length is.
 
-    `interim` are the heads of 1xx answers before this one.
+    `interim` are the heads of 1xx answers before this one, `frames` what follows the upgrade to a
+    WebSocket in this message's direction.
     """
 
     line: str
@@ -28,6 +29,7 @@ class Message:
     framing: str = "none"
     trailers: list[tuple[str, str]] = field(default_factory=list)
     interim: list[str] = field(default_factory=list)
+    frames: list["Frame"] = field(default_factory=list)
 
     @property
     def method(self) -> str:
@@ -44,6 +46,15 @@ class Message:
     def values(self, name: str) -> list[str]:
         """The values of a field, without the blanks around them."""
         return [value.strip(" \t") for key, value in self.fields if key.lower() == name]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One WebSocket frame, unmasked. `bits` are FIN and the reserved ones, `opcode` RFC 6455's."""
+
+    bits: int
+    opcode: int
+    payload: bytes
 
 
 class _Cursor:
@@ -64,6 +75,12 @@ class _Cursor:
         self.at += len(part)
         return part
 
+    def exactly(self, size: int) -> bytes:
+        part = self.take(size)
+        if len(part) < size:
+            raise CutError
+        return part
+
     @property
     def is_at_end(self) -> bool:
         return self.at >= len(self.data)
@@ -81,7 +98,8 @@ def requests_in(data: bytes) -> Iterator[tuple[int, Message]]:
         _read_body(cursor, message)
         yield start, message
         if message.values("upgrade"):
-            return  # what follows is another protocol
+            message.frames = list(_frames(cursor))
+            return
 
 
 def answers_in(data: bytes, methods: Sequence[str], *, closed: bool) -> list[Message]:
@@ -94,7 +112,7 @@ def answers_in(data: bytes, methods: Sequence[str], *, closed: bool) -> list[Mes
         except CutError:
             break
         if message.status == SWITCHING:
-            message.framing, message.body = "upgraded", cursor.take(len(data))
+            message.framing, message.frames = "upgraded", list(_frames(cursor))
         elif method != "HEAD" and message.status not in BODILESS:
             _read_body(cursor, message)
             if message.framing == "none":
@@ -146,3 +164,22 @@ def _read_chunks(cursor: _Cursor, message: Message, chunks: list[bytes]) -> None
             raise CutError
     while line := cursor.until(b"\r\n"):
         message.trailers.append(_field(line.decode("utf-8", "surrogateescape")))
+
+
+def _frames(cursor: _Cursor) -> Iterator[Frame]:
+    """The whole frames that are left."""
+    while not cursor.is_at_end:
+        try:
+            yield _frame(cursor)
+        except CutError:
+            return
+
+
+def _frame(cursor: _Cursor) -> Frame:
+    first, second = cursor.exactly(2)
+    size = second & 0x7F
+    if size >= 126:
+        size = int.from_bytes(cursor.exactly(2 if size == 126 else 8), "big")
+    mask = cursor.exactly(4) if second & 0x80 else bytes(4)
+    payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(cursor.exactly(size)))
+    return Frame(first >> 4, first & 0x0F, payload)

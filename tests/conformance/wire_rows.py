@@ -213,19 +213,6 @@ ANSWERS: Mapping[str, Operation] = {
             }
         ],
     ),
-    **{
-        f"answer: {status}": Operation(
-            played([post(PLAIN, HELLO)]), faults=[{"status": status, "times": None}]
-        )
-        for status in (400, 401, 403, 404, 409, 429, 430, 500, 502, 503, 504)
-    },
-    "answer: 429 of a submit": Operation(
-        played([SUBMIT]), faults=[{"status": 429, "headers": {"Retry-After": "1"}}]
-    ),
-    "answer: HTML": Operation(
-        played([post(PLAIN, HELLO)]),
-        faults=[{"status": 502, "body": "<html>no</html>", "content_type": "text/html"}],
-    ),
     "answer: redirect": Operation(
         played([post(PLAIN, HELLO)]),
         faults=[{"status": 307, "body": "", "headers": {"Location": "/elsewhere"}}],

@@ -1,0 +1,145 @@
+"""The comparison itself: it reads what was said, and nothing that differs escapes it."""
+
+from collections.abc import Callable
+
+import pytest
+from conformance.differences import DIFFERENCES, explanation
+from conformance.findings import compare
+from conformance.operations import Operation
+from conformance.relay import Tape
+from conformance.running import Side
+from conformance.table import TABLE
+from conformance.wire import answers_in, requests_in
+
+ASKED = (
+    b"POST /api/v1/x?a HTTP/1.1\r\nHost: h\r\nX-Tag: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"2\r\n{}\r\n0\r\n\r\n"
+)
+TOLD = (
+    b"HTTP/1.1 200 OK\r\nx-request-id: 1\r\nX-Tag: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"
+)
+
+
+def side(asked: bytes, told: bytes, *values: object, end: str = "open") -> Side:
+    """A run in which this was said on one connection."""
+    tape = Tape(bytearray(asked), bytearray(told), [(0, 1)], end)
+    exchanges = [exchange for _, exchange in tape.exchanges()]
+    return Side(exchanges, exchanges, list(values), {})
+
+
+def unexplained(other: Side) -> list[str]:
+    """What differs from the plain run and is not on the list, where nothing was stated."""
+    return [
+        f"{found.where} {found.what}"
+        for found in compare(side(ASKED, TOLD, 1), other)
+        if explanation(found, ()) is None
+    ]
+
+
+def test_the_same_is_the_same() -> None:
+    """Two equal runs have no findings."""
+    assert compare(side(ASKED, TOLD, 1), side(ASKED, TOLD, 1)) == []
+
+
+TAMPERED: list[tuple[str, Callable[[], Side]]] = [
+    ("request x-tag", lambda: side(ASKED.replace(b"X-Tag: a", b"X-Tag: b"), TOLD, 1)),
+    ("request x-tag", lambda: side(ASKED.replace(b"X-Tag", b"x-tag"), TOLD, 1)),
+    ("request x-new", lambda: side(ASKED.replace(b"X-Tag", b"X-New: 1\r\nX-Tag"), TOLD, 1)),
+    ("request body", lambda: side(ASKED.replace(b"{}", b"[]"), TOLD, 1)),
+    ("request count", lambda: side(ASKED.replace(b"?a", b"?b"), TOLD, 1)),
+    ("request count", lambda: side(ASKED.replace(b"POST", b"PUT"), TOLD, 1)),
+    ("request count", lambda: side(ASKED + ASKED, TOLD + TOLD, 1)),
+    (
+        "request framing",
+        lambda: side(
+            ASKED.replace(b"Transfer-Encoding: chunked", b"Content-Length: 2").replace(
+                b"2\r\n{}\r\n0\r\n\r\n", b"{}"
+            ),
+            TOLD,
+            1,
+        ),
+    ),
+    ("answer line", lambda: side(ASKED, TOLD.replace(b"200 OK", b"201 OK"), 1)),
+    ("answer x-tag", lambda: side(ASKED, TOLD.replace(b"X-Tag: a\r\n", b""), 1)),
+    ("answer x-tag", lambda: side(ASKED, TOLD.replace(b"X-Tag: a", b"X-Tag: a\r\nX-Tag: a"), 1)),
+    ("answer body", lambda: side(ASKED, TOLD.replace(b"ab", b"ac"), 1)),
+    (
+        "answer chunks",
+        lambda: side(ASKED, TOLD.replace(b"2\r\nab\r\n2\r\ncd", b"4\r\nabcd"), 1),
+    ),
+    ("answer framing", lambda: side(ASKED, TOLD.removesuffix(b"0\r\n\r\n"), 1, end="closed")),
+    ("answer line", lambda: side(ASKED, b"", 1)),
+    ("value 0", lambda: side(ASKED, TOLD, 2)),
+    ("value count", lambda: side(ASKED, TOLD, 1, 1)),
+]
+
+
+@pytest.mark.parametrize(("what", "tampered"), TAMPERED)
+def test_tampering_is_found(what: str, tampered: Callable[[], Side]) -> None:
+    """Each thing a proxy could do to a request, an answer or a value is an unexplained finding."""
+    assert what in unexplained(tampered())
+
+
+def test_the_list_is_in_order() -> None:
+    """Every row has a name of its own and a reason, and operations state rows that exist."""
+    names = [row.name for row in DIFFERENCES]
+    assert len(set(names)) == len(names)
+    assert all(row.what and row.how for row in DIFFERENCES)
+    stated = {
+        name
+        for operation in TABLE.values()
+        for client in operation.clients
+        for name in operation.stated(client)
+    }
+    assert stated <= set(names)
+
+
+def test_an_operation_states_by_client() -> None:
+    """What all clients show, and what one of them shows besides."""
+    operation = Operation({}, differs=["async"], extra={"curl": ["expect"]})
+    assert operation.stated("curl") == {"async", "expect"}
+    assert operation.stated("bytes") == {"async"}
+
+
+def test_pipelined_requests_are_told_apart() -> None:
+    """Each begins where its predecessor's framing ends."""
+    plain = b"GET / HTTP/1.1\r\n\r\n"
+    sized = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
+    found = list(requests_in(sized + ASKED + plain))
+    assert [at for at, _ in found] == [0, len(sized), len(sized + ASKED)]
+    assert [message.body for _, message in found] == [b"abc", b"{}", b""]
+
+
+def test_answers_of_every_framing() -> None:
+    """Interim heads, trailers, no body after HEAD, and a body that ends with the connection."""
+    data = (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1\r\na\r\n0\r\nX: 1\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+        b"HTTP/1.0 200 OK\r\n\r\nrest"
+    )
+    first, second, third = answers_in(data, ["GET", "HEAD", "GET"], closed=True)
+    assert (first.interim, first.trailers) == (["HTTP/1.1 100 Continue"], [("X", " 1")])
+    assert (second.body, second.framing) == (b"", "none")
+    assert (third.body, third.framing) == (b"rest", "close")
+
+
+def test_what_breaks_off_is_cut() -> None:
+    """A length that was not reached, and chunks without the last one."""
+    sized = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
+    coded = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    for data in (sized, coded):
+        (answer,) = answers_in(data, ["GET"], closed=True)
+        assert (answer.body, answer.framing) == (b"abc", "cut")
+
+
+def test_frames_behind_an_upgrade() -> None:
+    """Masked or not, of every length; a frame that is not whole yet is left out."""
+    asked = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x81\x82\x01\x02\x03\x04\x60\x60"
+    ((_, request),) = requests_in(asked)
+    assert [(one.bits, one.opcode, one.payload) for one in request.frames] == [(8, 1, b"ab")]
+    long = b"\x82\x7e\x00\x80" + bytes(128)
+    told = b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + long + b"\x81\x05abc"
+    (answer,) = answers_in(told, ["GET"], closed=False)
+    assert [(one.opcode, len(one.payload)) for one in answer.frames] == [(2, 128)]
