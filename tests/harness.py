@@ -22,6 +22,7 @@ from yarl import URL
 
 from proxy.app.process import Proxy
 from proxy.cli.minting import mint, new_grant
+from proxy.config.routing import PACKAGED, Routing, load_routing
 from proxy.config.settings import load_settings
 from proxy.sandbox import Sandbox
 from proxy.telemetry import Metrics, StructuredTelemetry
@@ -165,6 +166,14 @@ class Stand:
         EVIDENCE.written.append(self._log.getvalue().encode())
 
 
+_packaged = load_routing(PACKAGED, {})
+
+
+def _routing(path: Path, env: Mapping[str, str]) -> Routing:
+    """The packaged table is read once: it takes longer than a stand does to start."""
+    return _packaged if path == PACKAGED else load_routing(path, env)
+
+
 @asynccontextmanager
 async def standing(
     env: Mapping[str, str] | None = None,
@@ -189,7 +198,7 @@ async def standing(
                 "PROXY_DRAIN": "5",
                 "PROXY_POLL_HOLD": "0",
             }
-            settings = load_settings({**variables, **(env or {})})
+            settings = load_settings({**variables, **(env or {})}, _routing)
             telemetry = StructuredTelemetry(metrics, console=False, stream=log)
             async with Proxy(settings, telemetry, metrics) as proxy:
                 stand = Stand(proxy, upstream, log)

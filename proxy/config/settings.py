@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -215,8 +215,15 @@ class Settings:
     outbox: Path
 
 
-def load_settings(variables: Mapping[str, str]) -> Settings:
+RoutingReader: TypeAlias = Callable[[Path, Mapping[str, str]], Routing]
+
+
+def load_settings(
+    variables: Mapping[str, str], read_routing: RoutingReader = load_routing
+) -> Settings:
     """Read the variables and the files they name. Raises `ConfigError` with all problems.
+
+    `read_routing` reads the route table; whoever starts many proxies may have read it already.
 
     An empty variable counts as unset, as shells and compose files pass them. `accounts` is
     empty when neither a key nor `upstreams:` is given; whether that is a mistake depends on
@@ -226,7 +233,7 @@ def load_settings(variables: Mapping[str, str]) -> Settings:
     routes = Path(given.get("PROXY_ROUTES") or PACKAGED)
     problems: list[str] = []
     env = _collect(partial(_environment, given), problems)
-    routing = _collect(partial(load_routing, routes, given), problems)
+    routing = _collect(partial(read_routing, routes, given), problems)
     lists_accounts = routing is not None and bool(routing.accounts)
     key = None if lists_accounts else _collect(partial(_key, given), problems)
     if problems or env is None or routing is None:
