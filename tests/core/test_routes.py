@@ -535,6 +535,7 @@ def test_other_protocols_name_their_model_in_the_body(
     speaks = Envelope.ANTHROPIC if path.startswith(ANTHROPIC) else Envelope.OPENAI
     assert (found.scope, found.envelope, found.answer) == ("inference", speaks, Answer.UPSTREAM)
     assert (found.models, found.also_models, found.tenant_safe) == (MODEL, tools, confined)
+    assert found.claims == (() if path.endswith("count_tokens") else TASK)
     assert found.key_header == ("x-api-key" if speaks is Envelope.ANTHROPIC else None)
     assert refused(TABLE, "GET", alias + path).situation is Situation.METHOD_NOT_ALLOWED
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from edge.rig import (
     KEY,
+    LIMITS,
     Conversation,
     Message,
     Script,
@@ -131,6 +132,22 @@ async def test_one_account_that_fails_takes_off_its_own_models(
             answer = await listed(made.url)
             assert (answer.status, names(answer)) == (200, ["qwen-plus"])
             assert answer.json()["request_id"] == "up-1"
+
+
+async def test_a_silent_account_is_given_up() -> None:
+    """It costs the list its own models and some patience, and nothing else."""
+    over = asyncio.Event()
+
+    async def silent(told: Conversation) -> None:
+        await told.whole()
+        await over.wait()
+
+    async with scripted(silent) as bad, scripted(Catalogue("qwen-plus")) as server:
+        accounts = [account(bad.url, "bad"), account(server.url, "good")]
+        async with rig(accounts=accounts, limits=replace(LIMITS, read_timeout=0.2)) as made:
+            assert names(await listed(made.url)) == ["qwen-plus"]
+            assert bad.conversations
+        over.set()
 
 
 async def test_the_first_failure_is_told_when_none_answers() -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from edge.rig import (
     BOTH,
     KEY,
+    TENANT,
     TOKEN,
     Client,
     Conversation,
@@ -23,7 +24,10 @@ from edge.rig import (
     rig,
     scripted,
     settled,
+    task_answer,
 )
+
+from proxy.ports import Call, Reply
 
 CHAT = "/compatible-mode/v1/chat/completions"
 RESPONSES = "/compatible-mode/v1/responses"
@@ -171,6 +175,30 @@ async def test_upstreams_failing_is_told_in_kind() -> None:
         messages = await ask(made.url, request("POST", MESSAGES, b'{"model":"m"}'))
         assert told(messages) == (502, "api_error", "")
         assert chat.value("x-should-retry") == messages.value("x-should-retry") == b"false"
+
+
+class Broken:
+    """An `Upstream` that fails with an exception nobody knows."""
+
+    def send(self, call: Call) -> AbstractAsyncContextManager[Reply]:
+        raise RuntimeError(f"nobody thought of {call.method}")
+
+
+async def test_our_own_bug_is_told_in_kind() -> None:
+    """Whatever happens, the client can read that it happened."""
+    async with rig(upstream=Broken()) as made:
+        chat = await ask(made.url, request("POST", CHAT, b'{"model":"m"}'))
+        assert told(chat) == (500, "server_error", "InternalError")
+        messages = await ask(made.url, request("POST", MESSAGES, b'{"model":"m"}'))
+        assert told(messages) == (500, "api_error", "")
+
+
+async def test_a_task_that_is_asked_for_gets_an_owner() -> None:
+    """These paths make none by themselves; should upstream hear a wish for one, it is claimed."""
+    async with scripted(answering(task_answer("t-1"))) as upstream, rig(upstream.url) as made:
+        sent = request("POST", CHAT, b'{"model":"m"}', b"X-DashScope-Async: enable")
+        assert (await ask(made.url, sent)).status == 200
+        assert await made.store.owner("t-1", TENANT) is not None
 
 
 # -- who calls -----------------------------------------------------------------------------------
