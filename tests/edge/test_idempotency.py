@@ -532,7 +532,8 @@ async def test_a_store_that_goes_before_the_end() -> None:
     """The client gets its answer; the key ends uncertain, which is told, and never free."""
     async with place(numbered(), read_timeout=0.3) as at:
         at.store.failing = {"conclude"}
-        assert (await at.send()).status == 200
+        patient = b"X-DashScope-Wait-Timeout: 60"
+        assert (await at.send(BODY, KEY, patient)).status == 200
         assert len(at.made.telemetry.named("submit_not_remembered")) == 1
         at.store.failing = set()
         known = await at.store.kept()

@@ -40,6 +40,7 @@ class Scene:
     large: bool
     store: Path
     redis: RedisServer
+    fields: tuple[bytes, ...] = ()
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -61,6 +62,7 @@ class Scene:
             f"Authorization: Bearer {self.token}".encode(),
             b"X-DashScope-Async: enable",
             framing,
+            *self.fields,
             *([KEY] if self.key else []),
         ]
         return b"\r\n".join(lines) + b"\r\n\r\n" + first, second
@@ -197,7 +199,7 @@ class Phase:
 
     `again` is what the same call gets with the same `Idempotency-Key` when all is over; a `*`
     stands for an answer that is marked as given before. `holds`: the sandbox answers when the
-    scene's `hold` is set. `sdk`: what an SDK can meet as well.
+    scene's `hold` is set. `fields` go with each request. `sdk`: what an SDK can meet as well.
     """
 
     got: str
@@ -208,6 +210,7 @@ class Phase:
     holds: bool = False
     large: bool = False
     redis: bool = False
+    fields: tuple[bytes, ...] = ()
     sdk: bool = True
 
 
@@ -253,7 +256,8 @@ PHASES = {
         act=loses_the_store,
         holds=True,
         redis=True,
-        env={"PROXY_READ_TIMEOUT": "1.5"},
+        env={"PROXY_READ_TIMEOUT": "0.5"},
+        fields=(b"X-DashScope-Wait-Timeout: 60",),
         sdk=False,
     ),
     "nothing goes wrong": Phase("200", "200*"),
@@ -276,7 +280,7 @@ async def scene_of(
     env = {"PROXY_STORE": redis.url if phase.redis else f"sqlite://{store}", **phase.env}
     async with standing(env) as stand:
         token = await stand.token(tenant=TENANT)
-        scene = Scene(stand, token, path, framing, key, phase.large, store, redis)
+        scene = Scene(stand, token, path, framing, key, phase.large, store, redis, phase.fields)
         if phase.fault is not None or phase.holds:
             hold = {"hold": scene.hold} if phase.holds else {}
             stand.sandbox.faults.add(path=NATIVE, **(phase.fault or {}), **hold)

@@ -17,6 +17,7 @@ from system.process import Client, Folder, Process, client
 from proxy.sandbox import Sandbox
 
 KEY = {"Idempotency-Key": "order 66"}
+PATIENT = {**KEY, "X-DashScope-Wait-Timeout": "60"}
 PATH = "/task/bailian/text2video"
 
 
@@ -48,7 +49,7 @@ async def web() -> AsyncIterator[Client]:
 
 
 async def submit(web: Client, proxy: Process, token: str) -> Answer:
-    return await web.ask("POST", proxy.url + PATH, token, TEXT2VIDEO, KEY)
+    return await web.ask("POST", proxy.url + PATH, token, TEXT2VIDEO, PATIENT)
 
 
 async def test_the_client_is_gone_and_asks_another_replica(

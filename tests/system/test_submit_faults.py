@@ -104,17 +104,16 @@ async def test_one_request(
         report(Row(ORDER[name], name, "by hand", numbers, str(told), ""))
 
 
-@pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("name", PHASES)
 async def test_the_same_again_with_a_key(
-    name: str, framing: str, redis: RedisServer, tmp_path: Path, report: Report
+    name: str, redis: RedisServer, tmp_path: Path, report: Report
 ) -> None:
     """With an `Idempotency-Key` the client may ask again, whatever happened: never two tasks.
 
     It gets its task, or is told for good that there may be one.
     """
     phase = PHASES[name]
-    async with scene_of(phase, redis, tmp_path, ALIASES["short"], framing, key=True) as scene:
+    async with scene_of(phase, redis, tmp_path, ALIASES["short"], key=True) as scene:
         told = told_in(await phase.act(scene))
         assert str(told).rstrip("!") == phase.got
         again = told_in(await asks(scene))
