@@ -63,8 +63,8 @@ class Once:
             return await self._submits.run(order, self._concluded(turn))
         except asyncio.CancelledError:
             if not order.may_be_done:
-                await turn.release()
                 self._leave(turn)
+                await turn.release()
             raise
 
     async def _enter(self, turn: "_Turn") -> Submission | None:

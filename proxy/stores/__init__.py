@@ -1,4 +1,4 @@
-"""REMEMBERS. Tokens and task owners: in Redis, in one SQLite file, or in memory."""
+"""REMEMBERS. Tokens, task owners, submits with a key: in Redis, one SQLite file, or memory."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
