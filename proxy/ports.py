@@ -147,9 +147,8 @@ class Reply(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives, not decoded; slow callers slow upstream down.
 
-        Never two chunks of the chunked coding in one, and never half a chunk when all of it is
-        here; a chunk that arrives in parts comes in parts. What arrived before a break comes
-        before the error.
+        Never two chunks of the chunked coding in one; a chunk comes in parts only when it is
+        large, or arrives with a pause in it. What arrived before a break comes before the error.
 
         Raises `ProxyError` (`BAD_GATEWAY`, `GATEWAY_TIMEOUT`) when upstream breaks midway.
         """

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPMethod
-from typing import cast
 
 import aiohttp
 from yarl import URL
@@ -18,7 +17,8 @@ from yarl import URL
 from proxy.core.errors import ProxyError, Situation, UnreachableError
 from proxy.core.headers import value_of
 from proxy.edge.connections import Connector
-from proxy.ports import Call, Headers, Reply
+from proxy.edge.session_reply import READ_BUFFER, SessionReply
+from proxy.ports import Call, Reply
 
 KEEP_ALIVE = 15.0
 """Seconds an idle connection is kept: well below upstream's own limit, because a request sent
@@ -30,65 +30,8 @@ MAX_FIELD = 64 * 1024
 RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
 """Safe methods. The session would also send again what is merely idempotent: DELETE, PUT."""
 
-READ_BUFFER = 64 * 1024
-"""Bytes of an answer that may wait for a slow client: reading stops at twice as many, and what
-one read brought in (up to 256 KiB with uvloop) comes on top. aiohttp's own choice is 256 KiB."""
-
 _UNWATCHED = 64 * 1024
 """Bytes that always fit into the transport's buffer, so that writing them never waits."""
-
-
-class SessionReply:
-    """An answer whose head has arrived."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        self.reason = response.reason or ""
-        self.headers: Headers = [
-            (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
-            for name, value in response.raw_headers
-        ]
-        self._content = response.content
-        connection = response.connection
-        protocol = None if connection is None else connection.protocol
-        self._closed = None if protocol is None else protocol.closed
-        if self._closed is not None:
-            self._closed.remove_done_callback(_heard)  # left by an earlier call on it
-            self._closed.add_done_callback(_heard)
-            self._closed.add_done_callback(self._lost)
-
-    def fail(self, error: Exception) -> None:
-        """End `chunks` with this exception, unless the answer is all here."""
-        if not self._content.is_eof() and self._content.exception() is None:
-            self._content.set_exception(error)
-
-    def let_go(self) -> None:
-        """Stop watching the connection, which may serve other calls now."""
-        if self._closed is not None:
-            self._closed.remove_done_callback(self._lost)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """See `proxy.ports.Reply.chunks`."""
-        is_over = self._content is aiohttp.EMPTY_PAYLOAD  # shared by all: it ends only once
-        while not is_over:
-            try:
-                chunk, is_end = await self._content.readchunk()
-            except (aiohttp.ClientError, OSError) as error:
-                if left := self._left():
-                    yield left
-                raise _broken(error) from error
-            if chunk:
-                yield chunk
-            is_over = not chunk and not is_end
-
-    def _left(self) -> bytes:
-        """What had arrived before the break, which the session would keep to itself."""
-        self._content.set_exception(cast("BaseException", None))
-        return self._content.read_nowait()
-
-    def _lost(self, _: asyncio.Future[None]) -> None:
-        """The session tells nobody when it closes because of chunks that are none."""
-        self.fail(aiohttp.ClientPayloadError("the connection was closed"))
 
 
 async def gather(reply: Reply, most: int, too_large: Callable[[], ProxyError]) -> bytes:
@@ -99,12 +42,6 @@ async def gather(reply: Reply, most: int, too_large: Callable[[], ProxyError]) -
         if len(body) > most:
             raise too_large()
     return bytes(body)
-
-
-def _heard(closed: asyncio.Future[None]) -> None:
-    """Look at how a connection ended, or asyncio reports every reset as an error of ours."""
-    if not closed.cancelled():
-        closed.exception()
 
 
 class SessionUpstream:
@@ -261,15 +198,6 @@ def _url(call: Call) -> URL:
     root = URL(call.account.url, encoded=True)
     path = root.raw_path.rstrip("/") + call.target
     return URL.build(scheme=root.scheme, authority=root.raw_authority, path=path, encoded=True)
-
-
-def _broken(error: Exception) -> ProxyError:
-    """What went wrong in the middle of an answer."""
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return ProxyError(
-            Situation.GATEWAY_TIMEOUT, "Upstream stopped in the middle of its answer."
-        )
-    return ProxyError(Situation.BAD_GATEWAY, "Upstream broke off in the middle of its answer.")
 
 
 def _translated(error: Exception) -> ProxyError:
