@@ -4,13 +4,14 @@
 # conformance every operation by every client, directly and through the proxy, compared
 # fuzz        the properties of the gate, twenty thousand bodies each
 # bench       what the gate and the proxy cost, as ratios in one run
+# soak        300 streams for two minutes: memory, delay, chunks
 # lock        compile the lock files anew from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check conformance fuzz bench lock tools clean
+.PHONY: run test check conformance fuzz bench soak lock tools clean
 
 run: .venv/run
 	@exec $(BIN)/dashscope-proxy serve --demo
@@ -37,6 +38,9 @@ fuzz: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m bench
+
+soak: .venv/dev
+	$(BIN)/python -m bench.soak
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header pyproject.toml

@@ -3,24 +3,20 @@
 import asyncio
 import base64
 import json
-import os
 import re
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from urllib.parse import urlsplit
 
+from bench.processes import cpu_seconds, process, proxy
 from proxy.core.gate import Gate
 
 ROUNDS = 5
 REQUESTS = 2000
 CONNECTIONS = 16
-TICK = os.sysconf("SC_CLK_TCK")
 
 SMALL = json.dumps(
     {
@@ -42,33 +38,6 @@ def gate_seconds(body: bytes, chunk: int) -> float:
         gate.feed(body[at : at + chunk])
     gate.finish()
     return time.perf_counter() - started
-
-
-@contextmanager
-def process(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[tuple[int, str]]:
-    """A Python process that prints its URL: its id and the URL."""
-    with subprocess.Popen(  # noqa: S603 - our own modules
-        [sys.executable, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(env or {})},
-    ) as running:
-        lines = running.stdout or ()
-        url = next(found[0] for found in map(_url, lines) if found)
-        try:
-            yield running.pid, url
-        finally:
-            running.kill()
-
-
-def _url(line: str) -> list[str]:
-    return re.findall(r"http://127\.0\.0\.1:\d+", line)
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time a process has used so far, from the kernel's own accounting."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 async def load(url: str, path: str, token: str) -> None:
@@ -93,6 +62,10 @@ async def load(url: str, path: str, token: str) -> None:
     await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
 
 
+def _loaded(url: str, path: str, token: str) -> None:
+    asyncio.run(load(url, path, token))
+
+
 def microseconds(pid: int, run: Callable[[], None]) -> float:
     """CPU microseconds per request that a process spends while `run` runs."""
     before = cpu_seconds(pid)
@@ -115,33 +88,16 @@ def process_rows() -> Iterator[str]:
     with ExitStack() as stack:
         _, upstream = stack.enter_context(process("-m", "bench.upstream"))
         naive = stack.enter_context(process("-m", "bench.upstream", upstream))
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        env = {
-            "DASHSCOPE_API_KEY": "sk-bench",
-            "PROXY_UPSTREAM": upstream,
-            "PROXY_LISTEN": "127.0.0.1:0",
-            "PROXY_ADMIN_LISTEN": "127.0.0.1:0",
-            "PROXY_STORE": f"sqlite://{folder}/proxy.db",
-            "PROXY_LOG": "json",
-        }
-        token = subprocess.run(
-            [sys.executable, "-m", "proxy", "token", "create", "bench", "--model", "*"],
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        log = Path(folder) / "log"
-        proxy = stack.enter_context(_logged_proxy(env, log))
+        proxied = stack.enter_context(proxy(upstream))
         sync = "/api/v1/services/aigc/text-generation/generation"
         runs = {
             "naive aiohttp relay, no policy": (naive, sync),
-            "proxy, judged call": (proxy, sync),
+            "proxy, judged call": ((proxied.pid, proxied.url), sync),
         }
         found: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(ROUNDS + 1):
             for name, ((pid, url), path) in runs.items():
-                spent = microseconds(pid, lambda u=url, p=path: asyncio.run(load(u, p, token)))  # type: ignore[misc]
+                spent = microseconds(pid, partial(_loaded, url, path, proxied.token))
                 if turn:  # the first round warms up
                     found[name].append(spent)
         base = statistics.median(found["naive aiohttp relay, no policy"])
@@ -149,23 +105,6 @@ def process_rows() -> Iterator[str]:
             middle = statistics.median(values)
             spread = f"{min(values):.0f}-{max(values):.0f}"
             yield f"{name}: {middle:.0f} us CPU per request ({spread}), ratio {middle / base:.2f}"
-
-
-@contextmanager
-def _logged_proxy(env: Mapping[str, str], log: Path) -> Iterator[tuple[int, str]]:
-    """The proxy with its log in a file: a pipe nobody reads would stop it."""
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve"], stdout=out, env={**os.environ, **env}
-        ) as running,
-    ):
-        try:
-            while not (found := _url(log.read_text(encoding="utf-8"))):
-                time.sleep(0.02)
-            yield running.pid, found[0]
-        finally:
-            running.kill()
 
 
 def main() -> None:

@@ -5,9 +5,11 @@ never; and what has gone out then looks like an end.
 """
 
 import asyncio
+import fcntl
 import select
 import socket
 import struct
+import termios
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -16,6 +18,7 @@ from aiohttp.client_reqrep import ConnectionKey
 WRITE_BUFFER = 64 * 1024
 """Bytes waiting to go out to a client, beyond which nothing more is read from upstream."""
 
+_INT = struct.Struct("i")
 _RESET = struct.pack("ii", 1, 0)
 """`SO_LINGER` on, for zero seconds: closing then sends RST."""
 
@@ -43,6 +46,19 @@ def abort_if_closing(transport: asyncio.WriteTransport, seconds: float) -> None:
 
     if transport.get_write_buffer_size():
         asyncio.get_running_loop().call_later(seconds, look)
+
+
+def not_taken(transport: asyncio.WriteTransport) -> int:
+    """Bytes written that the peer has not taken, those in the kernel included.
+
+    It takes megabytes to make room in a kernel's buffer, and a slow peer hours to take them: its
+    progress shows in there long before it shows here.
+    """
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is None or connection.fileno() < 0:
+        return 0
+    queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+    return transport.get_write_buffer_size() + int(_INT.unpack(queued)[0])
 
 
 def has_hung_up(transport: asyncio.BaseTransport) -> bool:

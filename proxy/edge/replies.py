@@ -24,7 +24,7 @@ from proxy.core.envelope import CONTENT_TYPE, ID_FIELDS, render, sse_frame
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
 from proxy.core.routes import Envelope
-from proxy.edge.connections import abort_if_closing, close_within, reset
+from proxy.edge.connections import abort_if_closing, close_within, not_taken, reset
 from proxy.edge.intake import ClientGoneError
 from proxy.edge.listener import SERVER
 from proxy.ports import Headers, Visit
@@ -196,7 +196,7 @@ class Replier:
     def _waiting(self) -> int:
         """Bytes the client has not taken yet."""
         transport = self._request.transport
-        return transport.get_write_buffer_size() if transport else 0
+        return not_taken(transport) if transport else 0
 
 
 class _Framing:

@@ -15,7 +15,7 @@ READ_BUFFER = 64 * 1024
 """Bytes of an answer that may wait for a slow client: reading stops at twice as many, and what
 one read brought in (up to 256 KiB with uvloop) comes on top. aiohttp's own choice is 256 KiB."""
 
-REST = 0.005
+REST = 0.05
 """Seconds that the beginning of a chunk waits for its end. A read ends anywhere; what one write
 of upstream's brought should leave in one, and what takes longer than this to come does not wait."""
 
