@@ -18,8 +18,8 @@ from edge.rig import (
     BODY,
     LIMITS,
     PLAIN,
-    Client,
     Conversation,
+    calling,
     eventually,
     request,
     rig,
@@ -79,9 +79,11 @@ async def test_what_a_sleeping_client_does_not_take_stays_outside(framing: str) 
         if framing == "chunks":
             await told.send(b"0\r\n\r\n")
 
-    async with scripted(script) as upstream, rig(upstream.url) as made:
-        host, _, port = made.url.removeprefix("http://").partition(":")
-        client = Client(*await asyncio.open_connection(host, int(port), limit=2**16))
+    async with (
+        scripted(script) as upstream,
+        rig(upstream.url) as made,
+        calling(made.url) as client,
+    ):
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - a client asleep
         await client.send(request("POST", PLAIN, BODY))
         await eventually(lambda: sent > HELD)
@@ -92,7 +94,6 @@ async def test_what_a_sleeping_client_does_not_take_stays_outside(framing: str) 
         await client.head()
         for _ in range(PIECES):
             assert await client.take(len(piece)) == piece
-        await client.close()
 
 
 async def test_whoever_takes_a_little_is_not_cut_off() -> None:
