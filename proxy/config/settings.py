@@ -176,7 +176,7 @@ class Environment(BaseModel):
     read_timeout: Seconds = Field(
         330,
         alias="PROXY_READ_TIMEOUT",
-        description="seconds of silence from upstream, whose own limit is 300",
+        description="seconds of silence from upstream, whose own limit is 300; a stream has no other",
     )
     body_timeout: Seconds = Field(
         60,
@@ -186,7 +186,7 @@ class Environment(BaseModel):
     write_timeout: Seconds = Field(
         300,
         alias="PROXY_WRITE_TIMEOUT",
-        description="seconds a client may take to accept what was written",
+        description="seconds for which a client may take nothing of its answer",
     )
     poll_hold: Seconds = Field(
         1, alias="PROXY_POLL_HOLD", description="seconds that a task's state is said again, unasked"

@@ -32,8 +32,9 @@ from proxy.core.answers import MAX_READ
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.routes import Async, Route, RouteTable
 from proxy.core.tasks import TaskRecord
+from proxy.edge.session_reply import SessionReply
 from proxy.edge.submits import CLAIM_RETRIES
-from proxy.edge.upstream import SessionReply, SessionUpstream
+from proxy.edge.upstream import SessionUpstream
 from proxy.ports import Call
 from proxy.stores.memory import MemoryStore
 
