@@ -92,8 +92,16 @@ async def test_what_a_sleeping_client_does_not_take_stays_outside(framing: str) 
         assert sent - in_the_kernel() < HELD + 2 * PIECE
         client.reader._transport.resume_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - awake
         await client.head()
-        for _ in range(PIECES):
-            assert await client.take(len(piece)) == piece
+        left = PIECE * PIECES
+        while left:
+            size = PIECE
+            if framing == "chunks":  # one that came with a pause in it may be in parts
+                size = int(await client.until(b"\r\n"), 16)
+            assert 0 < size <= PIECE
+            assert await client.take(size) == b"x" * size
+            if framing == "chunks":
+                assert await client.take(2) == b"\r\n"
+            left -= size
 
 
 async def test_whoever_takes_a_little_is_not_cut_off() -> None:
