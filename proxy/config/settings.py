@@ -176,7 +176,7 @@ class Environment(BaseModel):
     read_timeout: Seconds = Field(
         330,
         alias="PROXY_READ_TIMEOUT",
-        description="seconds of silence from upstream, whose own limit is 300; a stream has no other",
+        description="seconds of silence from upstream, whose own limit is 300; no other for streams",
     )
     body_timeout: Seconds = Field(
         60,
