@@ -176,7 +176,7 @@ class Environment(BaseModel):
     read_timeout: Seconds = Field(
         330,
         alias="PROXY_READ_TIMEOUT",
-        description="seconds of silence from upstream, whose own limit is 300; no other for streams",
+        description="seconds of silence from upstream (its own limit: 300); streams have no other",
     )
     body_timeout: Seconds = Field(
         60,
