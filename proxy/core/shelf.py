@@ -5,7 +5,7 @@ from typing import NamedTuple
 from proxy.core.freshness import NOTHING, Known
 
 CAPACITY = 32 * 1024 * 1024
-"""Bytes of all answers together: some ten thousand tasks."""
+"""Bytes of all answers together: between six and thirty thousand tasks."""
 
 LARGEST = 256 * 1024
 """Bytes of one answer that is worth its place: a hundred times the usual."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from proxy.core.accounts import Account
 from proxy.core.answers import AnswerUnreadableError, read_json, task_status
@@ -17,7 +18,7 @@ from proxy.core.pacing import pause_after
 from proxy.core.tasks import TERMINAL, TaskRecord
 from proxy.edge.turns import Turns
 from proxy.edge.upstream import gather
-from proxy.ports import Call, Tasks, Telemetry, Upstream
+from proxy.ports import Call, Reply, Tasks, Telemetry, Upstream
 
 TURN_PATIENCE = 1.0
 """Seconds to wait for a turn: what an SDK sleeps between two polls."""
@@ -28,8 +29,6 @@ state is better than a client's own timeout."""
 
 MOST = 16 * 1024 * 1024
 """Bytes of an answer that are read at all."""
-
-_TOO_MANY = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +108,15 @@ class Queries:
             return Heard(Verdict.FAILURE, late)
         except ProxyError as error:
             return Heard(Verdict.FAILURE, error)
-        coding = value_of(reply.headers, "content-encoding")
-        seen = Sighting(
-            reply.status, reply.reason, reply.headers, body, time.monotonic(), _state(body, coding)
-        )
+        state = _state(body, reply) if reply.status == HTTPStatus.OK else None
+        now = time.monotonic()
+        seen = Sighting(reply.status, reply.reason, reply.headers, body, now, state)
         return Heard(verdict(seen.status, seen.state), seen)
 
     def _learn(self, name: str, heard: Heard) -> None:
         """Slow down, and tell of an outage that begins or ends with this."""
         now, outage, seen = time.monotonic(), self._outages[name], heard.sighting
-        if seen and seen.status == _TOO_MANY:
+        if seen and seen.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._turns[name].pause(pause_after(seen.headers))
         if heard.verdict is Verdict.FAILURE:
             if outage.failed(now):
@@ -141,9 +139,9 @@ def account_gone() -> ProxyError:
     return ProxyError(Situation.BAD_GATEWAY, "The upstream account that made this task is gone.")
 
 
-def _state(body: bytes, coding: str | None) -> str | None:
+def _state(body: bytes, reply: Reply) -> str | None:
     try:
-        return task_status(read_json(body, coding, MOST))
+        return task_status(read_json(body, value_of(reply.headers, "content-encoding"), MOST))
     except AnswerUnreadableError:
         return None
 

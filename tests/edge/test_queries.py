@@ -96,6 +96,16 @@ async def test_a_new_state_is_noted(told: str, known: str, expected: str) -> Non
         assert await noted(made) == expected
 
 
+async def test_a_state_in_a_refusal_is_none() -> None:
+    """What is no success says nothing about the task, whatever stands in it."""
+    body = b'{"output":{"task_id":"t1","task_status":"SUCCEEDED"}}'
+    head = b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with asking(answering(head + body)) as made:
+        heard = await made.ask()
+        assert heard.verdict is Verdict.FINAL
+        assert await noted(made) == "PENDING"
+
+
 async def test_our_own_notes_refuse_no_poll() -> None:
     """A store that is away when a state is noted is nobody's business."""
 
