@@ -6,6 +6,7 @@ from proxy.cli.options import checked_store, routes_option, settings_from, store
 from proxy.config.settings import Environment, Settings
 from proxy.core.gate import dotted
 from proxy.core.jsonscan import Path
+from proxy.core.judging import shown
 from proxy.core.routes import Answer, Async, Envelope, Route, Safe
 
 _MEBIBYTE = 1024**2
@@ -99,5 +100,5 @@ def _deeds(route: Route) -> list[str]:
 
 
 def _confined(path: Path, values: tuple[Safe, ...]) -> str:
-    shown = "|".join("absent" if value is None else str(value) for value in values)
-    return f"body.{dotted(path)} only {shown} without scope account"
+    safe = "|".join(map(shown, values))
+    return f"body.{dotted(path)} only {safe} without scope account"

@@ -85,7 +85,7 @@ def _tenant_judge(path: Path, values: tuple[Safe, ...]) -> Judge:
         if not safe:
             raise ProxyError(
                 Situation.ACCESS_DENIED,
-                f"{dotted(path)}: must be {' or '.join(map(_shown, values))} to stay within the "
+                f"{dotted(path)}: must be {' or '.join(map(shown, values))} to stay within the "
                 f"tenant; anything else needs a token with the scope `{ACCOUNT}`.",
                 param=dotted(path),
             )
@@ -93,7 +93,7 @@ def _tenant_judge(path: Path, values: tuple[Safe, ...]) -> Judge:
     return judge
 
 
-def _shown(value: Safe) -> str:
+def shown(value: Safe) -> str:
     """A value in words: texts without quotes, truth values as in JSON."""
     if value is None:
         return "absent"

@@ -10,7 +10,12 @@ The walk of one request:
     record     every request as it came off the wire, with framing and a digest of the body
     faults     what goes wrong on purpose, and how often
     ask        who asks what: key, JSON body, model, mode
-    api        path and mode to endpoint: one table
+    surfaces   the protocols by their prefixes, and what they have in common
+    openai     as OpenAI speaks: chat, embeddings, rerank, models
+      responses      answers that are stored
+      batches        files, and batches made of them
+    anthropic  as Anthropic speaks: messages, models
+    api        the native one, path and mode to endpoint: one table
       inference      text, multimodal, embeddings, rerank, speech, tokenizer
       customization  vocabularies and voices
       tasks          the task desk: poll, cancel, list

@@ -79,6 +79,22 @@ def test_the_packaged_table(cli: Cli, key: dict[str, str]) -> None:
         assert f" {path} " in said.out
 
 
+def test_the_packaged_table_of_other_protocols(cli: Cli, key: dict[str, str]) -> None:
+    """What is judged in their bodies, which values stay within a tenant, how they are spoken."""
+    table = [row for row in cli("check", **key).rows if row.count("/") > 1]
+    rows = {tuple(row.split()[:2]): row for row in table}
+    responses = rows["POST", "/compatible-mode/v1/responses"]
+    for deed in (
+        "judges body.model, body.tools[].model if there",
+        "body.conversation only absent without scope account",
+        "body.background only absent|false without scope account",
+        "speaks openai",
+    ):
+        assert deed in responses
+    count = rows["POST", "/alibailian/apps/anthropic/v1/messages/count_tokens"]
+    assert "takes the token as x-api-key too; speaks anthropic" in count
+
+
 def test_without_an_account(cli: Cli) -> None:
     """A table can be checked before there is a key; that one is missing is said."""
     said = cli("check")
