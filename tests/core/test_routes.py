@@ -497,8 +497,9 @@ def test_a_second_model_of_a_call_is_judged_too() -> None:
 
 # -- the packaged table: other protocols -----------------------------------------------------------
 
-# Path under each base -> what is judged beside `model`, by tools and by what belongs to a tenant.
-TOOLS = (("tools", "[]", "model"),)
+# Path under each base -> where other models may be named, and what belongs to a tenant.
+TOOL, SVG = ("tools", "[]", "model"), ("tools", "[]", "svg", "model")
+MODERATION, FALLBACK = ("moderation", "model"), ("fallbacks", "[]", "model")
 STORED = (
     (("previous_response_id",), (None,)),
     (("conversation",), (None,)),
@@ -510,21 +511,21 @@ CONTAINER = ((("container",), (None,)),)
 OPENAI, RERANK, ANTHROPIC = "/compatible-mode/v1", "/compatible-api/v1", "/apps/anthropic/v1"
 ALIASES = ("", "/alibailian")
 NAMED: list[tuple[str, tuple[Path, ...], object]] = [
-    (f"{OPENAI}/chat/completions", TOOLS, ()),
+    (f"{OPENAI}/chat/completions", (TOOL, MODERATION), ()),
     (f"{OPENAI}/completions", (), ()),
     (f"{OPENAI}/embeddings", (), ()),
     (f"{OPENAI}/systemone", (), ()),
-    (f"{OPENAI}/responses", TOOLS, STORED),
+    (f"{OPENAI}/responses", (TOOL, SVG, MODERATION), STORED),
     (f"{RERANK}/reranks", (), ()),
-    (f"{ANTHROPIC}/messages", TOOLS, CONTAINER),
-    (f"{ANTHROPIC}/messages/count_tokens", TOOLS, ()),
+    (f"{ANTHROPIC}/messages", (TOOL, FALLBACK), CONTAINER),
+    (f"{ANTHROPIC}/messages/count_tokens", (TOOL,), ()),
 ]
 
 
-@pytest.mark.parametrize(("path", "tools", "confined"), NAMED)
+@pytest.mark.parametrize(("path", "others", "confined"), NAMED)
 @pytest.mark.parametrize("alias", ALIASES)
 def test_other_protocols_name_their_model_in_the_body(
-    alias: str, path: str, tools: tuple[Path, ...], confined: object
+    alias: str, path: str, others: tuple[Path, ...], confined: object
 ) -> None:
     """Under both prefixes the same path upstream, errors in kind, and every place judged."""
     found = meet("POST", alias + path).route
@@ -534,7 +535,7 @@ def test_other_protocols_name_their_model_in_the_body(
         assert match.upstream_target("m") == f"{path}{decoration}"
     speaks = Envelope.ANTHROPIC if path.startswith(ANTHROPIC) else Envelope.OPENAI
     assert (found.scope, found.envelope, found.answer) == ("inference", speaks, Answer.UPSTREAM)
-    assert (found.models, found.also_models, found.tenant_safe) == (MODEL, tools, confined)
+    assert (found.models, found.also_models, found.tenant_safe) == (MODEL, others, confined)
     assert found.claims == (() if path.endswith("count_tokens") else TASK)
     assert found.key_header == ("x-api-key" if speaks is Envelope.ANTHROPIC else None)
     assert refused(TABLE, "GET", alias + path).situation is Situation.METHOD_NOT_ALLOWED

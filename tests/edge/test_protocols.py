@@ -81,6 +81,8 @@ REFUSED = [
     (CHAT, '"model":"ok","tools":[{},{"model":"bad"}]', 403, "model_not_found", "model"),
     (CHAT, '"model":"ok",}', 400, "BadRequest.IllegalInput", None),
     (RESPONSES, '"tools":[{"model":"bad"}],"model":"ok"', 403, "model_not_found", "model"),
+    (RESPONSES, '"model":"ok","tools":[{"svg":{"model":"bad"}}]', 403, "model_not_found", "model"),
+    (RESPONSES, '"moderation":{"model":"bad"},"model":"ok"', 403, "model_not_found", "model"),
     (
         RESPONSES,
         '"model":"ok","previous_response_id":"resp_1"',
@@ -113,6 +115,25 @@ async def test_a_refusal_in_openais_shape(
         error = answer.json()["error"]
         assert isinstance(error, dict)
         assert error["param"] == param
+        assert answer.value("x-should-retry") == b"false"
+        assert not upstream.conversations
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ('"fallbacks":[{"model":"ok"},{"model":"bad"}]', (403, "permission_error", "")),
+        ('"fallbacks":"default"', (400, "invalid_request_error", "")),
+        ('"tools":[{"type":"advisor","model":"bad"}]', (403, "permission_error", "")),
+        ('"container":"c_1"', (403, "permission_error", "")),
+    ],
+)
+async def test_a_refusal_in_anthropics_shape(members: str, expected: tuple[int, str, str]) -> None:
+    """Every model that may take over, and what the account has stored."""
+    async with scripted(answering(ok())) as upstream, rig(upstream.url, models=("ok",)) as made:
+        body = b'{"model":"ok",%b}' % members.encode()
+        answer = await ask(made.url, request("POST", MESSAGES, body))
+        assert told(answer) == expected
         assert answer.value("x-should-retry") == b"false"
         assert not upstream.conversations
 
