@@ -155,6 +155,74 @@ class Reply(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message on a WebSocket, whole: text as its UTF-8, or bytes."""
+
+    data: bytes
+    is_text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How the other end of a WebSocket ended. `code` is RFC 6455's, 1005 and 1006 included."""
+
+    code: int
+    reason: str = ""
+
+
+class PeerGoneError(Exception):
+    """The other end of a WebSocket is gone, or takes nothing any more."""
+
+
+class Peer(Protocol):
+    """The other end of a WebSocket, client or upstream."""
+
+    async def next(self) -> Message | Closed:
+        """The next message, or how it ended. Who does not ask slows the other end down."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Send, and wait while the other end has too much to take in. Raises `PeerGoneError`."""
+        ...
+
+    async def close(self, closing: Closed, patience: float) -> None:
+        """Say goodbye, for `patience` seconds at most, and let the connection go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a WebSocket is opened. `max_message` is bytes, the times are seconds.
+
+    `patience` is how long an end may take to accept a message, `heartbeat` how long it may be
+    silent until it is asked whether it is there.
+    """
+
+    max_message: int
+    patience: float
+    heartbeat: float
+    subprotocols: Sequence[str] = ()
+
+
+class Channel(Peer, Protocol):
+    """A WebSocket to upstream, with what its handshake answered."""
+
+    headers: Headers
+    subprotocol: str | None
+
+
+class HandshakeRefusedError(Exception):
+    """Upstream answered a handshake with something else than a WebSocket: this, whole."""
+
+    def __init__(self, status: int, reason: str, headers: Headers, body: bytes) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.body = body
+
+
 class Upstream(Protocol):
     """Sends calls. Leaving the context early gives the connection up, never back to a pool."""
 
@@ -164,6 +232,14 @@ class Upstream(Protocol):
         Never re-sends a request of which a byte may have left, except safe methods.
         Raises `ProxyError` (`BAD_GATEWAY`, `GATEWAY_TIMEOUT`). An exception raised by
         `call.body` itself comes out unchanged, and upstream is left with an incomplete message.
+        """
+        ...
+
+    def connect(self, call: Call, terms: Terms) -> AbstractAsyncContextManager[Channel]:
+        """Open a WebSocket. Leaving the context cuts it off.
+
+        `call.read_timeout` is seconds for the handshake alone.
+        Raises `HandshakeRefusedError`, and `ProxyError` (`BAD_GATEWAY`, `GATEWAY_TIMEOUT`).
         """
         ...
 
@@ -199,6 +275,7 @@ class Visit:
     upstream_status: int | None = None
     upstream_request_id: str = ""
     poll: str = ""
+    close_code: int | None = None
 
 
 class Telemetry(Protocol):

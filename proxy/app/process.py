@@ -25,6 +25,7 @@ from proxy.edge.admin import AdminServer
 from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
 from proxy.edge.listener import PublicServer
+from proxy.edge.sockets import SocketLimits
 from proxy.edge.upstream import SessionUpstream
 from proxy.ports import Store, Telemetry
 from proxy.stores import open_store
@@ -83,6 +84,12 @@ class Proxy:
                 read_timeout=env.read_timeout,
                 write_timeout=env.write_timeout,
                 poll_hold=env.poll_hold,
+                sockets=SocketLimits(
+                    max_message=env.max_message,
+                    idle=env.socket_idle,
+                    handshake=env.connect_timeout,
+                    patience=env.write_timeout,
+                ),
             ),
             self._health,
         )
@@ -134,6 +141,7 @@ class Proxy:
         """Stop accepting, let what runs finish for a while, take everything down."""
         started = time.monotonic()
         self._gateway.closing = True
+        self._gateway.sockets.drain()
         try:
             self._drain = asyncio.timeout(0 if self._hurried else self._settings.env.drain)
             async with self._drain:
@@ -142,6 +150,7 @@ class Proxy:
                 await self._gateway.drained()
         except TimeoutError:
             self._telemetry.event("drain_cut_short", seconds=round(time.monotonic() - started, 3))
+            self._gateway.sockets.end()
         await self._lifetimes.aclose()
         self._telemetry.event("stopped", pid=os.getpid())
 

@@ -7,8 +7,12 @@ from proxy.config.settings import Environment, Settings
 from proxy.core.gate import dotted
 from proxy.core.jsonscan import Path
 from proxy.core.judging import shown
-from proxy.core.routes import Answer, Async, Envelope, Route, Safe
+from proxy.core.routes import Answer, Async, Envelope, Route, Safe, Websocket
 
+_SOCKETS = {
+    Websocket.FRAMES: "tasks, each judged as it begins",
+    Websocket.SESSION: "one session, each event judged",
+}
 _MEBIBYTE = 1024**2
 
 
@@ -76,10 +80,13 @@ def _row(route: Route) -> tuple[str, str, str, str]:
 def _deeds(route: Route) -> list[str]:
     """What a route does, in the order of a request's journey."""
     deeds = [f"scope {route.scope}" if route.scope else "closed to every token"]
+    if route.websocket:
+        deeds.append(f"WebSocket of {_SOCKETS[route.websocket]}")
     if route.task:
         deeds.append("own tasks only")
-    places = [f"body.{dotted(path)}" for path in route.models]
-    places += [f"body.{dotted(path)} if there" for path in route.also_models]
+    document = "frame" if route.websocket else "body"
+    places = [f"{document}.{dotted(path)}" for path in route.models]
+    places += [f"{document}.{dotted(path)} if there" for path in route.also_models]
     places += [f"query.{route.query_model}"] if route.query_model else []
     places += [f"path.{route.path_model}"] if route.path_model else []
     if places:

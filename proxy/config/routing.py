@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import ConfigError
 from proxy.config.document import Document, Location, read_document
+from proxy.config.flaws import flaws_of
 from proxy.config.schema import (
     KeyReference,
     Retarget,
@@ -23,12 +24,11 @@ from proxy.core.accounts import Account
 from proxy.core.jsonscan import ITEM
 from proxy.core.jsonscan import Path as BodyPath
 from proxy.core.policy import ACCOUNT, INFERENCE
-from proxy.core.routes import CAPTURE, Answer, Async, Envelope, Route, RouteTable
+from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable, Websocket
 
 PACKAGED = Path(__file__).parents[1] / "routes.yaml"
 
 _SCOPES = {"inference": INFERENCE, "account": ACCOUNT, "nobody": None}
-_LITERAL = re.compile(r"(?!\.{1,2}$)[^{}%;?#\\\s]+")  # as `parse_target` would decode a segment
 _WITHIN: dict[str | int, type[BaseModel]] = {
     "routes": RouteEntry,
     "retarget": Retarget,
@@ -112,7 +112,7 @@ def _routes(file: RouteFile, document: Document, problems: list[str]) -> Iterato
     for number, entry in enumerate(file.routes):
         at = document.at(("routes", number))
         for methods, alias, pattern in _patterns(entry, file.prefixes, at, problems):
-            flaws = [*_capture_flaws(entry, pattern), *_place_flaws(entry)]
+            flaws = [*flaws_of(entry, methods, pattern)]
             flaws += _overlaps(methods, pattern, taken, at)
             problems += [f"{at}: {flaw}" for flaw in flaws]
             if not flaws:
@@ -136,39 +136,6 @@ def _patterns(
             yield frozenset(methods.split(",")), path, path
 
 
-def _capture_flaws(entry: RouteEntry, pattern: str) -> Iterator[str]:
-    """What the fields say about captures that the pattern does not have."""
-    segments = pattern.strip("/").split("/")
-    names = [found[1] for found in map(CAPTURE.fullmatch, segments) if found]
-    if any(part.endswith("**}") for part in segments[:-1]):
-        yield f"{pattern}: `{{name**}}` takes the rest of the path, so it must stand last"
-    if not all(CAPTURE.fullmatch(part) or _LITERAL.fullmatch(part) for part in segments):
-        yield f"{pattern}: a segment is literal, decoded, `{{name}}`, or at the end `{{name**}}`"
-    if len(set(names)) < len(names):
-        yield f"{pattern}: a capture's name stands twice; call one of them otherwise"
-    for target in (entry.target, *(other.target for other in entry.retarget)):
-        for found in CAPTURE.finditer(target):
-            if found[1] not in names:
-                yield f"target: {{{found[1]}}} is not captured by {pattern}{_captured(names)}"
-    for place in (entry.task, *entry.model):
-        if place and place.startswith("path.") and place[5:] not in names:
-            yield f"{place}: is not captured by {pattern}{_captured(names)}"
-
-
-def _place_flaws(entry: RouteEntry) -> Iterator[str]:
-    """Places in the body that would be judged in two ways."""
-    confined = [safe.at for safe in entry.tenant_safe]
-    for place in sorted(set(confined)):
-        if place in {*entry.model, *entry.also_model}:
-            yield f"tenant_safe: {place} is judged as a model, it cannot be both"
-        if confined.count(place) > 1:
-            yield f"tenant_safe: {place} stands twice; put all its values into one"
-
-
-def _captured(names: list[str]) -> str:
-    return f", which captures {', '.join(names) or 'nothing'}"
-
-
 def _overlaps(
     methods: frozenset[str], pattern: str, taken: dict[tuple[str, str], str], at: str
 ) -> Iterator[str]:
@@ -181,7 +148,6 @@ def _overlaps(
 
 
 def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str) -> Route:
-    body = [place for place in entry.model if place.startswith("body.")]
     return Route(
         name=entry.name or entry.target.removeprefix("/api/v1/"),
         methods=methods,
@@ -189,10 +155,11 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         target=entry.target,
         alias=alias,
         scope=_SCOPES[entry.scope],
-        models=tuple(map(_path, body)),
-        also_models=tuple(map(_path, entry.also_model)),
+        models=_paths(entry.model),
+        also_models=_paths(entry.also_model),
         query_model=_named(entry.model, "query."),
         path_model=_named(entry.model, "path."),
+        websocket=Websocket(entry.websocket) if entry.websocket else None,
         retargets=tuple((tuple(other.models), other.target) for other in entry.retarget),
         asynchronous=Async(entry.asynchronous),
         claims=tuple(tuple(place.split(".")) for place in entry.claims),
@@ -207,7 +174,12 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
 
 def _path(place: str) -> BodyPath:
     """`body.tools[].model` as the gate walks it."""
-    return tuple(place.removeprefix("body.").replace(ITEM, f".{ITEM}").split("."))
+    return tuple(place.partition(".")[2].replace(ITEM, f".{ITEM}").split("."))
+
+
+def _paths(places: list[str]) -> tuple[BodyPath, ...]:
+    """Those of the places that are in a body or in a frame."""
+    return tuple(_path(place) for place in places if place.startswith(("body.", "frame.")))
 
 
 def _named(places: list[str], kind: str) -> str | None:

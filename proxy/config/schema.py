@@ -20,7 +20,8 @@ from proxy.core.accounts import POLLS_PER_SECOND
 
 _MATCH = re.compile(r"([A-Z]+(?:,[A-Z]+)*) (/\S*|\{[a-z]+\}/\S*)")
 _BODY_PLACE = r"body(\.[A-Za-z_]+(\[\])?){1,3}(?<!\])"
-_MODEL_PLACE = r"body(\.[A-Za-z_]+){1,2}|query\.[A-Za-z_]+|path\.[a-z_]+"
+_FRAME_PLACE = r"frame(\.[A-Za-z_]+){1,3}"
+_MODEL_PLACE = rf"body(\.[A-Za-z_]+){{1,2}}|{_FRAME_PLACE}|query\.[A-Za-z_]+|path\.[a-z_]+"
 _ANSWER_PLACE = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
 _TARGET = r"(/(?!\.{1,2}(/|$))([^{}?#\s/\\]|\{[a-z_]+(\*\*)?\})+)+/?"
 _PREFIX = r"(/[^/\s]+)+"
@@ -147,12 +148,18 @@ class RouteEntry(_Strict):
     scope: Literal["inference", "account", "nobody"] = "inference"
     model: Places = Field(
         default=[],
-        description="body.model, body.input.target_model, query.model or path.NAME, or several",
+        description="body.model, body.input.target_model, frame.payload.model, query.model or "
+        "path.NAME, or several",
     )
     asynchronous: Literal["as-asked", "always"] = Field(default="as-asked", alias="async")
-    also_model: Annotated[list[Annotated[str, _like(_BODY_PLACE)]], BeforeValidator(_as_list)] = (
-        Field(default=[], description="a place in the body, as body.parameters.prompt_extend_model")
+    also_model: Annotated[
+        list[Annotated[str, _like(f"{_BODY_PLACE}|{_FRAME_PLACE}")]], BeforeValidator(_as_list)
+    ] = Field(
+        default=[],
+        description="a place in the body or in a WebSocket's text frames, or several, as "
+        "body.parameters.prompt_extend_model or frame.session.model",
     )
+    websocket: Literal["frames", "session"] | None = None
     retarget: list[Retarget] = Field(default=[], description="a list of `models` and `target`")
     claims: Annotated[list[Annotated[str, _like(_ANSWER_PLACE)]], BeforeValidator(_as_list)] = (
         Field(default=[], description="a place in the answer or several, as in output.task_id")

@@ -162,6 +162,16 @@ class Environment(BaseModel):
         alias="PROXY_MAX_BODY",
         description="largest request body; a plain number is bytes",
     )
+    max_message: Size = Field(
+        16 * 1024**2,
+        alias="PROXY_MAX_MESSAGE",
+        description="largest message on a WebSocket, either way; a plain number is bytes",
+    )
+    socket_idle: Annotated[Seconds, Field(gt=0)] = Field(
+        300,
+        alias="PROXY_SOCKET_IDLE",
+        description="seconds without a message either way after which a WebSocket is closed",
+    )
     spool: Size = Field(
         1024**3,
         alias="PROXY_SPOOL",
@@ -266,7 +276,8 @@ def _environment(given: Mapping[str, str]) -> Environment:
 
 def _told(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
-    expected = context.get("expected", f"seconds, from 0 to {_MOST_SECONDS}")
+    least = "above 0, up" if "gt" in context else "from 0"
+    expected = context.get("expected", f"seconds, {least} to {_MOST_SECONDS}")
     return f"{detail['loc'][0]}: {context.get('error') or f'must be {expected}'}"
 
 

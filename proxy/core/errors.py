@@ -53,12 +53,14 @@ class Situation(Enum):
         "IdempotencyKeyReused",
         "`Idempotency-Key` used before for another path, query or body",
     )
+    UPGRADE_REQUIRED = Row(426, "UpgradeRequired", "plain HTTP where upstream has a WebSocket")
     RATE_LIMITED = Row(429, "Throttling.RateQuota", "rate or concurrency limit")
     BUDGET_SPENT = Row(429, "Throttling.AllocationQuota", "budget spent")
     STORE_UNAVAILABLE = Row(
         503, "ServiceUnavailable", "store unavailable and no fresh enough local knowledge"
     )
     BUSY = Row(503, "ServiceUnavailable", "no room left for bodies whose `model` comes late")
+    STOPPING = Row(503, "ServiceUnavailable", "the proxy is being stopped, on a WebSocket")
     MODEL_UNAVAILABLE = Row(503, "ModelUnavailable", "accounts exist for the model, none healthy")
     BAD_GATEWAY = Row(
         502, "BadGateway", "upstream refused the connection or broke before answering"

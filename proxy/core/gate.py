@@ -38,12 +38,19 @@ NOTED = frozenset({"duration", "resolution", "size", "ratio", "n", "audio", "mod
 class Gate:
     """Judges one body. `feed` chunks, then `finish`; both raise `ProxyError` on a refusal.
 
-    Places in `optional` are judged when they come and not waited for. `noted` are scalars of
+    Places in `optional` are judged when they come and not waited for. `subject` is what refusals
+    call the document. `noted` are scalars of
     `parameters` as JSON text, the last one where a name repeats: they are the client's claims,
     kept for the meter, and no policy rests on them.
     """
 
-    def __init__(self, demands: Mapping[Path, Judge], optional: Collection[Path] = ()) -> None:
+    def __init__(
+        self,
+        demands: Mapping[Path, Judge],
+        optional: Collection[Path] = (),
+        subject: str = "The body",
+    ) -> None:
+        self._subject = subject
         self._reader = _Reader(demands, frozenset(optional))
         self._scanner = JsonScanner(self._reader)
         self._held = bytearray()
@@ -63,7 +70,7 @@ class Gate:
         try:
             approved = self._scanner.feed(chunk)
         except JsonError as error:
-            raise _unreadable(error) from error
+            raise self._unreadable(error) from error
         if self._scanner.root_end is None:
             return approved
         return self._hold_from_root_end(approved)
@@ -73,7 +80,7 @@ class Gate:
         try:
             self._scanner.finish()
         except JsonError as error:
-            raise _unreadable(error) from error
+            raise self._unreadable(error) from error
         self._reader.finish()
         return bytes(self._held)
 
@@ -86,6 +93,13 @@ class Gate:
         split = len(approved) - behind_root - 1
         self._held += approved[split:]
         return approved[:split]
+
+    def _unreadable(self, error: JsonError) -> ProxyError:
+        return ProxyError(
+            Situation.ILLEGAL_INPUT,
+            f"{self._subject} must be one JSON object in UTF-8: "
+            f"{error.problem} at byte {error.offset}.",
+        )
 
 
 class _Reader:
@@ -192,10 +206,3 @@ def _ambiguous(problem: str, path: Path = ()) -> ProxyError:
     where = f"{dotted(path)}: " if path else ""
     param = dotted(path) or None
     return ProxyError(Situation.ILLEGAL_INPUT, f"{where}{problem}.", param=param)
-
-
-def _unreadable(error: JsonError) -> ProxyError:
-    return ProxyError(
-        Situation.ILLEGAL_INPUT,
-        f"The body must be one JSON object in UTF-8: {error.problem} at byte {error.offset}.",
-    )

@@ -41,8 +41,14 @@ HOP_BY_HOP = Stopped(
     "hop-by-hop (RFC 9110 section 7.6.1), with whatever `Connection` names; framing is kept",
 )
 
+SOCKET_HANDSHAKE = Stopped(
+    ("sec-websocket-*",),
+    "of one handshake of a WebSocket; a subprotocol is agreed on anew, extensions are not used",
+)
+
 REQUEST_STOPPED = (
     HOP_BY_HOP,
+    SOCKET_HANDSHAKE,
     Stopped(("host",), "names the upstream host"),
     Stopped(("expect",), "answered by the proxy once the caller is known"),
     Stopped(
@@ -102,6 +108,7 @@ REQUEST_STOPPED = (
 
 REPLY_STOPPED = (
     HOP_BY_HOP,
+    SOCKET_HANDSHAKE,
     Stopped(("set-cookie",), "upstream's sticky cookies would cross from tenant to tenant"),
     Stopped(
         ("x-dashscope-uid", "x-dashscope-apikeyid", "x-dashscope-inner-*"),

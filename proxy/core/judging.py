@@ -40,10 +40,10 @@ def judge_address(match: Match, grant: Grant) -> str | None:
             )
         if values or parameter == route.query_model:
             name = values[0] if values else None
-            named[parameter] = _judge_model(f"query.{parameter}", name, grant)
+            named[parameter] = judge_model(f"query.{parameter}", name, grant)
     if route.path_model:
         name = match.captures[route.path_model]
-        return _judge_model(f"path.{route.path_model}", name, grant)
+        return judge_model(f"path.{route.path_model}", name, grant)
     return named.get(route.query_model or "")
 
 
@@ -72,7 +72,7 @@ def _reads_model(route: Route) -> bool:
 
 def _model_judge(path: Path, grant: Grant, heard: dict[Path, str]) -> Judge:
     def judge(name: Heard) -> None:
-        heard[path] = _judge_model(dotted(path), name, grant)
+        heard[path] = judge_model(dotted(path), name, grant)
 
     return judge
 
@@ -100,7 +100,11 @@ def shown(value: Safe) -> str:
     return value if isinstance(value, str) else str(value).lower()
 
 
-def _judge_model(field: str, name: Heard, grant: Grant) -> str:
+def judge_model(field: str, name: Heard, grant: Grant) -> str:
+    """The model that stands in a field, if the grant may use it.
+
+    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`.
+    """
     if not isinstance(name, str) or not name:
         raise ProxyError(
             Situation.EMPTY_MODEL,

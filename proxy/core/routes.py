@@ -54,6 +54,13 @@ class Envelope(Enum):
     ANTHROPIC = "anthropic"
 
 
+class Websocket(Enum):
+    """What is said on a WebSocket (`proxy.core.frames`)."""
+
+    FRAMES = "frames"
+    SESSION = "session"
+
+
 class Async(Enum):
     """Whether the proxy adds `X-DashScope-Async: enable`."""
 
@@ -67,7 +74,8 @@ class Route:
 
     `scope` None means that no token reaches it. `models` are places in the body that must name
     an allowed model, `also_models` may be empty and otherwise must; `query_model` and
-    `path_model` name the parameter or the capture that does.
+    `path_model` name the parameter or the capture that does. On a `websocket` the places are in
+    the text frames, and `models` counts for those that begin a task.
     `retargets` send a model (by pattern) to another target. `claims` are places in the answer
     where task ids appear. `task` is the capture that must be a task of the caller's.
     `tenant_safe` are places in the body and the values they must have, or the call acts on the
@@ -84,6 +92,7 @@ class Route:
     also_models: tuple[Path, ...] = ()
     query_model: str | None = None
     path_model: str | None = None
+    websocket: Websocket | None = None
     retargets: tuple[tuple[tuple[str, ...], str], ...] = ()
     asynchronous: Async = Async.AS_ASKED
     claims: tuple[Path, ...] = ()
@@ -97,7 +106,8 @@ class Route:
     @property
     def is_judged(self) -> bool:
         """Whether anything in the body is judged, so that it must be readable."""
-        return bool(self.models or self.also_models or self.tenant_safe)
+        judged = self.models or self.also_models or self.tenant_safe
+        return bool(judged) and self.websocket is None
 
 
 @dataclass(frozen=True, slots=True)

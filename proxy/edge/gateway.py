@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPMethod, HTTPStatus
 
@@ -37,6 +37,7 @@ from proxy.edge.intake import ClientGoneError, Intake, Passage
 from proxy.edge.models import Catalogue
 from proxy.edge.polls import Polls, unhurried
 from proxy.edge.replies import CLIENT_GONE, Replier
+from proxy.edge.sockets import SocketLimits, Sockets
 from proxy.edge.spool import Spool, SpoolBudget
 from proxy.edge.submits import Order, Submits
 from proxy.ports import Call, Store, Telemetry, Upstream, Visit
@@ -52,6 +53,7 @@ class Limits:
     read_timeout: float
     write_timeout: float
     poll_hold: float = 1.0
+    sockets: SocketLimits = field(default_factory=SocketLimits)
 
 
 class Gateway:
@@ -87,6 +89,7 @@ class Gateway:
         )
         self._submits = Submits(upstream, store, telemetry)
         self._once = Once(self._submits, store, telemetry, limits.read_timeout, limits.body_timeout)
+        self.sockets = Sockets(upstream, accounts, telemetry, limits.sockets, health)
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -105,7 +108,8 @@ class Gateway:
         try:
             return await self._answer(request, visit)
         except asyncio.CancelledError:
-            visit.status = CLIENT_GONE
+            if visit.status != HTTPStatus.SWITCHING_PROTOCOLS:
+                visit.status = CLIENT_GONE
             raise
         finally:
             visit.total = time.perf_counter() - visit.started
@@ -145,6 +149,8 @@ class Gateway:
         task = await self._polls.own_task(match, grant)
         named = judge_address(match, grant)
         asked.refuse_unjudgeable()
+        if match.route.websocket is not None:
+            return await self.sockets.serve(asked, grant, named, partial(self._caller, asked))
         if match.route.answer is not Answer.UPSTREAM:
             return await self._own_answer(asked, grant)
         if task and request.method == HTTPMethod.GET:

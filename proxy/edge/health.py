@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.ports import Call, Reply, Upstream
+from proxy.ports import Call, Channel, HandshakeRefusedError, Reply, Terms, Upstream
 
 THRESHOLD = 3
 """Failures in a row that make an account unhealthy: one may be chance, two a coincidence."""
@@ -54,6 +54,24 @@ class Watching:
         self._health = health
 
     @asynccontextmanager
+    async def connect(self, call: Call, terms: Terms) -> AsyncIterator[Channel]:
+        """See `proxy.ports.Upstream.connect`."""
+        name = call.account.name
+        async with AsyncExitStack() as stack:
+            opening = self._upstream.connect(call, terms)
+            try:
+                channel = await stack.enter_async_context(opening)
+            except HandshakeRefusedError as refused:
+                self._answered(name, refused.status)
+                raise
+            except ProxyError as error:
+                if error.situation in _UPSTREAMS_FAULT:
+                    self._health.failed(name)
+                raise
+            self._health.succeeded(name)
+            yield channel
+
+    @asynccontextmanager
     async def send(self, call: Call) -> AsyncIterator[Reply]:
         """See `proxy.ports.Upstream.send`."""
         name = call.account.name
@@ -61,12 +79,16 @@ class Watching:
         try:
             async with self._upstream.send(call) as reply:
                 answered = True
-                if reply.status == HTTPStatus.UNAUTHORIZED:
-                    self._health.failed(name)  # our key, not the caller's: that one stayed here
-                else:
-                    self._health.succeeded(name)
+                self._answered(name, reply.status)
                 yield reply
         except ProxyError as error:
             if not answered and error.situation in _UPSTREAMS_FAULT:
                 self._health.failed(name)
             raise
+
+    def _answered(self, name: str, status: int) -> None:
+        """Note an answer; a 401 speaks of our key, since the caller's stayed here."""
+        if status == HTTPStatus.UNAUTHORIZED:
+            self._health.failed(name)
+        else:
+            self._health.succeeded(name)

@@ -8,17 +8,18 @@ turned into nonsense. What is done about each stands where it is done.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPMethod
 
 import aiohttp
 from yarl import URL
 
-from proxy.core.errors import ProxyError, Situation, UnreachableError
+from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import value_of
+from proxy.edge.channels import SocketChannel, open_channel
 from proxy.edge.connections import Connector
 from proxy.edge.session_reply import READ_BUFFER, SessionReply
-from proxy.ports import Call, Reply
+from proxy.ports import Call, Reply, Terms
 
 KEEP_ALIVE = 15.0
 """Seconds an idle connection is kept: well below upstream's own limit, because a request sent
@@ -84,6 +85,23 @@ class SessionUpstream:
             # A connection whose answer was not read to its end is not reused; one that was
             # read has already gone back by itself.
             response.close()
+
+    @asynccontextmanager
+    async def connect(self, call: Call, terms: Terms) -> AsyncIterator[SocketChannel]:
+        """See `proxy.ports.Upstream.connect`."""
+        assert self._session is not None, "open() comes first"  # noqa: S101 - a bug in app.py
+        connector = self._session.connector
+        assert connector is not None, "closed already"  # noqa: S101 - a bug in app.py
+        patience = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._connect_timeout, sock_read=call.read_timeout
+        )
+        async with AsyncExitStack() as stack:
+            opening = open_channel(connector, call, _url(call), terms, patience)
+            try:
+                channel = await stack.enter_async_context(opening)
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise _translated(error) from error
+            yield channel
 
     async def _head(self, call: Call, body: "_Watched | bytes | None") -> aiohttp.ClientResponse:
         assert self._session is not None, "open() comes first"  # noqa: S101 - a bug in app.py

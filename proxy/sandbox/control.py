@@ -5,6 +5,7 @@
 | POST /sandbox/faults | put a fault in force: `{"match": {"path": ...}, "status": 429, ...}` |
 | GET, DELETE /sandbox/faults | how many are in force; forget them |
 | GET, DELETE /sandbox/requests | the requests as received; forget them |
+| GET /sandbox/sockets | the WebSockets: target, messages received, how each ended |
 | GET /sandbox/ledger | tasks created by account and model, and where each task stands |
 
 Nobody asks for a key here and requests show theirs: never send the sandbox a real one.
@@ -17,6 +18,7 @@ from proxy.sandbox.answers import JSON_TYPE, Answer, Payload, RefusalError, dump
 from proxy.sandbox.faults import FaultBook, fault_from_json
 from proxy.sandbox.ledger import Ledger
 from proxy.sandbox.record import ReceivedRequest, RequestLog
+from proxy.sandbox.sockets import SocketLog, SocketRecord
 
 PREFIX = "/sandbox/"
 
@@ -24,7 +26,9 @@ PREFIX = "/sandbox/"
 class Control:
     """Reads and sets what the sandbox object offers in-process."""
 
-    def __init__(self, requests: RequestLog, faults: FaultBook, ledger: Ledger) -> None:
+    def __init__(
+        self, requests: RequestLog, faults: FaultBook, ledger: Ledger, sockets: SocketLog
+    ) -> None:
         self._requests = requests
         self._faults = faults
         self._ledger = ledger
@@ -34,6 +38,7 @@ class Control:
             ("DELETE", "faults"): lambda _: self._forget(faults.clear),
             ("GET", "requests"): lambda _: {"requests": list(map(_shown, requests))},
             ("DELETE", "requests"): lambda _: self._forget(requests.clear),
+            ("GET", "sockets"): lambda _: {"sockets": list(map(_shown_socket, sockets))},
             ("GET", "ledger"): lambda _: self._shown_ledger(),
         }
 
@@ -85,4 +90,16 @@ def _shown(entry: ReceivedRequest) -> Payload:
         "complete": entry.complete,
         "answered": entry.answered,
         "hung_up": entry.hung_up,
+    }
+
+
+def _shown_socket(record: SocketRecord) -> Payload:
+    return {
+        "target": record.handshake.target,
+        "frames": [
+            frame if isinstance(frame, str) else {"bytes": len(frame)} for frame in record.frames
+        ],
+        "count": record.count,
+        "closed": record.closed,
+        "reason": record.reason,
     }

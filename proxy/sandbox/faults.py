@@ -45,6 +45,9 @@ class Fault:
     only) is awaited between two pieces with the number of body bytes sent so far. `wire` is sent
     instead of any answer, byte for byte, and the connection closed.
 
+    `close_code` ends a WebSocket when the `after_frames`-th message came, 0 without a word; on its
+    handshake `status`, `headers`, `delay` and any `reset` mean what they mean elsewhere.
+
     `reset` breaks the TCP connection: "before" the body is read; during the "upload", when some
     of it was read; "after_request", when all was read and done but nothing answered; after the
     "headers"; halfway through the "body".
@@ -64,6 +67,8 @@ class Fault:
     chunk_bytes: int | None = None
     gzip: bool = False
     reset: Reset | None = None
+    close_code: int | None = None
+    after_frames: int = 1
     hold: asyncio.Event | None = None
     hold_after: int = 0
     pace: Pace | None = None
@@ -171,6 +176,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "chunk_bytes": (int, NoneType),
     "gzip": (bool,),
     "reset": (str, NoneType),
+    "close_code": (int, NoneType),
+    "after_frames": (int,),
 }
 """The fields that may come as JSON, and as what."""
 

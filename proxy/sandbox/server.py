@@ -23,6 +23,7 @@ from proxy.sandbox.ledger import Ledger
 from proxy.sandbox.quota import QueryQuota
 from proxy.sandbox.record import Predicate, ReceivedRequest, RequestLog
 from proxy.sandbox.resources import Resources
+from proxy.sandbox.sockets import PREFIX, Sockets
 from proxy.sandbox.surfaces import Surface
 from proxy.sandbox.tasks import TaskDesk
 from proxy.sandbox.uploads import Uploads
@@ -47,8 +48,8 @@ class Sandbox:
     `queries_per_second` is how often an account may ask for tasks, 20 at the real service;
     without it, as often as it likes.
 
-    Tests look at `requests`, `faults`, `tasks`, `quota` and `uploads`, await `received`, and
-    let it fail for a while in `outage`.
+    Tests look at `requests`, `sockets`, `faults`, `tasks`, `quota` and `uploads`, await `received`,
+    and let it fail for a while in `outage`.
     """
 
     def __init__(  # noqa: PLR0913 - the knobs of a stage, all by name, all with a default
@@ -66,6 +67,8 @@ class Sandbox:
         self.keys = frozenset(keys)
         self.requests = RequestLog()
         self.faults = FaultBook()
+        self._sockets = Sockets(self.requests, self.keys, clock)
+        self.sockets = self._sockets.log
         self.tasks = Ledger(task_seconds, clock)
         self.uploads = Uploads(lambda: f"{self.public_url}{OBJECT_STORE}", clock)
         self._address = (host, port)
@@ -73,7 +76,7 @@ class Sandbox:
         self._clock = clock
         self._ids = ids
         self._files = ResultFiles(lambda: self.public_url, clock)
-        self._control = control.Control(self.requests, self.faults, self.tasks)
+        self._control = control.Control(self.requests, self.faults, self.tasks, self.sockets)
         self.quota = QueryQuota(queries_per_second, clock)
         desk = TaskDesk(self.tasks, self._files.link, clock, self.quota)
         native = api.Api(
@@ -191,6 +194,8 @@ class Sandbox:
             fault = NO_FAULT
             if self.faults:  # a large body is not parsed once more for nothing
                 fault = self.faults.strike(entry.method, entry.path, _model_of(entry))
+        if entry.path.startswith(PREFIX) and fault.replacement(request_id, refused) is None:
+            return await self._sockets.serve(request, entry, fault, request_id)
         account, answer = self._answer(entry, fault, request_id)
         headers = gateway_headers(request_id, account, self._clock())
         return await deliver(request, answer, headers, fault)

@@ -1,0 +1,151 @@
+"""Text frames of a WebSocket: what they name, who may send them, and what a refusal looks like.
+
+Two protocols (protocol section 3). In *frames* a socket runs tasks, begun by a `run-task` that
+names its model; in a *session* the handshake names the model, and events may name others.
+
+Rule 1: what names a model is judged, wherever the route says that one may stand; what cannot be
+        read in one way only is refused, as in a body (`proxy.core.gate`).
+Rule 2: an action that is not known to leave the model as it is counts like `run-task`.
+Rule 3: what goes up is the text that was judged, its comments blanked.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.gate import Gate, Heard, dotted
+from proxy.core.jsonscan import Path
+from proxy.core.judging import judge_model
+from proxy.core.policy import Grant
+from proxy.core.routes import Route, Websocket
+
+ACTION: Path = ("header", "action")
+TASK: Path = ("header", "task_id")
+EVENT_ID: Path = ("event_id",)
+
+HARMLESS = frozenset({"continue-task", "finish-task"})
+"""Actions that go on with a task as it is."""
+
+ENDINGS = frozenset({"task-finished", "task-failed"})
+"""Events after which a task runs no more."""
+
+_HEARD = {Websocket.FRAMES: (ACTION, TASK), Websocket.SESSION: (EVENT_ID,)}
+_MAX_EVENT = 1024 * 1024
+"""Bytes of an upstream event that is looked at; the longest known have some 10,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One readable text frame. `named` are the models it names, by the place in the route."""
+
+    text: bytes
+    task_id: str
+    action: str
+    named: Mapping[Path, str]
+
+    @property
+    def begins(self) -> bool:
+        """Whether it counts as the start of a task."""
+        return self.action not in HARMLESS
+
+
+class FrameReader:
+    """Reads one text frame. Feed `gate` with it as it is convenient, then `finish` with what came.
+
+    `task_id` and `event_id` are what was read so far, also of a frame that turns out unreadable.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self._places = (*route.models, *route.also_models)
+        self._heard: dict[Path, str] = {}
+        heard = (*self._places, *_HEARD[route.websocket or Websocket.FRAMES])
+        demands = {path: partial(self._hear, path) for path in heard}
+        self.gate = Gate(demands, demands, "A text frame")
+
+    @property
+    def task_id(self) -> str:
+        """The client's name for the task, or nothing."""
+        return self._heard.get(TASK, "")
+
+    @property
+    def event_id(self) -> str:
+        """The client's name for the event, or nothing."""
+        return self._heard.get(EVENT_ID, "")
+
+    def finish(self, approved: bytes) -> Frame:
+        """The frame; `approved` is what the gate let out. Raises `ProxyError`."""
+        text = approved + self.gate.finish()
+        named = {path: self._heard[path] for path in self._places if path in self._heard}
+        return Frame(text, self.task_id, self._heard.get(ACTION, ""), named)
+
+    def _hear(self, path: Path, told: Heard) -> None:
+        self._heard[path] = told if isinstance(told, str) else ""
+
+
+def must_be_judged(route: Route, frame: Frame) -> bool:
+    """Whether the caller's grant decides about this frame."""
+    begins = route.websocket is Websocket.FRAMES and frame.begins
+    return begins or bool(frame.named)
+
+
+def judge_frame(route: Route, frame: Frame, grant: Grant) -> str | None:
+    """Judge every model that a frame names; return the one its task is about, if it names it.
+
+    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`.
+    """
+    if route.websocket is Websocket.FRAMES and frame.begins:
+        for path in route.models:
+            judge_model(dotted(path), frame.named.get(path), grant)
+    for path, name in frame.named.items():
+        judge_model(dotted(path), name, grant)
+    return next((frame.named[path] for path in route.models if path in frame.named), None)
+
+
+def task_failed(code: str, message: str, task_id: str) -> bytes:
+    """A refusal within the frames protocol: the end of this task, and of no other."""
+    header = {
+        "task_id": task_id,
+        "event": "task-failed",
+        "error_code": code,
+        "error_message": message,
+        "attributes": {},
+    }
+    return _json({"header": header, "payload": {}})
+
+
+def error_event(error: ProxyError, event_id: str) -> bytes:
+    """A refusal within a session: what the client asked for was not done, the session goes on."""
+    kind = "server_error" if error.situation.is_ours else "invalid_request_error"
+    inner = {
+        "type": kind,
+        "code": error.situation.code,
+        "message": error.message,
+        "param": error.param,
+    }
+    return _json({"type": "error", "error": inner, **({"event_id": event_id} if event_id else {})})
+
+
+def event_of(text: bytes) -> tuple[str, str]:
+    """Which event upstream tells, and of which task; empty where it says neither."""
+    try:
+        told = json.loads(text) if len(text) <= _MAX_EVENT else None
+    except (ValueError, RecursionError):
+        told = None
+    header = told.get("header") if isinstance(told, dict) else None
+    if not isinstance(header, dict):
+        return "", ""
+    event, task_id = header.get("event"), header.get("task_id")
+    return event if isinstance(event, str) else "", task_id if isinstance(task_id, str) else ""
+
+
+def no_such_task() -> ProxyError:
+    """What a frame gets that goes on with a task nobody began here."""
+    return ProxyError(
+        Situation.ILLEGAL_INPUT, "header.task_id: no task of this socket; begin it with `run-task`."
+    )
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,123 @@
+"""WebSockets to upstream on aiohttp's client: the `Upstream` port's `connect`.
+
+`ws_connect` reports a refused handshake by its status alone, follows redirects, and sends a
+header of its own making. A middleware stands in between: it puts the call's header into the
+request, and takes the whole answer out when that is no WebSocket.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+
+import aiohttp
+from yarl import URL
+
+from proxy.edge.peers import GOING_AWAY, SocketPeer
+from proxy.ports import Call, HandshakeRefusedError, Headers, Terms
+
+MAX_REFUSAL = 1024 * 1024
+"""Bytes of an answer to a refused handshake; upstream's own have some 150."""
+
+CLOSE_WITHIN = 2.0
+"""Seconds that aiohttp itself waits for upstream's part of a goodbye."""
+
+_OF_THE_HANDSHAKE = (
+    "Host",
+    "Upgrade",
+    "Connection",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+)
+
+
+class SocketChannel(SocketPeer):
+    """An open WebSocket to upstream."""
+
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse[bool], terms: Terms, headers: Headers
+    ) -> None:
+        super().__init__(socket, terms)
+        self.headers = headers
+        self.subprotocol = socket.protocol
+
+
+@asynccontextmanager
+async def open_channel(
+    connector: aiohttp.BaseConnector,
+    call: Call,
+    url: URL,
+    terms: Terms,
+    patience: aiohttp.ClientTimeout,
+) -> AsyncIterator[SocketChannel]:
+    """Shake hands. Raises `HandshakeRefusedError`, `aiohttp.ClientError`, `TimeoutError`."""
+    handshake = _Handshake(call)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        middlewares=(handshake,),
+        timeout=patience,
+        trust_env=False,
+    )
+    async with session:
+        socket = await session.ws_connect(
+            url,
+            protocols=terms.subprotocols,
+            autoclose=False,
+            autoping=False,
+            compress=0,
+            max_msg_size=terms.max_message + 1,  # it refuses what is as long as its limit
+            decode_text=False,
+            timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=CLOSE_WITHIN),
+        )
+        try:
+            yield SocketChannel(socket, terms, handshake.answered)
+        finally:
+            await _cut_off(socket)
+
+
+async def _cut_off(socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+    """Close the connection; who wants to say goodbye has done so."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await socket.close(code=GOING_AWAY)
+
+
+class _Handshake:
+    """Makes the session's request the call's own, and hears the whole answer."""
+
+    def __init__(self, call: Call) -> None:
+        self.answered: Headers = ()
+        self._call = call
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        own = [
+            (name, request.headers[name]) for name in _OF_THE_HANDSHAKE if name in request.headers
+        ]
+        request.headers.clear()
+        request.headers.extend([*own, *self._call.headers])
+        response = await handler(request)
+        self.answered = [
+            (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+            for name, value in response.raw_headers
+        ]
+        if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            return response
+        async with response:
+            body = await _gathered(response)
+        raise HandshakeRefusedError(response.status, response.reason or "", self.answered, body)
+
+
+async def _gathered(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's body, undecoded. Raises `aiohttp.ClientPayloadError` beyond `MAX_REFUSAL`."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_REFUSAL:
+            raise aiohttp.ClientPayloadError
+    return bytes(body)

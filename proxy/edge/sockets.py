@@ -1,0 +1,244 @@
+"""WebSockets: the handshake with the client, the one with upstream, and what is open now.
+
+The caller is judged before anything is upgraded, so that a refusal is a plain HTTP answer. Where
+it is known already which account will serve, upstream is asked first too, and its refusal is
+the client's answer; otherwise the first task of an account opens the way to it.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from proxy.core.accounts import Account, choose
+from proxy.core.envelope import render
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.headers import inbound, outbound, value_of, values_of
+from proxy.core.policy import Grant
+from proxy.core.routes import Envelope, Websocket
+from proxy.edge.asked import Asked
+from proxy.edge.conversations import Regrant, SessionRelay, TaskRelay
+from proxy.edge.health import AccountHealth
+from proxy.edge.listener import SERVER
+from proxy.edge.peers import SocketPeer
+from proxy.edge.relay import STOPPING, Relay
+from proxy.ports import Call, Channel, HandshakeRefusedError, Headers, Telemetry, Terms, Upstream
+
+_FRAMING = frozenset({"content-length", "content-type", "content-encoding"})
+"""Of an answer that has no body: aiohttp would take them for its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    """What a socket may take: `max_message` is bytes, the rest is seconds.
+
+    `handshake` is for upstream's answer to one, `idle` without a message either way, `patience`
+    for an end to accept a message, `heartbeat` of silence until it is asked if it is there.
+    """
+
+    max_message: int = 16 * 1024 * 1024
+    idle: float = 300.0
+    handshake: float = 10.0
+    patience: float = 300.0
+    heartbeat: float = 30.0
+
+    def terms(self, subprotocols: Sequence[str] = ()) -> Terms:
+        """What is agreed with either end."""
+        return Terms(self.max_message, self.patience, self.heartbeat, subprotocols)
+
+
+class Sockets:
+    """All open sockets of this process."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        accounts: Sequence[Account],
+        telemetry: Telemetry,
+        limits: SocketLimits,
+        health: AccountHealth,
+    ) -> None:
+        self._upstream = upstream
+        self._accounts = accounts
+        self._telemetry = telemetry
+        self._limits = limits
+        self._health = health
+        self._open: set[Relay] = set()
+        self._stopping = False
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def drain(self) -> None:
+        """End what is idle, let what runs come to its end, begin nothing new."""
+        self._stopping = True
+        for relay in list(self._open):
+            relay.drain()
+
+    def end(self) -> None:
+        """End them all, with a word to both sides."""
+        for relay in list(self._open):
+            relay.end(STOPPING)
+
+    async def serve(
+        self, asked: Asked, grant: Grant, model: str | None, regrant: Regrant
+    ) -> web.StreamResponse:
+        """One socket from its handshake to its end; `model` is what the address names.
+
+        Raises `ProxyError` before the handshake is done, and never after it.
+        """
+        wanted = _wanted_subprotocols(asked)
+        if self._stopping:
+            raise ProxyError(Situation.STOPPING, "The proxy is being stopped; connect again.")
+        async with AsyncExitStack() as legs:
+            try:
+                first = await self._first_leg(asked, grant, model, wanted, legs)
+            except HandshakeRefusedError as refused:
+                return await _refused(asked, refused)
+            return await self._relay(asked, first, regrant, legs)
+
+    async def _first_leg(
+        self,
+        asked: Asked,
+        grant: Grant,
+        model: str | None,
+        wanted: Sequence[str],
+        legs: AsyncExitStack,
+    ) -> tuple[Account, Channel] | None:
+        """The leg that is known before any frame: a session's, or that of the only account."""
+        usable = [account for account in self._accounts if account.weight > 0]
+        if asked.match.route.websocket is Websocket.FRAMES and len(usable) > 1:
+            return None
+        account = self._choose(model, grant)
+        asked.visit.model, asked.visit.account = model or "", account.name
+        return account, await self._dial(asked, account, wanted, legs)
+
+    async def _relay(
+        self,
+        asked: Asked,
+        first: tuple[Account, Channel] | None,
+        regrant: Regrant,
+        legs: AsyncExitStack,
+    ) -> web.StreamResponse:
+        """Upgrade, and stay until one side ends."""
+        limits, visit, route = self._limits, asked.visit, asked.match.route
+        response = await self._upgrade(asked, first[1] if first else None)
+        client = SocketPeer(response, limits.terms())
+        relay: Relay
+        if route.websocket is Websocket.SESSION:
+            relay = SessionRelay(client, visit, self._telemetry, limits.idle, route, regrant)
+            if first:
+                relay.attend(first[1])
+        else:
+
+            async def dial(account: Account) -> Channel:
+                return await self._dial(asked, account, (), legs)
+
+            relay = TaskRelay(
+                client, visit, self._telemetry, limits.idle, route, regrant, self._choose, dial
+            )
+            if first:
+                relay.use(*first)
+        await self._run(relay)
+        return response
+
+    async def _run(self, relay: Relay) -> None:
+        self._open.add(relay)
+        if self._stopping:
+            relay.drain()
+        try:
+            await relay.run()
+        finally:
+            self._open.discard(relay)
+
+    async def _upgrade(self, asked: Asked, channel: Channel | None) -> web.WebSocketResponse[Any]:
+        """Answer the client's handshake: from here on, there is no HTTP on this connection."""
+        fields = inbound(channel.headers if channel else (), asked.visit.request_id)
+        chosen = channel.subprotocol if channel else None
+        response: web.WebSocketResponse[Any] = web.WebSocketResponse(
+            protocols=(chosen,) if chosen else (),
+            autoclose=False,
+            autoping=False,
+            compress=False,
+            max_msg_size=self._limits.max_message + 1,  # it refuses what is as long as its limit
+            decode_text=False,
+        )
+        response.headers.extend(_writable(fields))
+        response.headers.setdefault("Server", SERVER)
+        await response.prepare(asked.request)
+        asked.replier.has_begun = True
+        asked.visit.status = HTTPStatus.SWITCHING_PROTOCOLS
+        asked.visit.first_byte = time.perf_counter() - asked.visit.started
+        return response
+
+    def _choose(self, model: str | None, grant: Grant) -> Account:
+        return choose(self._accounts, model, grant.tenant, self._health.unhealthy())
+
+    async def _dial(
+        self, asked: Asked, account: Account, wanted: Sequence[str], legs: AsyncExitStack
+    ) -> Channel:
+        call = Call(
+            method="GET",
+            account=account,
+            target=asked.match.upstream_target(None),
+            headers=outbound(asked.fields, account, force_async=False, claims=False),
+            body=None,
+            read_timeout=self._limits.handshake,
+        )
+        opening = self._upstream.connect(call, self._limits.terms(wanted))
+        channel = await legs.enter_async_context(opening)
+        asked.visit.upstream_status = HTTPStatus.SWITCHING_PROTOCOLS
+        asked.visit.upstream_request_id = value_of(channel.headers, "x-request-id") or ""
+        return channel
+
+
+def _wanted_subprotocols(asked: Asked) -> list[str]:
+    """What the client offers. Raises `ProxyError` where it asks for no WebSocket at all."""
+    if (value_of(asked.fields, "upgrade") or "").strip().lower() != "websocket":
+        raise ProxyError(
+            Situation.UPGRADE_REQUIRED,
+            "This path is a WebSocket; connect to it with a wss:// or ws:// URL.",
+            headers=(("Upgrade", "websocket"), ("Connection", "Upgrade")),
+        )
+    offers = values_of(asked.fields, "sec-websocket-protocol")
+    wanted = [word.strip() for offer in offers for word in offer.split(",") if word.strip()]
+    trial: web.WebSocketResponse[Any] = web.WebSocketResponse(protocols=wanted, compress=False)
+    if asked.request.version < (1, 1) or not trial.can_prepare(asked.request):
+        raise ProxyError(
+            Situation.ILLEGAL_INPUT,
+            "Sec-WebSocket-Key and Sec-WebSocket-Version: send a key of 16 bytes and version 13.",
+        )
+    return wanted
+
+
+async def _refused(asked: Asked, refused: HandshakeRefusedError) -> web.StreamResponse:
+    """Upstream's own answer to a handshake; where it says nothing, its status in our words."""
+    asked.visit.upstream_status = refused.status
+    asked.visit.upstream_request_id = value_of(refused.headers, "x-request-id") or ""
+    status = refused.status if refused.status >= HTTPStatus.OK else HTTPStatus.BAD_GATEWAY
+    if not refused.body:
+        error = ProxyError(
+            Situation.BAD_GATEWAY,
+            f"Upstream refused the WebSocket with status {refused.status}, without a reason.",
+        )
+        body = render(error, Envelope.NATIVE, asked.visit.request_id)
+        return await asked.replier.send_json(status, body)
+
+    async def body_of() -> AsyncIterator[bytes]:
+        yield refused.body
+
+    return await asked.replier.relay(status, refused.reason, refused.headers, body_of())
+
+
+def _writable(fields: Headers) -> Headers:
+    """What aiohttp can write: text in UTF-8, and nothing about a body there is not."""
+    return [
+        (name, value)
+        for name, value in fields
+        if name.lower() not in _FRAMING and value.isprintable()
+    ]
