@@ -37,18 +37,14 @@ HOP_BY_HOP = Stopped(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "sec-websocket-*",
     ),
-    "hop-by-hop (RFC 9110 section 7.6.1), with whatever `Connection` names; framing is kept",
-)
-
-SOCKET_HANDSHAKE = Stopped(
-    ("sec-websocket-*",),
-    "of one handshake of a WebSocket; a subprotocol is agreed on anew, extensions are not used",
+    "hop-by-hop (RFC 9110 section 7.6.1), with whatever `Connection` names; framing is kept, and a "
+    "WebSocket's subprotocol agreed on anew",
 )
 
 REQUEST_STOPPED = (
     HOP_BY_HOP,
-    SOCKET_HANDSHAKE,
     Stopped(("host",), "names the upstream host"),
     Stopped(("expect",), "answered by the proxy once the caller is known"),
     Stopped(
@@ -108,7 +104,6 @@ REQUEST_STOPPED = (
 
 REPLY_STOPPED = (
     HOP_BY_HOP,
-    SOCKET_HANDSHAKE,
     Stopped(("set-cookie",), "upstream's sticky cookies would cross from tenant to tenant"),
     Stopped(
         ("x-dashscope-uid", "x-dashscope-apikeyid", "x-dashscope-inner-*"),

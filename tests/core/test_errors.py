@@ -29,9 +29,11 @@ SETTLED = [
 # Answers found necessary since, with codes that upstream's clients know (protocol section 4).
 ADDED = [
     (Situation.BODY_TIMEOUT, 408, "RequestTimeOut"),
+    (Situation.UPGRADE_REQUIRED, 426, "UpgradeRequired"),
     (Situation.BUSY, 503, "ServiceUnavailable"),
     (Situation.KEY_IN_USE, 409, "IdempotencyKeyInUse"),
     (Situation.KEY_REUSED, 422, "IdempotencyKeyReused"),
+    (Situation.STOPPING, 503, "ServiceUnavailable"),
 ]
 
 
@@ -56,6 +58,7 @@ def test_blame_is_in_the_status() -> None:
     assert ours == {
         Situation.STORE_UNAVAILABLE,
         Situation.BUSY,
+        Situation.STOPPING,
         Situation.MODEL_UNAVAILABLE,
         Situation.BAD_GATEWAY,
         Situation.GATEWAY_TIMEOUT,

@@ -8,7 +8,17 @@ from edge.rig import account
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.edge.health import COOLDOWN, THRESHOLD, AccountHealth, Watching
-from proxy.ports import Call, Headers, Reply
+from proxy.ports import (
+    Call,
+    Channel,
+    Closed,
+    HandshakeRefusedError,
+    Headers,
+    Message,
+    PeerGoneError,
+    Reply,
+    Terms,
+)
 
 
 class Clock:
@@ -72,6 +82,28 @@ class Answers:
             assert self.failure is not None
             raise self.failure
         yield Answer(self.status, self.failure)
+
+    @asynccontextmanager
+    async def connect(self, _call: Call, _terms: Terms) -> AsyncIterator[Channel]:
+        if self.failure is not None:
+            raise self.failure
+        yield Wire()
+
+
+class Wire:
+    """A `Channel` on which nothing is said."""
+
+    headers: Headers = ()
+    subprotocol: str | None = None
+
+    async def next(self) -> Message | Closed:
+        return Closed(1000)
+
+    async def send(self, message: Message) -> None:
+        raise PeerGoneError from RuntimeError(message)
+
+    async def close(self, closing: Closed, patience: float) -> None:
+        pass
 
 
 class Answer:
@@ -137,4 +169,37 @@ async def test_what_the_body_did_is_not_the_accounts_fault(
 async def test_a_break_midway_is_not_counted(health: AccountHealth) -> None:
     """An answer that began was an answer; one that breaks may be the answer's own fault."""
     await calls(health, Answers(200, ProxyError(Situation.BAD_GATEWAY, "x")))
+    assert health.unhealthy() == frozenset()
+
+
+async def dials(health: AccountHealth, failure: Exception | None, times: int = THRESHOLD) -> None:
+    watching = Watching(Answers(failure=failure), health)
+    for _ in range(times):
+        with suppress(ProxyError, HandshakeRefusedError):
+            async with watching.connect(CALL, Terms(1, 1, 1)):
+                pass
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ProxyError(Situation.BAD_GATEWAY, "x"),
+        ProxyError(Situation.GATEWAY_TIMEOUT, "x"),
+        HandshakeRefusedError(401, "", (), b""),
+    ],
+)
+async def test_a_handshake_counts_like_a_call(health: AccountHealth, failure: Exception) -> None:
+    """No answer to a handshake, or a refused key, is the account's fault."""
+    await dials(health, failure)
+    assert health.unhealthy() == {"one"}
+
+
+@pytest.mark.parametrize("failure", [None, HandshakeRefusedError(429, "", (), b"")])
+async def test_an_answered_handshake_forgives(
+    health: AccountHealth, failure: Exception | None
+) -> None:
+    """Who shakes hands, or says why not, is there."""
+    await dials(health, ProxyError(Situation.BAD_GATEWAY, "x"), THRESHOLD - 1)
+    await dials(health, failure, 1)
+    await dials(health, ProxyError(Situation.BAD_GATEWAY, "x"), THRESHOLD - 1)
     assert health.unhealthy() == frozenset()

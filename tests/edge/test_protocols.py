@@ -27,7 +27,7 @@ from edge.rig import (
     task_answer,
 )
 
-from proxy.ports import Call, Reply
+from proxy.ports import Call, Channel, Reply, Terms
 
 CHAT = "/compatible-mode/v1/chat/completions"
 RESPONSES = "/compatible-mode/v1/responses"
@@ -203,6 +203,9 @@ class Broken:
 
     def send(self, call: Call) -> AbstractAsyncContextManager[Reply]:
         raise RuntimeError(f"nobody thought of {call.method}")
+
+    def connect(self, call: Call, terms: Terms) -> AbstractAsyncContextManager[Channel]:
+        raise NotImplementedError
 
 
 async def test_our_own_bug_is_told_in_kind() -> None:

@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from edge.rig import (
@@ -36,7 +36,7 @@ from edge.rig import (
 )
 
 from proxy.core.errors import Situation
-from proxy.ports import Call, Headers, Reply
+from proxy.ports import Call, Channel, Headers, Reply, Terms
 from proxy.sandbox import Sandbox
 
 STOPPED = [
@@ -463,6 +463,9 @@ class Failing:
     async def send(self, call: Call) -> AsyncIterator[Reply]:
         assert call.method == "POST"
         yield _FailingReply()
+
+    def connect(self, call: Call, terms: Terms) -> AbstractAsyncContextManager[Channel]:
+        raise NotImplementedError
 
 
 class _FailingReply:

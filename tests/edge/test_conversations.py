@@ -1,0 +1,361 @@
+"""What the caller's grant has to say while a socket is open."""
+
+import asyncio
+import dataclasses
+
+import pytest
+from edge.rig import (
+    TENANT,
+    TOKEN,
+    Conversation,
+    Rig,
+    account,
+    ask,
+    eventually,
+    rig,
+    scripted,
+)
+from edge.wsrig import (
+    CLOSE,
+    REALTIME,
+    Obeying,
+    SocketClient,
+    accept,
+    event,
+    go_on,
+    handshake,
+    obeying,
+    run_task,
+    shaken,
+)
+
+from proxy.core.policy import Grant, digest_of
+from proxy.stores.memory import MemoryStore
+
+MODELS = ("good-*", "qwen-omni")
+
+
+async def refused(client: SocketClient) -> tuple[object, object]:
+    """Task and code of the refusal that comes next."""
+    header = (await client.hear()).json()["header"]
+    assert header["event"] == "task-failed"
+    assert header["error_message"]
+    assert header["attributes"] == {}
+    return header["task_id"], header["error_code"]
+
+
+async def test_a_forbidden_task_fails_alone() -> None:
+    """Upstream hears nothing of it, what follows for it is swallowed, the others live on."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("first", "good-1"))
+        assert (await client.hear()).event == ("task-started", "first")
+        await client.say(run_task("second", "bad-1"))
+        assert await refused(client) == ("second", "model_not_found")
+        await client.say(go_on("second", input={"text": "secret"}))
+        await client.say(go_on("second", "finish-task", input={}))
+        await client.say(b"audio of the first")
+        assert (await client.hear()).data == b"audio of the first"
+        await client.say(go_on("first", "finish-task", input={}))
+        assert (await client.hear()).event == ("task-finished", "first")
+        await client.say(run_task("third", "good-2"))
+        assert (await client.hear()).event == ("task-started", "third")
+        assert heard.was_told("first")
+        assert not heard.was_told("second")
+        events = made.telemetry.named("socket_task")
+        assert [(one["task_id"], one["model"]) for one in events] == [
+            ("first", "good-1"),
+            ("third", "good-2"),
+        ]
+        assert [one["task_id"] for one in made.telemetry.named("socket_task_refused")] == ["second"]
+
+
+async def test_a_refused_task_may_be_begun_again() -> None:
+    """The same id with an allowed model is a new task."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "bad-1"))
+        assert await refused(client) == ("t", "model_not_found")
+        await client.say(run_task("t", "good-1"))
+        assert (await client.hear()).event == ("task-started", "t")
+
+
+WRONG: list[tuple[dict[str, object], str]] = [
+    (run_task("t", None), "BadRequest.EmptyModel"),
+    (run_task("t", ""), "BadRequest.EmptyModel"),
+    (go_on("t", "start-task"), "BadRequest.EmptyModel"),
+    (go_on("t", "restart", model="bad-1"), "model_not_found"),
+    (go_on("t", "continue-task", input={"text": "x"}), "BadRequest.IllegalInput"),
+    (go_on("t", "finish-task", input={}), "BadRequest.IllegalInput"),
+    ({"header": {"task_id": "t", "action": "run-task", "Action": "x"}}, "BadRequest.IllegalInput"),
+    (run_task("t", "good-1", Model="bad-1"), "BadRequest.IllegalInput"),
+]
+
+
+@pytest.mark.parametrize(("frame", "code"), WRONG)
+async def test_a_frame_that_may_not_pass_is_answered(frame: dict[str, object], code: str) -> None:
+    """With the client's task id and a code that says why; the socket stays open."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(frame)
+        assert await refused(client) == ("t", code)
+        await client.say(b"dropped: nothing runs")
+        await client.say(run_task("u", "good-1"))
+        assert (await client.hear()).event == ("task-started", "u")
+        assert not heard.was_told("dropped")
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[]", "{}", '{"header":{"action":"run-task"}}', "{"])
+async def test_a_frame_without_a_task_ends_the_socket(text: str) -> None:
+    """Nobody could tell which task it was: it is said so, and both ends are closed."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(text)
+        assert await refused(client) == ("", "BadRequest.IllegalInput")
+        assert (await client.hear()).code == 1008
+        await client.close(1008)
+        assert (await made.finished()).close_code == 1008
+
+
+async def test_another_model_in_the_middle_of_a_task_fails_it() -> None:
+    """The SDK repeats the model in each frame; what differs is judged like the first."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "good-1"))
+        await client.hear()
+        await client.say(go_on("t", model="good-2", input={"text": "x"}))
+        await client.say(go_on("t", model="bad-1", input={"text": "x"}))
+        assert await refused(client) == ("t", "model_not_found")
+        await client.say(b"nobody's")
+        await client.say(b"", 9)
+        assert (await client.hear()).kind == 10
+
+
+async def test_of_a_task_that_failed_here_nothing_more_is_heard() -> None:
+    """After its `task-failed` a client expects no event; upstream may not know that yet."""
+
+    async def late(told: Conversation) -> None:
+        end = await accept(told)
+        await end.hear()
+        await end.say(event("task-started", "t"))
+        assert (await end.hear()).data == b"now"
+        await end.say(event("result-generated", "t"))
+        await end.say(event("result-generated", "other"))
+        await told.gone()
+
+    async with (
+        scripted(late) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("u", "good-1"))
+        assert (await client.hear()).event == ("task-started", "t")
+        await client.say(run_task("t", "bad-1"))
+        assert await refused(client) == ("t", "model_not_found")
+        await client.say(b"now")
+        assert (await client.hear()).event == ("result-generated", "other")
+
+
+async def withdraw(made: Rig) -> None:
+    await made.store.remove_grant(digest_of(TOKEN))
+
+
+async def expire(made: Rig) -> None:
+    grant = Grant("g1", "caller", TENANT, ("*",), expires=1.0)
+    await made.store.save_grant(digest_of(TOKEN), grant)
+
+
+async def narrow(made: Rig) -> None:
+    await made.store.save_grant(digest_of(TOKEN), Grant("g1", "caller", TENANT, ("other",)))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [(withdraw, "InvalidApiKey"), (expire, "InvalidApiKey"), (narrow, "model_not_found")],
+)
+async def test_the_grant_counts_when_a_task_begins(change: object, code: str) -> None:
+    """A token revoked while its socket is open begins nothing more; what runs may end."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t1", "good-1"))
+        await client.hear()
+        assert callable(change)
+        await change(made)
+        await client.say(run_task("t2", "good-1"))
+        assert await refused(client) == ("t2", code)
+        await client.say(go_on("t1", "finish-task", input={}))
+        assert (await client.hear()).event == ("task-finished", "t1")
+
+
+async def test_a_store_that_is_gone_begins_nothing() -> None:
+    """Fail closed: the task is refused with the code of the outage, the socket waits."""
+    store = MemoryStore()
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url, store=store) as made,
+        shaken(made.url) as client,
+    ):
+        store.set_available(up=False)
+        await client.say(run_task("t", "m"))
+        assert await refused(client) == ("t", "ServiceUnavailable")
+        store.set_available(up=True)
+        await client.say(run_task("t", "m"))
+        assert (await client.hear()).event == ("task-started", "t")
+
+
+async def test_tasks_that_run_when_upstream_vanishes_are_told() -> None:
+    """Each of them fails with BadGateway before the socket closes."""
+
+    async def leaving(told: Conversation) -> None:
+        end = await accept(told)
+        for task_id in ("t1", "t2"):
+            await end.hear()
+            await end.say(event("task-started", task_id))
+        await end.hear()
+        told.reset()
+
+    async with (
+        scripted(leaving) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        for task_id in ("t1", "t2"):
+            await client.say(run_task(task_id, "m"))
+            await client.hear()
+        await client.say(b"x")
+        assert [await refused(client) for _ in range(2)] == [
+            ("t1", "BadGateway"),
+            ("t2", "BadGateway"),
+        ]
+        assert (await client.hear()).code == 1014
+
+
+async def test_an_unreadable_refusal_of_a_leg_gets_our_words() -> None:
+    """An upstream that refuses a later handshake without JSON is told as a bad gateway."""
+
+    async def refusing(told: Conversation) -> None:
+        await told.send(b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy")
+
+    async with scripted(refusing) as upstream:
+        accounts = [account(upstream.url, "one"), account(upstream.url, "two")]
+        async with rig(accounts=accounts) as made, shaken(made.url) as client:
+            await client.say(run_task("t", "m"))
+            assert await refused(client) == ("t", "BadGateway")
+
+
+async def test_an_account_that_cannot_be_reached_fails_its_task() -> None:
+    """With several accounts a dial happens late, and its failure is the task's."""
+    accounts = [dataclasses.replace(account("http://127.0.0.1:1", name)) for name in ("one", "two")]
+    async with rig(accounts=accounts) as made, shaken(made.url) as client:
+        await client.say(run_task("t", "m"))
+        assert await refused(client) == ("t", "BadGateway")
+
+
+# -- sessions --------------------------------------------------------------------------------------
+
+
+async def test_an_event_that_names_another_model_is_answered() -> None:
+    """With an error event that names the event and the field; the session goes on."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url, REALTIME) as client,
+    ):
+        transcription = {"input_audio_transcription": {"model": "bad-1"}}
+        update: dict[str, object] = {"type": "session.update", "event_id": "e1"}
+        update["session"] = transcription
+        await client.say(update)
+        told = await client.hear()
+        assert b'"type":"error"' in told.data
+        assert b'"event_id":"e1"' in told.data
+        assert told.json()["error"]["code"] == "model_not_found"
+        await client.say('{"type":"response.create","event_id":"e2","response":{"model":""}}')
+        assert (await client.hear()).json()["error"]["param"] == "response.model"
+        await client.say("not JSON")
+        assert (await client.hear()).json()["error"]["code"] == "BadRequest.IllegalInput"
+        await withdraw(made)
+        await client.say('{"type":"response.create"}')
+        assert (await client.hear()).json()["error"]["code"] == "InvalidApiKey"
+        await client.say(b"bytes are nobody's business")
+        assert (await client.hear()).data == b"bytes are nobody's business"
+        assert not heard.was_told("response.create")
+        assert not heard.was_told("session.update")
+
+
+# -- drain -----------------------------------------------------------------------------------------
+
+
+async def test_an_idle_socket_is_sent_away_at_once() -> None:
+    """When the proxy stops, who has nothing running is closed with 1001, and so is upstream."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        made.gateway.sockets.drain()
+        assert (await client.hear()).code == 1001
+        await client.close(1001)
+        await eventually(lambda: not upstream.running)
+        answer = await ask(made.url, handshake())
+        assert (answer.status, answer.code) == (503, "ServiceUnavailable")
+
+
+async def test_a_task_may_end_while_the_proxy_stops() -> None:
+    """Nothing new begins; with the last task's end the socket closes."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t1", "m"))
+        await client.hear()
+        made.gateway.sockets.drain()
+        await client.say(run_task("t2", "m"))
+        assert await refused(client) == ("t2", "ServiceUnavailable")
+        waiting = asyncio.ensure_future(made.gateway.drained())
+        await client.say(b"still here")
+        assert (await client.hear()).data == b"still here"
+        assert not waiting.done()
+        await client.say(go_on("t1", "finish-task", input={}))
+        assert (await client.hear()).event == ("task-finished", "t1")
+        assert (await client.hear()).code == 1001
+        await client.close(1001)
+        await waiting
+
+
+async def test_a_session_lasts_until_the_drain_is_over() -> None:
+    """A session is one long task: it goes on, and is told when time is up."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url, REALTIME) as client,
+    ):
+        made.gateway.sockets.drain()
+        await client.say(b"still here")
+        assert (await client.hear()).data == b"still here"
+        made.gateway.sockets.end()
+        assert (await client.hear()).kind == CLOSE
+        await client.close(1001)
+        await made.gateway.drained()
+        assert (await made.finished()).close_code == 1001
