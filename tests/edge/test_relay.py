@@ -234,20 +234,27 @@ async def test_the_slow_slow_the_other_end_down(slow: str) -> None:
         taking.wire.writer.close()  # or the proxy would wait for it to take the rest
 
 
+async def living(end: End, signs: list[None]) -> None:
+    while True:
+        await end.say(b"x")
+        signs.append(None)
+        await asyncio.sleep(0.02)
+
+
 async def test_a_stalled_reader_is_not_taken_for_dead() -> None:
     """While the client takes nothing, upstream is not read: that is no silence of its own."""
-    async with relayed(limits(heartbeat=0.2)) as (client, end, _):
+    async with relayed(limits(heartbeat=0.5)) as (client, end, _):
         done: list[int] = []
-        flood = asyncio.ensure_future(flooding(end, bytes(64 * 1024), done))
+        signs: list[None] = []
+        tasks = [asyncio.ensure_future(flooding(end, bytes(64 * 1024), done))]
+        tasks.append(asyncio.ensure_future(living(client, signs)))
         sent = await settled(lambda: len(done))
-        for _ in range(6):  # three heartbeats and what follows, with signs of life from us
-            await client.say(b"x")
-            await asyncio.sleep(0.15)
+        await eventually(lambda: len(signs) > 60)  # more than two heartbeats
         for _ in range(sent + 50):
-            while (await client.hear()).kind == PING:
-                await client.say(b"", PONG)
-        flood.cancel()
-        await asyncio.gather(flood, return_exceptions=True)
+            assert (await client.hear()).kind == BINARY
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.mark.parametrize("script", [obeying])
