@@ -20,10 +20,8 @@ from dashscope.audio.tts_v2 import ResultCallback, SpeechSynthesizer
 from dashscope.common.error import RequestFailure
 from harness import UPSTREAM_KEY, standing
 
-# websocket-client and the SDK around it leave their sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
-)
+# The SDK leaves sockets and loops of its threads to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 MODELS = ("sambert-*", "cosyvoice-*", "paraformer-*", "gummy-*", "qwen*")
 PATIENCE = 20
