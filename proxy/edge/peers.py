@@ -19,6 +19,9 @@ LINGER = 5.0
 """Seconds for which the rest of a message that is too large is read and dropped: closing at once
 would be a reset, and the sender would not learn why."""
 
+_LAST_LOOK = 0.1
+"""Seconds in which what is in the kernel already is read."""
+
 NO_CODE = 1005
 VANISHED = 1006
 GOING_AWAY = 1001
@@ -89,8 +92,12 @@ class SocketPeer:
 
     def _ask(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._heartbeat / 2, self._give_up)
+        self._timer = loop.call_later(self._heartbeat / 2, self._look_again)
         self._errand = loop.create_task(self._ping())
+
+    def _look_again(self) -> None:
+        """When this process stood still, what came meanwhile is read after the timers are run."""
+        self._timer = asyncio.get_running_loop().call_later(_LAST_LOOK, self._give_up)
 
     def _give_up(self) -> None:
         """End the waiting for a message; what closes a socket does that."""
