@@ -14,7 +14,7 @@ from http import HTTPMethod
 import aiohttp
 from yarl import URL
 
-from proxy.core.errors import ProxyError, Situation
+from proxy.core.errors import ProxyError, Situation, UnreachableError
 from proxy.core.headers import value_of
 from proxy.edge.channels import SocketChannel, open_channel
 from proxy.edge.connections import Connector
