@@ -70,7 +70,7 @@ def services(customization: Customization) -> dict[str, Service]:
     plain = {
         "tokenizer": inference.tokenizer,
         "services/aigc/text-generation/generation": inference.text,
-        "services/aigc/multimodal-generation/generation": inference.multimodal,
+        "services/aigc/multimodal-generation/generation[/]": inference.multimodal,
         "services/aigc/code-generation/generation": inference.text,
         "services/aigc/image2video/face-detect": inference.detection,
         "services/aigc/image2video/aa-detect": inference.detection,

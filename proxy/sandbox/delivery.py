@@ -64,6 +64,9 @@ async def deliver(
     await response.prepare(request)
     if fault.reset == "headers":
         return abort(request, response)
+    if request.method == "HEAD":  # a body would be taken for the next answer
+        await response.write_eof()
+        return response
     left, sent = _limit(answer, fault), 0
     for number, piece in enumerate(_pieces(answer, fault), start=1):
         await response.write(piece[:left])

@@ -67,6 +67,7 @@ SCRIPTS: Mapping[str, Script] = {
     ],
     "mcp: events": [get("mcps/tools/sse", Accept="text/event-stream")],
     "public key": [get("public-keys/latest")],
+    "account: HEAD": [Step("HEAD", "files/none")],
     "account: nothing there": [
         get("nothing/here?a=b"),
         Step("OPTIONS", "nothing/here"),

@@ -5,7 +5,7 @@ compared, not written down. Listings are elsewhere: they differ on purpose.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import dashscope
@@ -22,6 +22,8 @@ from dashscope.aigc.video_synthesis import AioVideoSynthesis, VideoSynthesis
 from dashscope.audio.asr import Transcription, VocabularyService
 from dashscope.audio.http_tts import HttpSpeechSynthesizer
 from dashscope.embeddings.multimodal_embedding import AioMultiModalEmbedding
+from dashscope.models import Models
+from dashscope.multimodal.tingwu.tingwu import TingWu
 from dashscope.rerank import AioTextReRank, TextReRank
 from dashscope.v2.errors import DashScopeError
 
@@ -95,6 +97,38 @@ def batch_embedding(_: Place) -> Answers:
 def photo_message(at: Place) -> dict[str, object]:
     content = [{"image": at.photo.as_uri()}, {"text": "what is this?"}]
     return {"model": "qwen-vl-plus", "messages": [{"role": "user", "content": content}]}
+
+
+LARGE = "data:image/png;base64," + "QUJD" * 700_000
+"""A few MiB, inline."""
+
+
+def large() -> dict[str, object]:
+    content = [{"image": LARGE}, {"text": "what is this?"}]
+    return {"model": "qwen-vl-plus", "messages": [{"role": "user", "content": content}]}
+
+
+def v2_large() -> dict[str, object]:
+    content = [{"type": "image_url", "image_url": {"url": LARGE}}]
+    return {"model": "qwen-vl-plus", "messages": [{"role": "user", "content": content}]}
+
+
+def tingwu(at: Place) -> Answers:
+    """Its base address is the whole path, and it puts a slash behind."""
+    path = f"{at.url}/services/aigc/multimodal-generation/generation"
+    what = {"task": "createTask", "fileUrl": "https://example.com/a.wav"}
+    yield TingWu.call("tingwu-offline", what, api_key=at.key, base_address=path)
+
+
+def task_list(_: Place) -> Answers:
+    yield VideoSynthesis.async_call(**VIDEO)
+    yield VideoSynthesis.list(model_name="wan2.6-t2v")
+
+
+def v2_task_list(at: Place) -> Answers:
+    with at.client as client:
+        yield client.videos.jobs.create(**VIDEO)
+        yield client.videos.jobs.list()
 
 
 def vocabulary(_: Place) -> Answers:
@@ -421,6 +455,14 @@ OPERATIONS: Mapping[str, Mapping[str, tuple[Run, str]]] = {
     "vocabulary: create": {
         V1: (vocabulary, "vocab-mine-<hex>"),
     },
+    "TingWu": {V1: (tingwu, "200")},
+    "models: list": {V1: (lambda _: (Models.list(page_size=100),), "200")},
+    "tasks: list": {V1: (task_list, "200 PENDING, 200"), V2: (v2_task_list, "PENDING, ok")},
+    "multimodal: large": {
+        V1: (lambda _: (MultiModalConversation.call(**large()),), "200"),
+        V2: (v2(lambda client, _: client.multimodal.chat.create(**v2_large())), "ok"),
+        V2_AIO: (v2_async(lambda client, _: client.multimodal.chat.create(**v2_large())), "ok"),
+    },
     "understanding": {
         V1: (  # goes out without `services/`, which the sandbox does not know
             once(dashscope.Understanding, model="opennlu-v1", sentence="a", labels="b"),
@@ -439,3 +481,9 @@ OPERATIONS: Mapping[str, Mapping[str, tuple[Run, str]]] = {
     },
 }
 """By operation, then by client."""
+
+LISTINGS: Mapping[str, Sequence[str]] = {
+    "models: list": ["own-models"],
+    "tasks: list": ["own-tasks"],
+}
+"""What is answered from our own knowledge."""

@@ -192,6 +192,7 @@ CALLS: Mapping[str, tuple[str, Body]] = {
     "wan2.6 t2i at once": (MULTIMODAL, _body("wan2.6-t2i", {"messages": SAID}, n=1)),
     "wan2.7 image at once": (MULTIMODAL, _body("wan2.7-image-pro", {"messages": SAID}, n=4)),
     "z-image": (MULTIMODAL, _body("z-image-turbo", {"messages": SAID})),
+    "TingWu": (f"{MULTIMODAL}/", _body("tingwu-meeting-offline", {"task": "createTask"})),
     "qwen-tts": (MULTIMODAL, _body("qwen3-tts-flash", {"text": "hi", "voice": "Cherry"})),
     "speech": (
         "services/audio/tts/SpeechSynthesizer",

@@ -104,7 +104,8 @@ async def _curl(step: Step, at: Place, task: str) -> bytes:
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     printed, _ = await process.communicate(content)
-    return printed + str(process.returncode).encode()
+    body = b"" if step.method == "HEAD" else printed
+    return body + str(process.returncode).encode()
 
 
 async def _byte_by_byte(step: Step, at: Place, task: str) -> bytes:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from conformance.wire import Message, answers_in, requests_in
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds until a wait for bytes is given up."""
 
 

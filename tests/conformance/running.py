@@ -15,7 +15,7 @@ from conformance.clients import CLIENTS, upstream_base
 from conformance.operations import Answers, Operation, Place, Run
 from conformance.relay import Exchange, Relay
 from dashscope.api_entities.aio_session import close_shared_aio_session
-from harness import UPSTREAM_KEY, standing
+from harness import UPSTREAM_KEY, Stand, standing
 from sdk.conftest import Point
 from sdk.views import plain
 
@@ -30,13 +30,15 @@ class Side:
     """What one run showed.
 
     `front` is what the client said and heard, `back` what upstream heard and said; talking to
-    upstream directly they are the same. `values` is what the client's caller got.
+    upstream directly they are the same. `values` is what the client's caller got, `routes` the
+    names of the proxy's routes that were taken.
     """
 
     front: list[Exchange]
     back: list[Exchange]
     values: list[Any]
     names: dict[str, str]
+    routes: frozenset[str] = frozenset()
 
     def named(self, text: str) -> str:
         """A text with the addresses and keys of this run replaced by what they are."""
@@ -69,7 +71,7 @@ async def directly(operation: Operation, client: str, point: Point, photo: Path)
 
 async def through_the_proxy(operation: Operation, client: str, point: Point, photo: Path) -> Side:
     """Client → proxy → sandbox."""
-    async with _proxied(operation) as (upstream, front, back, token):
+    async with _proxied(operation) as (upstream, stand, front, back, token):
         at = Place(front.url, CLIENTS[client], token, photo, alias=True)
         values = await _values(operation.clients[client], at, point, upstream.url)
         names = {
@@ -78,11 +80,12 @@ async def through_the_proxy(operation: Operation, client: str, point: Point, pho
             _netloc(upstream): "<sandbox>",
             token: "<token>",
         }
-        return Side(front.exchanges(), back.exchanges(), values, names)
+        routes = frozenset(str(line.get("route", "")) for line in stand.requests)
+        return Side(front.exchanges(), back.exchanges(), values, names, routes)
 
 
 @asynccontextmanager
-async def _proxied(operation: Operation) -> AsyncIterator[tuple[Sandbox, Relay, Relay, str]]:
+async def _proxied(operation: Operation) -> AsyncIterator[tuple[Sandbox, Stand, Relay, Relay, str]]:
     upstream = sandbox()
     async with (
         Relay(lambda: upstream.url) as back,
@@ -93,7 +96,7 @@ async def _proxied(operation: Operation) -> AsyncIterator[tuple[Sandbox, Relay, 
     ):
         _prepare(upstream, operation, front)
         token = await stand.token(*operation.models, scopes=operation.scopes)
-        yield upstream, front, back, token
+        yield upstream, stand, front, back, token
 
 
 def _prepare(upstream: Sandbox, operation: Operation, client_side: Relay) -> None:

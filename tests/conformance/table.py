@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from conformance.account_rows import ACCOUNT
-from conformance.dashscope_rows import OPERATIONS
+from conformance.dashscope_rows import LISTINGS, OPERATIONS
 from conformance.error_rows import ERRORS
 from conformance.odd_rows import ODDITIES
 from conformance.operations import Operation
@@ -16,6 +16,7 @@ SDK: Mapping[str, Operation] = {
     name: Operation(
         {client: run for client, (run, _) in ways.items()},
         {client: gist for client, (_, gist) in ways.items()},
+        differs=LISTINGS.get(name, ()),
     )
     for name, ways in OPERATIONS.items()
 }

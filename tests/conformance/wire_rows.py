@@ -20,6 +20,11 @@ BLANKED = b'{"model":"qwen-plus",        "input":{"prompt":"a"}      \n}'
 
 ASYNC = {"X-DashScope-Async": "enable"}
 SSE = {"X-DashScope-SSE": "enable", "Accept": "text/event-stream"}
+JAVA = {
+    "Content-Type": "application/json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "dashscope/2.22.29; java/17",
+}
 SUBMIT = Step("POST", VIDEO, json.dumps(CAT).encode(), ASYNC)
 POLL = get("tasks/{task}")
 CANCEL = Step("POST", "tasks/{task}/cancel", b"")
@@ -179,6 +184,15 @@ HEADERS: Mapping[str, Operation] = {
     ),
     "headers: own": Operation(
         played([post(PLAIN, HELLO, X_Mine="1", x_MINE="2", traceparent="00-1-2-01", Range="0-")])
+    ),
+    "headers: as the Java SDK": Operation(
+        played(
+            [
+                replace(SUBMIT, headers={**ASYNC, **JAVA}),
+                replace(POLL, headers=JAVA),
+                replace(post(PLAIN, HELLO), headers={**SSE, **JAVA, "Cache-Control": "no-cache"}),
+            ]
+        )
     ),
     "headers: types": Operation(
         played([post(PLAIN, HELLO, Content_Type="application/json; charset=utf-8", Accept="*/*")])

@@ -170,3 +170,11 @@ async def test_pace_stands_between_two_pieces(sandbox: Sandbox, raw: Raw) -> Non
     _, _, body = (await raw(STREAM)).partition(b"\r\n\r\n")
     assert len(sent) == body.count(b"id:") - 1
     assert sent == sorted(set(sent))
+
+
+async def test_head_has_no_body(raw: Raw) -> None:
+    """HEAD is answered with the head of the answer alone, or the next one could not be found."""
+    head = PLAIN.replace(b"POST", b"HEAD", 1)
+    said = await raw(head)
+    assert said.startswith(b"HTTP/1.1 400")
+    assert said.endswith(b"\r\n\r\n")
