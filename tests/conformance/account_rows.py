@@ -16,6 +16,7 @@ FORM = (
     b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.jsonl"\r\n'
     b'Content-Type: application/octet-stream\r\n\r\n{"a":1}\n\xff\x00\r\n--b--\r\n'
 )
+CUSTOMIZATION = "services/audio/asr/customization"
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
@@ -53,10 +54,14 @@ SCRIPTS: Mapping[str, Script] = {
     "threads": life("threads", {"messages": []}),
     "messages of a thread": life("threads/t1/messages", {"role": "user", "content": "a"}),
     "runs of a thread": life("threads/t1/runs", {"assistant_id": "a"}, "submit_tool_outputs"),
-    "model permissions": [post("models/permissions", {"models": [{"model": "qwen-plus"}]})],
+    "model permissions": [
+        post("models/permissions", {"models": [{"model": "qwen-plus"}]}),
+        get("models/permissions/none"),
+    ],
     "model limits": [
         post("models/limits", {"models": [{"model": "qwen-plus", "rpm": 1}]}),
         get("models/limits?model=qwen-plus"),
+        get("models/limits/none"),
     ],
     "app": [post("apps/app-1/completion", {"input": {"prompt": "hi"}, "parameters": {}})],
     "app: stream": [post("apps/app-1/completion", {"input": {"prompt": "hi"}}, **SSE)],
@@ -67,6 +72,15 @@ SCRIPTS: Mapping[str, Script] = {
     ],
     "mcp: events": [get("mcps/tools/sse", Accept="text/event-stream")],
     "public key": [get("public-keys/latest")],
+    "everybody's vocabularies": [
+        post(CUSTOMIZATION, {"model": "speech-biasing", "input": {"action": "list_vocabulary"}}),
+        get(f"{CUSTOMIZATION}/none"),
+    ],
+    "account: other protocols": [
+        get("/compatible-mode/v1/nothing/here"),
+        post("/compatible-api/v1/nothing", {}),
+        post("/apps/anthropic/v1/nothing/here", {}, anthropic_version="2023-06-01"),
+    ],
     "account: HEAD": [Step("HEAD", "files/none")],
     "account: nothing there": [
         get("nothing/here?a=b"),
