@@ -254,3 +254,12 @@ CALLS: Mapping[str, tuple[str, Body]] = {
     "code, as 1.x": ("aigc/code-generation/generation", _body("tongyi-lingma-v1", CAT)),
 }
 """What is answered at once."""
+
+COMPATIBLE: Mapping[str, tuple[str, Body]] = {
+    "rerank": (
+        "/compatible-api/v1/reranks",
+        {"model": "qwen3-rerank", "query": "cat", "documents": ["dog", "cat"], "top_n": 1},
+    ),
+    "decision": ("/compatible-mode/v1/systemone", {"model": "qwen-plus", "input": "hi"}),
+}
+"""What other protocols have that none of their clients knows, on absolute paths."""

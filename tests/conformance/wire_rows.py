@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from conformance.clients import BYTES, CHUNKED, CURL
-from conformance.families import CALLS, TASKS, VIDEO
+from conformance.families import CALLS, COMPATIBLE, TASKS, VIDEO
 from conformance.http import Script, Step, get, played, post
 from conformance.operations import Operation
 
@@ -51,6 +51,10 @@ FAMILIES: Mapping[str, Operation] = {
     **{
         f"call: {name}": Operation(played([post(*how)], BYTES, CHUNKED))
         for name, how in CALLS.items()
+    },
+    **{
+        f"compatible: {name}": Operation(played([post(*how)], BYTES, CURL))
+        for name, how in COMPATIBLE.items()
     },
 }
 
