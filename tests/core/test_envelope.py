@@ -58,6 +58,7 @@ ANTHROPIC = {
     "overloaded_error": {
         Situation.STORE_UNAVAILABLE,
         Situation.BUSY,
+        Situation.STOPPING,
         Situation.MODEL_UNAVAILABLE,
     },
 }
