@@ -20,6 +20,9 @@ CELLS = [(name, client) for name, operation in TABLE.items() for client in opera
 SHOWN: dict[tuple[str, str], Collection[str]] = {}
 """The differences that each cell has shown."""
 
+LEFT_OUT = {"socket-inference", "socket-realtime"}
+"""Routes whose two ways are compared elsewhere: `tests/sdk/test_speech.py`, by the SDK's classes."""
+
 TAKEN: set[str] = set()
 """The routes that were taken."""
 
@@ -64,7 +67,7 @@ def test_every_route_is_compared() -> None:
         for route in routes
         if route.scope is not None and route.answer is not Answer.NOT_FOUND
     }
-    assert not expected - TAKEN, sorted(expected - TAKEN)
+    assert expected - TAKEN == LEFT_OUT
 
 
 def test_no_difference_is_stale() -> None:
