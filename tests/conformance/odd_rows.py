@@ -68,10 +68,6 @@ ODDITIES: Mapping[str, Operation] = {
     "hand: expect": Operation(
         by_hand(request("POST", PLAIN, b"Expect: 100-continue", body=BODY)), differs=["expect"]
     ),
-    "hand: expect, not awaited": Operation(
-        by_hand(request("POST", PLAIN, b"expect: 100-continue", body=BODY)),
-        differs=["expect", "framing"],
-    ),
     "hand: chunk extensions": Operation(
         by_hand(chunked(PLAIN, b"%x;a=b\r\n%b\r\n0;c\r\n\r\n" % (len(BODY), BODY)))
     ),

@@ -21,7 +21,7 @@ SHOWN: dict[tuple[str, str], Collection[str]] = {}
 """The differences that each cell has shown."""
 
 LEFT_OUT = {"socket-inference", "socket-realtime"}
-"""Routes whose two ways are compared elsewhere: `tests/sdk/test_speech.py`, by the SDK's classes."""
+"""Routes that `tests/sdk/test_speech.py` compares, by the SDK's own classes."""
 
 TAKEN: set[str] = set()
 """The routes that were taken."""
