@@ -4,9 +4,10 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
-from edge.rig import LIMITS, Conversation, Rig, Script, calling, eventually, rig, scripted, settled
+from edge.rig import LIMITS, Conversation, Rig, calling, eventually, rig, scripted, settled
 from edge.wsrig import (
     BINARY,
     CLOSE,
@@ -159,6 +160,24 @@ async def test_a_client_that_vanishes_takes_its_leg_along(how: str) -> None:
         assert (visit.status, visit.close_code) == (101, 1006)
 
 
+async def test_a_client_that_leaves_while_it_is_held_back_is_noticed() -> None:
+    """Nobody reads from it then: its leaving is looked for, and ends the stuck leg at once."""
+    held = Upstream()
+    async with scripted(held) as upstream, rig(upstream.url) as made:
+        async with calling(made.url) as wire:
+            client = await shake(wire, REALTIME)
+            end = await held.ends.get()
+            done: list[int] = []
+            flood = asyncio.ensure_future(flooding(client, bytes(64 * 1024), done))
+            await settled(lambda: len(done))
+            flood.cancel()
+            await asyncio.gather(flood, return_exceptions=True)
+            wire.reset()
+        async with asyncio.timeout(1):  # far less than any timer that would end it anyway
+            assert (await made.finished()).close_code == 1006
+        await end.wire.gone()
+
+
 @pytest.mark.parametrize("size", [1000, 1001, 5 * MIB])
 async def test_a_message_has_a_limit(size: int) -> None:
     """What is as long as the limit crosses; what is longer ends the socket with 1009, both ways."""
@@ -257,11 +276,16 @@ async def test_a_stalled_reader_is_not_taken_for_dead() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize("script", [obeying])
-async def test_two_hundred_sockets_leave_nothing(script: Script) -> None:
-    """Opened, used and dropped, politely or not: no task and no connection is left."""
-    async with scripted(script) as upstream, rig(upstream.url) as made:
+def descriptors() -> int:
+    """How many this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_two_hundred_sockets_leave_nothing() -> None:
+    """Opened, used and dropped, politely or not: no task, no descriptor is left."""
+    async with scripted(obeying) as upstream, rig(upstream.url) as made:
         before = len(asyncio.all_tasks())
+        open_before = descriptors()
 
         async def one(number: int) -> None:
             async with calling(made.url) as wire:
@@ -280,6 +304,7 @@ async def test_two_hundred_sockets_leave_nothing(script: Script) -> None:
         await made.finished(200)
         await eventually(lambda: not upstream.running)
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
+        await eventually(lambda: descriptors() <= open_before)
         assert upstream.connections == 200
         assert made.telemetry.running == 0
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import aiohttp
 import dashscope
 import pytest
 from dashscope.audio.asr import Recognition, RecognitionCallback, TranslationRecognizerRealtime
@@ -284,3 +285,17 @@ async def test_a_stopping_proxy_lets_speech_end(socket_base: Socket) -> None:
         assert callback.complete
         assert len(callback.data) == 2 * 3200
         assert "drain_cut_short" not in {line["event"] for line in stand.lines}
+
+
+async def test_a_drain_that_is_over_says_goodbye() -> None:
+    """A session has no end of its own: when `PROXY_DRAIN` is over it is told 1001, upstream too."""
+    async with standing({"PROXY_DRAIN": "0.3"}) as stand, aiohttp.ClientSession() as client:
+        url = f"{stand.url}/api-ws/v1/realtime?model=qwen-omni"
+        headers = {"Authorization": f"Bearer {await stand.token(*MODELS)}"}
+        async with client.ws_connect(url, headers=headers) as socket:
+            assert (await socket.receive_json())["type"] == "session.created"
+            await stand.proxy.stop()
+            ended = await socket.receive()
+            assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+        assert [record.closed for record in stand.sandbox.sockets] == [1001]
+        assert "drain_cut_short" in {line["event"] for line in stand.lines}
