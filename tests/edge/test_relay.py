@@ -205,9 +205,9 @@ async def test_fragments_count_together() -> None:
 
 async def test_silence_on_both_sides_ends_it() -> None:
     """After the idle time, counted from the last message either way; pings do not count."""
-    async with relayed(limits(idle=0.3)) as (client, end, _):
-        for giving, taking in [(client, end), (end, client)] * 3:
-            await asyncio.sleep(0.1)  # together longer than the idle time
+    async with relayed(limits(idle=0.7)) as (client, end, _):
+        for giving, taking in [(client, end)] * 5 + [(end, client)] * 5:
+            await asyncio.sleep(0.16)  # together longer than the idle time
             await giving.say(b"x")
             assert (await taking.hear()).data == b"x"
         await client.say(b"", PING)
@@ -307,6 +307,7 @@ async def test_two_hundred_sockets_leave_nothing() -> None:
         await eventually(lambda: descriptors() <= open_before)
         assert upstream.connections == 200
         assert made.telemetry.running == 0
+        assert len(made.gateway.sockets) == 0
 
 
 async def test_a_line_tells_of_the_whole_socket() -> None:

@@ -107,7 +107,9 @@ async def test_headers_cross_by_the_same_lists() -> None:
     """The account's key goes up, the client's stays here; the handshake is each hop's own."""
 
     async def script(told: Conversation) -> None:
-        await accept(told, b"Set-Cookie: acw_tc=1", b"x-dashscope-uid: 7", b"X-Request-Id: up-1")
+        leaks = (b"Set-Cookie: acw_tc=1", b"x-dashscope-uid: 7")
+        unfit = (b"X-Raw: \xff", b"Content-Type: text/plain", b"Content-Encoding: gzip")
+        await accept(told, *leaks, *unfit, b"X-Request-Id: up-1")
         await told.gone()
 
     async with scripted(script) as upstream, rig(upstream.url) as made:
@@ -125,7 +127,8 @@ async def test_headers_cross_by_the_same_lists() -> None:
             answer = client.answer
             assert answer.value("x-request-id") == b"up-1"
             assert len(answer.values("x-proxy-request-id")) == 1
-            for name in ("set-cookie", "x-dashscope-uid", "sec-websocket-extensions"):
+            unfit = ("x-raw", "content-type", "content-encoding", "content-length")
+            for name in ("set-cookie", "x-dashscope-uid", "sec-websocket-extensions", *unfit):
                 assert answer.value(name) is None
             assert answer.values("upgrade") == [b"websocket"]
             assert answer.value("server") == b"dashscope-proxy"
