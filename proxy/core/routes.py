@@ -147,6 +147,12 @@ class _Node:
     routes: dict[str, Route] = field(default_factory=dict)
 
 
+_NO_PATH = _Node()
+"""What a search ends with that met a look-alike: unlike None, nothing broader steps in."""
+
+_WORD = re.compile(r"[^\x00-\x7f]*[0-9a-z_-]*")
+
+
 class RouteTable:
     """All routes, as a tree of segments: one step per segment, however many routes there are."""
 
@@ -169,7 +175,7 @@ class RouteTable:
         an `Allow` header.
         """
         found = _find(self._root, target.segments, 0)
-        if found is None:
+        if found is None or found is _NO_PATH:
             raise ProxyError(Situation.NOT_FOUND, f"No such path. {self._nearest(target)}")
         route = found.routes.get(method) or (
             None if method in _NEVER_ANY else found.routes.get(ANY)
@@ -194,7 +200,9 @@ class RouteTable:
         That of the route on the path, or else of the nearest one above it that takes everything.
         """
         segments = rough_segments(text)
-        found = _find(self._root, segments, 0) or _rest_above(self._root, segments)
+        found = _find(self._root, segments, 0)
+        if found is None or found is _NO_PATH:
+            found = _rest_above(self._root, segments)
         return next(iter(found.routes.values())).envelope if found else Envelope.NATIVE
 
     def _insert(self, route: Route) -> None:
@@ -232,12 +240,13 @@ def _find(node: _Node, segments: tuple[str, ...], at: int) -> _Node | None:
 
     A look-alike of a literal (`Customization`, `tokens.json`) is no path at all: what is judged
     on the literal must not reach upstream beside it, where a forgiving server might serve it.
+    So it ends the search, for captures and for everything broader too.
     """
     if at == len(segments):
         return node if node.routes else None
     literal = node.literals.get(segments[at])
     if literal is None and _fold(segments[at]) in node.folded:
-        return None
+        return _NO_PATH
     found = _find(literal, segments, at + 1) if literal else None
     if found is None and node.capture:
         found = _find(node.capture, segments, at + 1)
@@ -256,8 +265,13 @@ def _rest_above(node: _Node, segments: tuple[str, ...]) -> _Node | None:
 
 
 def _fold(segment: str) -> str:
-    """A segment without case, and without what a server may take for a file's ending."""
-    return segment.casefold().partition(".")[0]
+    """A segment without case, as far as it is a plain word.
+
+    Behind it may stand what a server takes for a file's ending (`.json`), a backup's (`~`), a
+    parameter (`,x`), or what nobody sees.
+    """
+    word = _WORD.match(segment.casefold())
+    return word[0] if word else ""
 
 
 def _captured(pattern: str, segments: tuple[str, ...]) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 The public path is matched decoded, because that is how upstream will read it, and forwarded as
 it came, escape for escape. Between the two lies every traversal trick, so what could be read
 differently by a second decoder is no path of ours: dot segments, empty segments, encoded
-slashes, backslashes, `;` parameters, `%25` (an escape within an escape), control characters.
+slashes, backslashes, `;` parameters, `%25` (an escape within an escape), invisible characters.
 Segments are judged as the most forgiving decoder would see them, after NFKC and without outer
 blanks: full-width dots and slashes are dots and slashes to a best-fit mapping.
 """
@@ -80,6 +80,8 @@ def _decoded(segment: str) -> str:
         raise _no_such_path("has a character that another server could read as a plainer one")
     if forgiven in _NO_NAMES:
         raise _no_such_path("has an empty or a dot segment")
+    if not text.isprintable():
+        raise _no_such_path("has a character that nobody can see")
     if _UNSAFE_DECODED.search(forgiven):
         raise _no_such_path("has an escape that another server could read as part of the path")
     return text

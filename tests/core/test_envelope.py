@@ -60,6 +60,7 @@ ANTHROPIC = {
         Situation.BUSY,
         Situation.STOPPING,
         Situation.MODEL_UNAVAILABLE,
+        Situation.STOPPING,
     },
 }
 

@@ -619,3 +619,101 @@ def test_without_a_route_the_path_tells_the_shape(
     """Whatever is wrong with a target, the error is told as that path's clients read it."""
     for target in targets:
         assert TABLE.envelope(target) is envelope, target
+
+
+# -- look-alikes -----------------------------------------------------------------------------------
+
+DISGUISES = ["{}~", "{}+", "{},x", "{}.json", "{}.", "{}:x", "{}@x", "{}$", "{}%20x", "{}!", "{}="]
+DISGUISES += ["{}%CC%81", "{}%EF%B8%8F", "{}%E1%85%A0", "{}%C3%A9", "{}%E8%A7%86", "{}'"]
+UNSEEN = ["{}%E2%80%8B", "{}%C2%AD", "%EF%BB%BF{}", "{}%E2%80%A8", "{}%E2%80%A9", "{}%00", "{}%7F"]
+UNSEEN += ["{}%E2%81%A0", "{}%EE%80%80"]
+
+
+def spelled(segment: str) -> list[str]:
+    """A segment as a forgiving server, or a careless eye, would take it for the same."""
+    cases = [segment.upper(), segment.title(), segment.swapcase()]
+    return [*cases, *(form.format(segment) for form in DISGUISES + UNSEEN), f"{cases[0]}~.x"]
+
+
+def led(method: str, path: str) -> Route | Situation:
+    """Where a path leads: its route, or why there is none."""
+    try:
+        return meet(method, path).route
+    except ProxyError as refusal:
+        return refusal.situation
+
+
+def test_no_look_alike_goes_around_a_judge() -> None:
+    """Disguise any segment of any path: it leads where the plain path leads, or nowhere."""
+    for one in TABLE.routes:
+        plain = re.sub(r"\{[a-z_]+(\*\*)?\}", "cap", one.pattern).strip("/").split("/")
+        method = "POST" if ANY in one.methods else min(one.methods)
+        right = led(method, "/" + "/".join(plain))
+        for at, segment in enumerate(plain):
+            for form in spelled(segment):
+                path = "/" + "/".join([*plain[:at], form, *plain[at + 1 :]])
+                assert led(method, path) in (right, Situation.NOT_FOUND), path
+
+
+LOOK_ALIKES = [
+    *(f"/services/audio/asr/{form.format('customization')}" for form in DISGUISES + UNSEEN),
+    *("/services/audio/asr/Customization", "/services/audio/tts/customization.x/y"),
+    *("/services/audio/ASR/customization", "/Services/audio/asr/customization"),
+    *(f"/models/{form.format('permissions')}" for form in DISGUISES + UNSEEN),
+    *("/models/Permissions", "/models/LIMITS/x", "/Tokens", "/tokens.json", "/tokens~/x"),
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_look_alike_is_no_path(prefix: str) -> None:
+    """What is judged on the literal is not served beside it by any broader route."""
+    for path in LOOK_ALIKES:
+        for method in ("GET", "POST"):
+            assert refused(TABLE, method, prefix + path).situation is Situation.NOT_FOUND, path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("qwen2.5-7b-instruct", "kling/kling-v3.1:x", "permissions-2", "limitsx", "a,b+c~", "a@b"),
+        *("Limitless.1", "qwen-plus-2025-04-28", "%E8%A7%86%E9%A2%91.v1", "a%20b", "x/limits~"),
+    ],
+)
+def test_a_models_name_may_look_like_anything_else(name: str) -> None:
+    """Dots, colons and letters of other alphabets are no disguise by themselves."""
+    for prefix in (*PREFIXES, OPENAI, ANTHROPIC):
+        assert meet("GET", f"{prefix}/models/{name}").raw_captures == {"model": name}
+
+
+def plainly(segment: str, patterns: set[str]) -> str:
+    """The literal that a segment is meant to be taken for, read independently; or itself."""
+    literals = {part for pattern in patterns for part in pattern.split("/")} - {"", "{x}", "{x**}"}
+    for literal in literals:
+        if re.fullmatch(rf"{literal}([^0-9a-z_-].*)?", segment, re.IGNORECASE | re.ASCII):
+            return literal
+    return segment
+
+
+@given(
+    st.sets(st.builds("{}{}".format, HEADS, st.sampled_from(["/a", "/{x}", "/{x**}"])), max_size=8),
+    st.lists(
+        st.sampled_from(["a", "b", "c", "A", "a.b", "B~", "ab", "a-b", "b_", "a%C3%A9"]),
+        min_size=1,
+        max_size=5,
+    ),
+)
+def test_a_look_alike_never_leads_elsewhere(patterns: set[str], came: list[str]) -> None:
+    """For any patterns and path: what is served is what the plain path would be served as.
+
+    And a path that is plain is never taken for a look-alike.
+    """
+    table = RouteTable(map(route, patterns))
+    segments = parse_target("/" + "/".join(came)).segments
+    plain = "/" + "/".join(plainly(segment, patterns) for segment in segments)
+    fitting = sorted((pattern for pattern in patterns if fits(pattern, plain)), key=specificity)
+    try:
+        found = table.match("GET", parse_target("/" + "/".join(came))).route.pattern
+    except ProxyError:
+        assert plain != "/" + "/".join(segments) or not fitting
+    else:
+        assert found == fitting[0]

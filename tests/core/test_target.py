@@ -58,6 +58,9 @@ REFUSED = [
     *(f"{TASK}a{mark}b" for mark in ("%25", "%252e", "%252f", "%25%32%65", "%", "%2g", "%u002e")),
     *(f"{TASK}a{mark}b" for mark in ("%00", "%0d%0a", "%09", "%1f", "%7f", "%C2%85", "\x00")),
     *(f"{TASK}a{mark}b" for mark in (" ", "\t", "\r\n", "\x7f", '"', "<", "^", "`", "{", "|", "[")),
+    # What nobody sees: of no width, soft hyphens, marks of direction, ends of lines, private use.
+    *(f"{TASK}a{mark}" for mark in ("%e2%80%8b", "%c2%ad", "%e2%80%ae", "%e2%80%a8", "%ee%80%80")),
+    *(f"{TASK}{mark}a" for mark in ("%ef%bb%bf", "%e2%81%a0", "%e2%80%a9", "%f3%a0%80%81")),
     # Not ASCII as it came, or not UTF-8 once decoded; overlong forms of `/` and `.`.
     *(f"{TASK}{text}" for text in ("视频", "\udcff", "%ff", "%c0%af", "%c0%ae%c0%ae", "%ed%a0%80")),
 ]  # fmt: skip
