@@ -62,7 +62,7 @@ class Once:
         try:
             return await self._submits.run(order, self._concluded(turn))
         except asyncio.CancelledError:
-            if not order.may_be_done:
+            if order.abandon():
                 self._leave(turn)
                 await turn.release()
             raise

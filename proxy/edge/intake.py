@@ -102,11 +102,12 @@ class Passage:
     """The way of one body through the gate, or past it where a route names no model.
 
     `all_sent` turns true before the last bytes are handed on: from then on upstream may act.
-    Close it whatever happens.
+    Who must know that it never will `abandon`s the passage. Close it whatever happens.
     """
 
     def __init__(self, intake: Intake, gate: Gate | None, spool: Spool) -> None:
         self.all_sent = False
+        self._is_abandoned = False
         self._intake = intake
         self._chunks = intake.chunks()
         self._gate = gate
@@ -133,8 +134,19 @@ class Passage:
             await self._spool.write(self._gate.finish())
             self._is_whole = True
 
+    def abandon(self) -> bool:
+        """Never hand on the last bytes; False when they have been. What it said once, it stays.
+
+        Cancelling the task that sends is too late: it lands some turns of the loop from now.
+        """
+        self._is_abandoned = not self.all_sent
+        return self._is_abandoned
+
     async def body(self) -> AsyncIterator[bytes] | bytes | None:
-        """What goes up: bytes when it is short and all here, else a stream of what comes."""
+        """What goes up: bytes when it is short and all here, else a stream of what comes.
+
+        The stream raises `ClientGoneError` at its end when the passage was abandoned.
+        """
         if self._gate is None:
             self.all_sent = not self._intake.exists
             return self._unjudged() if self._intake.exists else None
@@ -149,14 +161,16 @@ class Passage:
 
     async def _unjudged(self) -> AsyncIterator[bytes]:
         async for chunk in self._chunks:
-            self.all_sent = self._intake.is_complete
+            if self._intake.is_complete:
+                self._end()
             yield chunk
-        self.all_sent = True
+        self._end()
 
     async def _approved(self, gate: Gate) -> AsyncIterator[bytes]:
         """What waited, then what comes; the bytes that complete the body, when it ended well."""
         async for part, is_last in _with_last(self._spool.drain()):
-            self.all_sent = self._is_whole and is_last
+            if self._is_whole and is_last:
+                self._end()
             yield part
         if self._is_whole:
             return
@@ -169,8 +183,14 @@ class Passage:
                 yield approved
                 approved = b""
         last = approved + gate.finish()
-        self.all_sent = True
+        self._end()
         yield last
+
+    def _end(self) -> None:
+        """The last bytes are about to be handed on, unless nobody wants that any more."""
+        if self._is_abandoned:
+            raise ClientGoneError
+        self.all_sent = True
 
 
 async def judged_fairly(gate: Gate, chunk: bytes) -> bytes:

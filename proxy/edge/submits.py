@@ -43,6 +43,10 @@ class Order:
         """Whether upstream had what it needs to create the task, unless nothing ever left."""
         return self.answered or self.passage.all_sent
 
+    def abandon(self) -> bool:
+        """Make sure that no task comes of it; False when one may have. Asked again: the same."""
+        return not self.answered and self.passage.abandon()
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -84,9 +88,9 @@ class Submits:
         self._running: set[asyncio.Task[Held]] = set()
 
     async def run(self, order: Order, exchange: Coroutine[None, None, Held] | None = None) -> Held:
-        """Send and claim. Raises `ProxyError`; cancelled, it goes on when it may be done.
+        """Send and claim. Raises `ProxyError`; cancelled, it goes on unless it can be abandoned.
 
-        How it ended then is told as an event with the visit's id: the request's own line,
+        How it ended alone is told as an event with the visit's id: the request's own line,
         written when the client left, does not know. `exchange` is what to run instead of
         `self.exchange` alone.
         """
@@ -96,11 +100,11 @@ class Submits:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            if order.may_be_done:
-                running.add_done_callback(partial(self._ended_alone, order.visit.request_id))
-            else:
+            if order.abandon():
                 running.cancel()
                 await asyncio.wait([running])
+            else:
+                running.add_done_callback(partial(self._ended_alone, order.visit.request_id))
             raise
 
     async def drain(self) -> None:

@@ -21,11 +21,16 @@ NATIVE = "/api/v1/services/aigc/video-generation/video-synthesis"
 ALIASES = {"native": NATIVE, "short": "/task/bailian/text2video"}
 FRAMINGS = ("length", "chunked")
 TENANT = "studio"
-KEY = b"Idempotency-Key: order-1"
+KEY = b"Idempotency-Key: order"
+"""What a key begins with; the scene's `number` follows."""
+
 ELSEWHERE = "http://elsewhere.invalid/"
 
 PADDING = 300_000
 """Bytes of a body that is still being sent when something happens: more than any one read."""
+
+BRACKETS = json.dumps({**TEXT2VIDEO, "padding": []}).encode()[:-2] + b"[[[[]]]]," * 2200 + b"[]]}"
+"""Of nothing else, so that judging them takes several turns of the loop."""
 
 
 @dataclass
@@ -40,6 +45,7 @@ class Scene:
     large: bool
     store: Path
     redis: RedisServer
+    number: int = 1
     fields: tuple[bytes, ...] = ()
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,9 +55,12 @@ class Scene:
 
     def halves(self) -> tuple[bytes, bytes]:
         """The request as it goes over the wire: head and half of the body, then the rest."""
-        body, middle = self.body, len(self.body) // 2
+        return self.wire(self.body, len(self.body) // 2)
+
+    def wire(self, body: bytes, cut: int) -> tuple[bytes, bytes]:
+        """The request with this body, whose first `cut` bytes come in the first part."""
         framing = b"Content-Length: %d" % len(body)
-        first, second = body[:middle], body[middle:]
+        first, second = body[:cut], body[cut:]
         if self.framing == "chunked":
             framing = b"Transfer-Encoding: chunked"
             first, second = chunked(first).removesuffix(b"0\r\n\r\n"), chunked(second)
@@ -63,7 +72,7 @@ class Scene:
             b"X-DashScope-Async: enable",
             framing,
             *self.fields,
-            *([KEY] if self.key else []),
+            *([KEY + b"-%d" % self.number] if self.key else []),
         ]
         return b"\r\n".join(lines) + b"\r\n\r\n" + first, second
 
@@ -81,6 +90,12 @@ class Scene:
         """How many of upstream's tasks the tenant owns."""
         store, tasks = self.stand.proxy.store, self.stand.sandbox.tasks
         return sum([await store.owner(task.id, TENANT) is not None for task in tasks])
+
+    async def all_are_owned(self) -> None:
+        """Wait until each of upstream's tasks has its owner; raises `TimeoutError`."""
+        async with asyncio.timeout(10):
+            while await self.owned() < self.created:  # noqa: ASYNC110 - what it looks at has no event
+                await asyncio.sleep(0.01)
 
     def submits(self) -> tuple[int, int]:
         """How many submits reached upstream, and how many of them whole."""
@@ -103,10 +118,10 @@ def body_of(large: bool) -> bytes:  # noqa: FBT001 - one of two bodies
 # -- what a client does --------------------------------------------------------------------------
 
 
-async def asks(scene: Scene) -> Message | None:
+async def asks(scene: Scene, body: bytes | None = None) -> Message | None:
     """Send all of it, and wait for the answer."""
     async with calling(scene.stand.url) as client:
-        await client.send(*scene.halves())
+        await client.send(*(scene.wire(body, 1) if body else scene.halves()))
         return await told(client)
 
 
@@ -179,6 +194,23 @@ async def loses_the_store(scene: Scene) -> Message | None:
     there = "EXISTS", f"dsp:task:{task.id}"
     await eventually(lambda: scene.redis.cli(*there) == "1")
     return answer
+
+
+async def leaves_while_the_end_is_judged(scene: Scene, turns: int) -> None:
+    """Hang up some turns of the loop after the last bytes, which take several to be judged."""
+    seen = scene.stand.sandbox.requests
+    lines, requests = len(scene.lines), len(seen)
+    async with calling(scene.stand.url) as client:
+        first, second = scene.wire(BRACKETS, BRACKETS.index(b"["))
+        await client.send(first)
+        await eventually(lambda: len(seen) > requests)
+        await client.send(second)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        client.reset()
+    await eventually(lambda: len(scene.lines) > lines)
+    left = list(seen)[requests]
+    await eventually(lambda: left.hung_up or left.answered)
 
 
 async def told(client: Client) -> Message:
@@ -280,7 +312,8 @@ async def scene_of(
     env = {"PROXY_STORE": redis.url if phase.redis else f"sqlite://{store}", **phase.env}
     async with standing(env) as stand:
         token = await stand.token(tenant=TENANT)
-        scene = Scene(stand, token, path, framing, key, phase.large, store, redis, phase.fields)
+        scene = Scene(stand, token, path, framing, key, phase.large, store, redis)
+        scene.fields = phase.fields
         if phase.fault is not None or phase.holds:
             hold = {"hold": scene.hold} if phase.holds else {}
             stand.sandbox.faults.add(path=NATIVE, **(phase.fault or {}), **hold)

@@ -20,7 +20,19 @@ from dashscope.api_entities.http_request import close_shared_sync_session
 from dashscope.v2.errors import DashScopeError
 from edge.rig import Message, eventually
 from redis_server import RedisServer
-from system.submit_faults import ALIASES, FRAMINGS, PADDING, PHASES, Phase, Scene, asks, scene_of
+from system.submit_faults import (
+    ALIASES,
+    BRACKETS,
+    FRAMINGS,
+    PADDING,
+    PHASES,
+    Phase,
+    Scene,
+    asks,
+    leaves_early,
+    leaves_while_the_end_is_judged,
+    scene_of,
+)
 from system.submit_report import PROPERTY, Row
 
 Report: TypeAlias = Callable[[Row], None]
@@ -122,6 +134,34 @@ async def test_the_same_again_with_a_key(
         assert str(again).rstrip("!") == phase.again
         assert (WORDS in again.message) == (WORDS in told.message)
         report(Row(ORDER[name], name, "by hand, key", numbers, str(told), str(again)))
+
+
+TURNS = range(24)
+"""Of the loop, from the last bytes to the hanging up: from too early to too late."""
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("key", [False, True])
+async def test_leaving_while_the_end_is_judged(
+    redis: RedisServer, tmp_path: Path, report: Report, framing: str, *, key: bool
+) -> None:
+    """Whenever it leaves: upstream never gets the end, or the task that was made has its owner.
+
+    With a key, who asks again gets that task, or makes the only one.
+    """
+    phase, again = Phase("gone", "200", act=leaves_early), ""
+    async with scene_of(phase, redis, tmp_path, ALIASES["short"], framing, key=key) as scene:
+        for scene.number in TURNS:
+            made = scene.created
+            await leaves_while_the_end_is_judged(scene, scene.number)
+            if key:
+                told = told_in(await asks(scene, BRACKETS))
+                assert (told.status, scene.created) == (200, made + 1)
+                again = str(told)
+        await scene.all_are_owned()
+        numbers = (len(scene.lines), *scene.submits(), scene.created, scene.created)
+        client = "by hand, key" if key else "by hand"
+        report(Row(len(ORDER), "the client leaves within the end", client, numbers, "gone", again))
 
 
 # -- clients that send again by themselves -------------------------------------------------------
