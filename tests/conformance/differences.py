@@ -232,6 +232,14 @@ REQUEST_CHANGES = (
         stated=True,
     ),
     Difference(
+        "handshake",
+        REQUEST,
+        "`Upgrade`, `Sec-WebSocket-*` of a WebSocket",
+        "a handshake of the proxy's own on either side; frames cross as they are",
+        lambda found: found.what.startswith("sec-websocket-") or found.what == "upgrade",
+        stated=True,
+    ),
+    Difference(
         "version",
         REQUEST,
         "HTTP version, blanks around values",

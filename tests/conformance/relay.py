@@ -32,6 +32,11 @@ class Tape:
     marks: list[tuple[int, int]] = field(default_factory=list)
     end: str = "open"
 
+    @property
+    def is_socket(self) -> bool:
+        """Whether it became a WebSocket."""
+        return self.down.startswith(b"HTTP/1.1 101 ")
+
     def exchanges(self) -> Iterator[tuple[int, "Exchange"]]:
         """Each request with its answer and the tick at which it began."""
         asked = list(requests_in(bytes(self.up)))
@@ -79,6 +84,13 @@ class Relay:
         """Return when the latest answer has brought `size` bytes of body past this relay."""
         async with asyncio.timeout(PATIENCE):
             while self._latest() < size:
+                await self._grown.wait()
+
+    async def sockets_closed(self) -> None:
+        """Return when every WebSocket has come to its end: the last frames come late."""
+        async with asyncio.timeout(PATIENCE):
+            while any(tape.is_socket and tape.end == "open" for tape in self.tapes):
+                self._grown.clear()
                 await self._grown.wait()
 
     def _latest(self) -> int:
@@ -145,11 +157,13 @@ class Relay:
                 writer.write(data)
                 self._grown.set()
                 await writer.drain()
+            tape.end = "closed"
+            writer.write_eof()
         except ConnectionError:
             tape.end = "reset"
             raise
-        tape.end = "closed"
-        writer.write_eof()
+        finally:
+            self._grown.set()
 
 
 def _close(writer: asyncio.StreamWriter, *, reset: bool) -> None:

@@ -64,6 +64,7 @@ async def directly(operation: Operation, client: str, point: Point, photo: Path)
         _prepare(upstream, operation, relay)
         at = Place(relay.url, upstream_base(client), UPSTREAM_KEY, photo, alias=False)
         values = await _values(operation.clients[client], at, point, upstream.url)
+        await relay.sockets_closed()
         names = {_netloc(relay): "<proxy>", _netloc(upstream): "<sandbox>"}
         exchanges = relay.exchanges()
         return Side(exchanges, exchanges, values, names)
@@ -74,6 +75,8 @@ async def through_the_proxy(operation: Operation, client: str, point: Point, pho
     async with _proxied(operation) as (upstream, stand, front, back, token):
         at = Place(front.url, CLIENTS[client], token, photo, alias=True)
         values = await _values(operation.clients[client], at, point, upstream.url)
+        await front.sockets_closed()
+        await back.sockets_closed()
         names = {
             _netloc(front): "<proxy>",
             _netloc(back): "<upstream>",

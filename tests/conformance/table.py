@@ -8,6 +8,7 @@ from conformance.error_rows import ERRORS
 from conformance.odd_rows import ODDITIES
 from conformance.operations import Operation
 from conformance.protocol_rows import PROTOCOLS
+from conformance.socket_rows import SOCKETS
 from conformance.vercel import OPERATIONS as VERCEL_OPERATIONS
 from conformance.vercel import vercel
 from conformance.wire_rows import WIRE
@@ -33,4 +34,5 @@ TABLE: Mapping[str, Operation] = {
     **WIRE,
     **ERRORS,
     **ODDITIES,
+    **SOCKETS,
 }
