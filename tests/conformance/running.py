@@ -83,8 +83,9 @@ async def through_the_proxy(operation: Operation, client: str, point: Point, pho
             _netloc(upstream): "<sandbox>",
             token: "<token>",
         }
-        routes = frozenset(str(line.get("route", "")) for line in stand.requests)
-        return Side(front.exchanges(), back.exchanges(), values, names, routes)
+    # Only now has every request its line in the log.
+    routes = frozenset(str(line.get("route", "")) for line in stand.requests)
+    return Side(front.exchanges(), back.exchanges(), values, names, routes)
 
 
 @asynccontextmanager
