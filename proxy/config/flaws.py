@@ -44,6 +44,10 @@ def _place_flaws(entry: RouteEntry) -> Iterator[str]:
             yield f"tenant_safe: {place} is judged as a model, it cannot be both"
         if confined.count(place) > 1:
             yield f"tenant_safe: {place} stands twice; put all its values into one"
+    ways = {way for place in (*entry.also_model, *confined) for way in _ways_to(place)}
+    for way in sorted(ways):
+        if f"{way}?" in ways:
+            yield f"{way} stands with `?` and without; whether a text may stand there is one thing"
 
 
 def _socket_flaws(entry: RouteEntry, methods: frozenset[str]) -> Iterator[str]:
@@ -62,6 +66,14 @@ def _socket_flaws(entry: RouteEntry, methods: frozenset[str]) -> Iterator[str]:
     for field in _OF_HTTP:
         if getattr(entry, field) != RouteEntry.model_fields[field].get_default():
             yield f"{RouteEntry.model_fields[field].alias or field}: means nothing on a WebSocket"
+
+
+def _ways_to(place: str) -> Iterator[str]:
+    """What leads to a place, `?` and all, without the brackets it ends with."""
+    parts = place.partition(".")[2].split(".")
+    for depth in range(1, len(parts)):
+        *before, last = parts[:depth]
+        yield ".".join([*(part.replace("?", "") for part in before), last.removesuffix("[]")])
 
 
 def _captured(names: list[str]) -> str:

@@ -166,6 +166,7 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         task=_named([entry.task] if entry.task else [], "path."),
         unknown_task_is_native=entry.unknown_task == "native",
         tenant_safe=tuple((_path(safe.at), tuple(safe.values)) for safe in entry.tenant_safe),
+        texts=frozenset(_texts([*entry.also_model, *(safe.at for safe in entry.tenant_safe)])),
         key_header=entry.key_header,
         answer=Answer(entry.answer),
         envelope=Envelope(entry.envelope),
@@ -174,7 +175,14 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
 
 def _path(place: str) -> BodyPath:
     """`body.tools[].model` as the gate walks it."""
-    return tuple(place.partition(".")[2].replace(ITEM, f".{ITEM}").split("."))
+    return tuple(place.partition(".")[2].replace("?", "").replace(ITEM, f".{ITEM}").split("."))
+
+
+def _texts(places: list[str]) -> Iterator[BodyPath]:
+    """What stands before a `?`: it leads to a place, or is a text."""
+    for place in places:
+        for mark in re.finditer(r"\?", place):
+            yield _path(place[: mark.start()])
 
 
 def _paths(places: list[str]) -> tuple[BodyPath, ...]:

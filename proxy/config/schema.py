@@ -19,7 +19,7 @@ from pydantic import (
 from proxy.core.accounts import POLLS_PER_SECOND
 
 _MATCH = re.compile(r"([A-Z]+(?:,[A-Z]+)*) (/\S*|\{[a-z]+\}/\S*)")
-_BODY_PLACE = r"body(\.[A-Za-z_]+(\[\])?){1,3}(?<!\])"
+_BODY_PLACE = r"body(\.[A-Za-z_]+\??(\[\])?){1,5}(?<![\]?])"
 _FRAME_PLACE = r"frame(\.[A-Za-z_]+){1,3}"
 _MODEL_PLACE = rf"body(\.[A-Za-z_]+){{1,2}}|{_FRAME_PLACE}|query\.[A-Za-z_]+|path\.[a-z_]+"
 _ANSWER_PLACE = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"

@@ -38,7 +38,8 @@ NOTED = frozenset({"duration", "resolution", "size", "ratio", "n", "audio", "mod
 class Gate:
     """Judges one body. `feed` chunks, then `finish`; both raise `ProxyError` on a refusal.
 
-    Places in `optional` are judged when they come and not waited for. `subject` is what refusals
+    Places in `optional` are judged when they come and not waited for. Where something in `texts`
+    leads to a place, a text may stand there instead, which holds none. `subject` is what refusals
     call the document. `noted` are scalars of
     `parameters` as JSON text, the last one where a name repeats: they are the client's claims,
     kept for the meter, and no policy rests on them.
@@ -49,9 +50,10 @@ class Gate:
         demands: Mapping[Path, Judge],
         optional: Collection[Path] = (),
         subject: str = "The body",
+        texts: Collection[Path] = (),
     ) -> None:
         self._subject = subject
-        self._reader = _Reader(demands, frozenset(optional))
+        self._reader = _Reader(demands, frozenset(optional), frozenset(texts))
         self._scanner = JsonScanner(self._reader)
         self._held = bytearray()
 
@@ -105,11 +107,13 @@ class Gate:
 class _Reader:
     """Hears the scanner and calls the judges; refuses what could be read in two ways."""
 
-    def __init__(self, demands: Mapping[Path, Judge], optional: frozenset[Path]) -> None:
+    def __init__(
+        self, demands: Mapping[Path, Judge], optional: frozenset[Path], texts: frozenset[Path]
+    ) -> None:
         self.unheard = set(demands) - optional
         self.noted: dict[str, str] = {}
         self._demands = demands
-        self._optional = optional
+        self._texts = texts
         self._strict = _with_parents(demands)
         self._needed = _with_parents(self.unheard)
         self._seen: set[Path] = set()
@@ -155,6 +159,8 @@ class _Reader:
 
     def _enter(self, path: Path, raw: bytes | None) -> None:
         """What leads to a place must be readable; each item of an array has names of its own."""
+        if path in self._texts and (raw is None or raw.startswith(b'"')):
+            return
         is_array = (*path, ITEM) in self._strict
         if raw != (b"[" if is_array else b"{"):
             kind = "array" if is_array else "object"

@@ -7,7 +7,7 @@ places, and a `model` in the query whatever those are.
 from proxy.core.accounts import model_not_found
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Heard, Judge, dotted
-from proxy.core.jsonscan import Path
+from proxy.core.jsonscan import ITEM, Path
 from proxy.core.policy import ACCOUNT, Grant, has_scope, matches, may_use
 from proxy.core.routes import Match, Route, Safe
 from proxy.core.target import query_values
@@ -26,9 +26,10 @@ def demand_scope(route: Route, grant: Grant) -> None:
 def judge_address(match: Match, grant: Grant) -> str | None:
     """Judge the models that query and path name; return the one that is the route's.
 
-    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`, `ILLEGAL_INPUT`.
+    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`, `ILLEGAL_INPUT`, `ACCESS_DENIED`.
     """
     route = match.route
+    _confine_query(match, grant)
     named: dict[str, str] = {}
     for parameter in dict.fromkeys(("model", route.query_model or "model")):
         values = query_values(match.target.query, parameter) if _reads_model(route) else []
@@ -45,6 +46,20 @@ def judge_address(match: Match, grant: Grant) -> str | None:
         name = match.captures[route.path_model]
         return judge_model(f"path.{route.path_model}", name, grant)
     return named.get(route.query_model or "")
+
+
+def _confine_query(match: Match, grant: Grant) -> None:
+    """Refuse what is confined in the body and stands in the query: upstream might look there."""
+    if has_scope(grant, ACCOUNT):
+        return
+    for path, _ in match.route.tenant_safe:
+        if ITEM not in path and query_values(match.target.query, path[-1]):
+            raise ProxyError(
+                Situation.ACCESS_DENIED,
+                f"query.{path[-1]}: send it in the body; here it needs a token with the scope "
+                f"`{ACCOUNT}`.",
+                param=path[-1],
+            )
 
 
 def body_demands(

@@ -79,7 +79,8 @@ class Route:
     `retargets` send a model (by pattern) to another target. `claims` are places in the answer
     where task ids appear. `task` is the capture that must be a task of the caller's.
     `tenant_safe` are places in the body and the values they must have, or the call acts on the
-    whole account. `key_header` may carry the token instead of `Authorization`.
+    whole account. `texts` lead to places in the body and may be texts instead. `key_header` may
+    carry the token instead of `Authorization`.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Route:
     task: str | None = None
     unknown_task_is_native: bool = False
     tenant_safe: tuple[tuple[Path, tuple[Safe, ...]], ...] = ()
+    texts: frozenset[Path] = frozenset()
     key_header: str | None = None
     answer: Answer = Answer.UPSTREAM
     envelope: Envelope = Envelope.NATIVE

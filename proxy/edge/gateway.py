@@ -194,8 +194,9 @@ class Gateway:
         intake = Intake(asked.request, asked.visit, limits.max_body, limits.body_timeout)
         intake.refuse_at_once()
         await intake.invite()
-        demands, optional = body_demands(asked.match.route, grant, heard)
-        gate = Gate(demands, optional) if demands else None
+        route = asked.match.route
+        demands, optional = body_demands(route, grant, heard)
+        gate = Gate(demands, optional, texts=route.texts) if demands else None
         return Passage(intake, gate, Spool(self._spool, grant.tenant))
 
     def _choose(self, model: str | None, grant: Grant) -> Account:

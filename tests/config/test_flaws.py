@@ -17,6 +17,7 @@ SENSIBLE: list[tuple[str, dict[str, object]]] = [
     ("/a", {}),
     ("/a/{id}", {"target": "/a/{id}", "task": "path.id"}),
     ("/a", {"model": ["body.model", "query.model"], "also_model": "body.tools[].model"}),
+    ("/a", {"also_model": ["body.a?[].b", "body.a?[].c?.d", "body.b[].a"]}),
     ("/a", {"websocket": "frames", "model": "frame.payload.model"}),
     ("/a", {"websocket": "session", "model": "query.model", "also_model": "frame.model"}),
 ]
@@ -33,6 +34,12 @@ NONSENSE: list[tuple[str, dict[str, object], str]] = [
     ("/a/{x**}/b", {}, "must stand last"),
     ("/a", {"task": "path.id"}, "is not captured"),
     ("/a", {"model": "frame.model"}, "a WebSocket has frames"),
+    ("/a", {"also_model": ["body.a?[].b", "body.a[].c"]}, "a stands with `?` and without"),
+    (
+        "/a",
+        {"also_model": "body.a.b.c", "tenant_safe": {"at": "body.a.b?.d", "values": [None]}},
+        "a.b stands with `?` and without",
+    ),
     ("/a", {"websocket": "frames", "model": "query.model"}, "nothing would be judged"),
     ("/a", {"websocket": "session", "model": "frame.model"}, "nothing would be judged"),
 ]

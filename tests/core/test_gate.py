@@ -233,6 +233,40 @@ def test_every_item_of_an_array_is_judged(tools: bytes, situation: Situation | N
         assert refusal is None or refusal.value.situation is situation
 
 
+FILE: Path = ("input", "[]", "content", "[]", "file", "id")
+TEXTS: list[Path] = [("input",), ("input", "[]", "content"), (*FILE[:-1],)]
+
+
+@pytest.mark.parametrize(
+    ("given", "situation"),
+    [
+        (b'"hello"', None),
+        (b'"%b"' % (b"x" * 5000), None),
+        (b'[{"content":"hello"},{"content":[{"file":"https://a"},{"file":{"url":"x"}}]}]', None),
+        (b'[{"content":[{"file":{"id":"ok"}}]}]', None),
+        (b'[{"content":"x"},{"content":[{},{"file":{"id":"bad"}}]}]', Situation.MODEL_NOT_FOUND),
+        (b'[{"content":[{"file":{"id":"ok"}},"x"]}]', Situation.ILLEGAL_INPUT),
+        (b'["hello"]', Situation.ILLEGAL_INPUT),
+        (b'{"content":"x"}', Situation.ILLEGAL_INPUT),
+        (b'[{"content":{"file":"x"}}]', Situation.ILLEGAL_INPUT),
+        (b'[{"content":[{"file":["x"]}]}]', Situation.ILLEGAL_INPUT),
+        (b"7", Situation.ILLEGAL_INPUT),
+        (b'"x","input":[{"content":[{"file":{"id":"bad"}}]}]', Situation.ILLEGAL_INPUT),
+    ],
+)
+def test_a_text_may_stand_where_the_route_says_so(
+    given: bytes, situation: Situation | None
+) -> None:
+    """A text of any length holds no place; everything else still must be what leads to it."""
+    body = b'{"model":"ok","input":%b}' % given
+    for pieces in ([body], cut(body, range(len(body)))):
+        gate = Gate({MODEL: only("ok"), FILE: only("ok")}, optional=[FILE], texts=TEXTS)
+        with pytest.raises(ProxyError) if situation else nullcontext() as refusal:
+            out = [gate.feed(piece) for piece in pieces]
+            assert b"".join([*out, gate.finish()]) == body
+        assert refusal is None or refusal.value.situation is situation
+
+
 def test_what_a_judge_hears() -> None:
     """A string, a truth value, and of anything else that it is there."""
     told: list[Heard] = []

@@ -500,25 +500,38 @@ def test_a_second_model_of_a_call_is_judged_too() -> None:
 # Path under each base -> where other models may be named, and what belongs to a tenant.
 TOOL, SVG = ("tools", "[]", "model"), ("tools", "[]", "svg", "model")
 MODERATION, FALLBACK = ("moderation", "model"), ("fallbacks", "[]", "model")
+KINDS = ("message", "reasoning", "compaction", "*_call", "*_output", "mcp_*")
 STORED = (
     (("previous_response_id",), (None,)),
     (("conversation",), (None,)),
     (("prompt",), (None,)),
     (("background",), (None, False)),
     (("tools", "[]", "vector_store_ids"), (None,)),
+    (("tools", "[]", "container", "file_ids"), (None,)),
+    (("tool_resources",), (None,)),
+    (("input", "[]", "type"), (None, *KINDS)),
+    (("input", "[]", "content", "[]", "file_id"), (None,)),
+    (("input", "[]", "output", "[]", "file_id"), (None,)),
 )
-CONTAINER = ((("container",), (None,)),)
+CHAT_FILES = ((("messages", "[]", "content", "[]", "file", "file_id"), (None,)),)
+BLOCK = ("messages", "[]", "content", "[]")
+MESSAGE_FILES = (
+    ((*BLOCK, "file_id"), (None,)),
+    ((*BLOCK, "source", "file_id"), (None,)),
+    ((*BLOCK, "content", "[]", "source", "file_id"), (None,)),
+)
+MESSAGE_STORED = ((("container",), (None,)), (("mcp_servers",), (None,)), *MESSAGE_FILES)
 OPENAI, RERANK, ANTHROPIC = "/compatible-mode/v1", "/compatible-api/v1", "/apps/anthropic/v1"
 ALIASES = ("", "/alibailian")
 NAMED: list[tuple[str, tuple[Path, ...], object]] = [
-    (f"{OPENAI}/chat/completions", (TOOL, MODERATION), ()),
+    (f"{OPENAI}/chat/completions", (TOOL, MODERATION), CHAT_FILES),
     (f"{OPENAI}/completions", (), ()),
     (f"{OPENAI}/embeddings", (), ()),
     (f"{OPENAI}/systemone", (), ()),
     (f"{OPENAI}/responses", (TOOL, SVG, MODERATION), STORED),
     (f"{RERANK}/reranks", (), ()),
-    (f"{ANTHROPIC}/messages", (TOOL, FALLBACK), CONTAINER),
-    (f"{ANTHROPIC}/messages/count_tokens", (TOOL,), ()),
+    (f"{ANTHROPIC}/messages", (TOOL, FALLBACK), MESSAGE_STORED),
+    (f"{ANTHROPIC}/messages/count_tokens", (TOOL,), MESSAGE_FILES),
 ]
 
 

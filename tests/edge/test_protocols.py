@@ -101,6 +101,32 @@ REFUSED = [
         "AccessDenied",
         "tools[].vector_store_ids",
     ),
+    (
+        RESPONSES,
+        '"model":"ok","tools":[{"container":"c"}]',
+        400,
+        "BadRequest.IllegalInput",
+        "tools[].container",
+    ),
+    *(
+        (path, f'"model":"ok",{members}', 403, "AccessDenied", param)
+        for path, members, param in [
+            (
+                RESPONSES,
+                '"tools":[{"container":{"type":"auto","file_ids":["f"]}}]',
+                "tools[].container.file_ids",
+            ),
+            (RESPONSES, '"tool_resources":{"file_search":{}}', "tool_resources"),
+            (RESPONSES, '"input":[{},{"type":"item_reference","id":"m"}]', "input[].type"),
+            (RESPONSES, '"input":[{"content":[{"file_id":"f"}]}]', "input[].content[].file_id"),
+            (RESPONSES, '"input":[{"output":[{"file_id":"f"}]}]', "input[].output[].file_id"),
+            (
+                CHAT,
+                '"messages":[{"content":"a"},{"content":[{"file":{"file_id":"f"}}]}]',
+                "messages[].content[].file.file_id",
+            ),
+        ]
+    ),
 ]
 
 
@@ -126,6 +152,13 @@ async def test_a_refusal_in_openais_shape(
         ('"fallbacks":"default"', (400, "invalid_request_error", "")),
         ('"tools":[{"type":"advisor","model":"bad"}]', (403, "permission_error", "")),
         ('"container":"c_1"', (403, "permission_error", "")),
+        ('"mcp_servers":[]', (403, "permission_error", "")),
+        ('"messages":[{"content":[{"file_id":"f"}]}]', (403, "permission_error", "")),
+        ('"messages":[{"content":[{"source":{"file_id":"f"}}]}]', (403, "permission_error", "")),
+        (
+            '"messages":[{"content":[{"content":[{"source":{"file_id":"f"}}]}]}]',
+            (403, "permission_error", ""),
+        ),
     ],
 )
 async def test_a_refusal_in_anthropics_shape(members: str, expected: tuple[int, str, str]) -> None:
@@ -142,6 +175,8 @@ FINE = [
     '"previous_response_id":null,"conversation":null,"prompt":null,"background":null',
     '"background":false,"tools":[{"type":"file_search","vector_store_ids":null}]',
     '"input":[{"conversation":"x","previous_response_id":"y"}],"tools":null',
+    '"tools":[{"type":"code_interpreter","container":{"type":"auto"}}],"tool_resources":null',
+    '"input":[{"content":[{"type":"input_file","file_id":null,"file_data":"data:,x"}]}]',
 ]
 
 
@@ -151,6 +186,63 @@ async def test_what_is_null_reaches_nothing(members: str) -> None:
     async with scripted(answering(ok())) as upstream, rig(upstream.url) as made:
         body = b'{"model":"ok",%b}' % members.encode()
         assert (await ask(made.url, request("POST", RESPONSES, body))).status == 200
+
+
+LONG = f'"{"x" * 5000}"'
+ORDINARY = [
+    (RESPONSES, f'"input":{LONG}'),
+    (RESPONSES, f'"input":[{{"role":"user","content":{LONG}}}]'),
+    (
+        RESPONSES,
+        (
+            '"input":[{"type":"message","id":"msg_1","content":[{"type":"output_text","text":"a"}]},'
+            '{"type":"reasoning","id":"rs_1","summary":[],"content":null},'
+            '{"type":"web_search_call","id":"ws_1"},{"type":"function_call","arguments":"{}"},'
+            f'{{"type":"function_call_output","output":{LONG}}},'
+            '{"type":"function_call_output","output":[{"type":"input_text","text":"a"}]},'
+            '{"role":"user","content":[{"type":"input_image","image_url":"https://a/b"}]}]'
+        ),
+    ),
+    (CHAT, f'"messages":[{{"role":"user","content":{LONG}}},{{"content":null}}]'),
+    (
+        CHAT,
+        (
+            '"messages":[{"content":[{"type":"text","text":"a"},{"type":"image_url","image_url":'
+            f'{{"url":{LONG}}}}},{{"type":"file","file":{{"file_data":{LONG}}}}},{{"file":{LONG}}}]}}]'
+        ),
+    ),
+    (MESSAGES, f'"messages":[{{"role":"user","content":{LONG}}}],"system":[{{"text":"x"}}]'),
+    (
+        MESSAGES,
+        (
+            '"messages":[{"content":[{"type":"image","source":{"type":"base64","data":"AA=="}},'
+            f'{{"type":"tool_result","content":{LONG}}},{{"type":"search_result","source":"https://a",'
+            '"content":[{"type":"text","text":"a"}]},{"type":"tool_result","content":'
+            '[{"type":"image","source":{"type":"url","url":"https://a"}}]}]}]'
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "members"), ORDINARY)
+async def test_what_a_call_brings_along_crosses(path: str, members: str) -> None:
+    """Texts, tools and their results, images and files by URL or in place, replayed items."""
+    body = b'{"model":"ok",%b}' % members.encode()
+    async with scripted(answering(ok())) as upstream, rig(upstream.url, models=("ok",)) as made:
+        assert (await ask(made.url, request("POST", path, body))).status == 200
+        assert [call.request.body for call in upstream.conversations] == [body]
+
+
+async def test_a_stored_thing_named_in_the_query_needs_the_scope() -> None:
+    """As in the body, because upstream might look there."""
+    sent = request("POST", f"{RESPONSES}?previous_response_id=r", b'{"model":"ok"}')
+    async with scripted(answering(ok())) as upstream:
+        async with rig(upstream.url) as made:
+            denied = (403, "invalid_request_error", "AccessDenied")
+            assert told(await ask(made.url, sent)) == denied
+        async with rig(upstream.url, scopes=BOTH) as made:
+            assert (await ask(made.url, sent)).status == 200
+        assert len(upstream.conversations) == 1
 
 
 async def test_the_whole_account_may_go_on_with_what_it_stored() -> None:
