@@ -34,7 +34,7 @@ from proxy.edge.asked import Asked
 from proxy.edge.health import AccountHealth
 from proxy.edge.idempotency import Once
 from proxy.edge.intake import ClientGoneError, Intake, Passage
-from proxy.edge.models import Catalogue
+from proxy.edge.models import HOLD, Catalogue
 from proxy.edge.polls import Polls, unhurried
 from proxy.edge.replies import CLIENT_GONE, Replier
 from proxy.edge.sockets import SocketLimits, Sockets
@@ -53,6 +53,7 @@ class Limits:
     read_timeout: float
     write_timeout: float
     poll_hold: float = 1.0
+    models_hold: float = HOLD
     sockets: SocketLimits = field(default_factory=SocketLimits)
 
 
@@ -78,7 +79,9 @@ class Gateway:
         self._limits = limits
         self._health = health
         self._spool = SpoolBudget(limits.spool)
-        self._catalogue = Catalogue(upstream, accounts, limits.read_timeout)
+        self._catalogue = Catalogue(
+            upstream, accounts, telemetry, limits.read_timeout, limits.models_hold
+        )
         self._polls = Polls(
             store,
             accounts,

@@ -22,6 +22,7 @@ _LEVELS = {
     "submit_answer_unreadable": logging.WARNING,
     "submit_not_remembered": logging.WARNING,
     "polls_failing": logging.WARNING,
+    "models_failing": logging.WARNING,
     "task_without_owner": logging.ERROR,
     "bug": logging.ERROR,
 }

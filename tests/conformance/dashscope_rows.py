@@ -483,7 +483,7 @@ OPERATIONS: Mapping[str, Mapping[str, tuple[Run, str]]] = {
 """By operation, then by client."""
 
 LISTINGS: Mapping[str, Sequence[str]] = {
-    "models: list": ["own-models"],
+    "models: list": ["own-models", "own-question"],
     "tasks: list": ["own-tasks"],
 }
 """What is answered from our own knowledge."""

@@ -139,11 +139,21 @@ def _refusal(found: Finding) -> bool:
 _LISTED_BELOW = "(api|compatible-mode|apps/anthropic)"
 
 
+def _lists(name: str, found: Finding) -> bool:
+    return re.match(rf"GET /{_LISTED_BELOW}/v1/{name}/?(\?|$)", found.asked) is not None
+
+
+def _asked_ourselves(found: Finding) -> bool:
+    """Upstream hears a header of the proxy's own."""
+    header = found.where == REQUEST and found.what not in {"count", "target", "body"}
+    return header and _lists("models", found)
+
+
 def _listing(name: str) -> Explains:
     """A listing of that name, answered by the proxy itself in upstream's shape."""
 
     def explains(found: Finding) -> bool:
-        if not re.match(rf"GET /{_LISTED_BELOW}/v1/{name}/?(\?|$)", found.asked):
+        if not _lists(name, found):
             return False
         if (found.where, found.what) != (ANSWER, OWN):
             return found.where == REQUEST and found.what in {"count", "sent target"}
@@ -215,6 +225,15 @@ REQUEST_CHANGES = (
         lambda found: (
             found.where == REQUEST and found.what.startswith(("if-", "range")) and not found.proxied
         ),
+    ),
+    Difference(
+        "own-question",
+        REQUEST,
+        "the header of `GET models`",
+        "the proxy's own, with the client's `Accept-Language`, `anthropic-beta` and "
+        "`anthropic-version`: one answer is for all",
+        _asked_ourselves,
+        stated=True,
     ),
     Difference(
         "trailers",
@@ -341,7 +360,8 @@ ANSWER_CHANGES = (
         "own-models",
         ANSWER,
         "`GET models`",
-        "gathered from the accounts that answer, narrowed to the token's models, paged anew",
+        "gathered from the accounts that answer, kept for 30 s, narrowed to the token's models, "
+        "paged anew",
         _listing("models"),
         stated=True,
     ),

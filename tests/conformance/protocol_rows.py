@@ -9,7 +9,9 @@ from sdk.protocols import Call, MakeClient, outcome
 
 from proxy.core.policy import ACCOUNT, INFERENCE
 
-_DIFFERS: Mapping[str, Sequence[str]] = {"models": ["own-models"]}
+# OpenAI's list has no pages, so that the proxy asks for the same; its header can be compared.
+_LISTED: Mapping[str, Sequence[str]] = {"models": ["own-models"]}
+_LISTED_ALIKE: Mapping[str, Sequence[str]] = {"models": ["own-models", "own-question"]}
 _WHOLE_ACCOUNT = openai_calls.WHOLE_ACCOUNT
 
 
@@ -20,12 +22,16 @@ def _made(make: MakeClient, call: Call) -> Run:
     return run
 
 
-def _rows(calls: Mapping[str, Call], makes: Mapping[str, MakeClient]) -> dict[str, Operation]:
+def _rows(
+    calls: Mapping[str, Call],
+    makes: Mapping[str, MakeClient],
+    differs: Mapping[str, Sequence[str]],
+) -> dict[str, Operation]:
     return {
         name: Operation(
             {client: _made(make, call) for client, make in makes.items()},
             scopes=(INFERENCE, ACCOUNT) if name in _WHOLE_ACCOUNT else (),
-            differs=_DIFFERS.get(name, ()),
+            differs=differs.get(name, ()),
         )
         for name, call in calls.items()
     }
@@ -44,6 +50,7 @@ PROTOCOLS: Mapping[str, Operation] = {
                 OPENAI: openai_calls.CLIENTS["sync"],
                 OPENAI_AIO: openai_calls.CLIENTS["async"],
             },
+            _LISTED_ALIKE,
         ),
     ),
     **_named(
@@ -54,6 +61,7 @@ PROTOCOLS: Mapping[str, Operation] = {
                 ANTHROPIC: anthropic_calls.CLIENTS["sync"],
                 ANTHROPIC_AIO: anthropic_calls.CLIENTS["async"],
             },
+            _LISTED,
         ),
     ),
 }

@@ -9,18 +9,22 @@ import pytest
 from edge.rig import (
     KEY,
     LIMITS,
+    TOKEN,
     Conversation,
     Message,
+    Rig,
     Script,
     account,
     answering,
     ask,
+    eventually,
     ok,
     request,
     rig,
     scripted,
 )
 
+from proxy.core.policy import Grant, digest_of
 from proxy.sandbox import Sandbox
 
 
@@ -180,6 +184,145 @@ async def test_accounts_are_asked_at_once() -> None:
         assert names(await listed(made.url)) == ["a", "b"]
 
 
+async def test_what_a_caller_has_already_changes_nothing() -> None:
+    """Conditions and ranges are for the answer to the caller, which is another one."""
+
+    async def script(told: Conversation) -> None:
+        message = await told.whole()
+        if any(name.lower().startswith((b"if-", b"range")) for name, _ in message.fields):
+            await told.send(b"HTTP/1.1 304 Not Modified\r\n\r\n")
+        await told.send(ok(b'{"output":{"models":[{"model":"a"}]}}'))
+
+    async with scripted(script) as server, rig(server.url) as made:
+        for field in (b'If-None-Match: "x"', b"Range: bytes=0-4", b"If-Modified-Since: x"):
+            asked = request("GET", "/api/v1/models", None, field)
+            assert names(await ask(made.url, asked)) == ["a"]
+
+
+async def test_an_account_that_never_ends_is_given_up() -> None:
+    """Its patience is for the whole list, not for each byte of it."""
+
+    async def trickling(told: Conversation) -> None:
+        await told.whole()
+        await told.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while not told.reader.at_eof():
+            await told.send(b" ")
+            await asyncio.sleep(0.02)
+
+    async with scripted(trickling) as bad, scripted(Catalogue("qwen-plus")) as server:
+        accounts = [account(bad.url, "bad"), account(server.url, "good")]
+        async with rig(accounts=accounts, limits=replace(LIMITS, read_timeout=0.3)) as made:
+            assert names(await listed(made.url)) == ["qwen-plus"]
+            (fact,) = made.telemetry.named("models_failing")
+            assert fact["account"] == "bad"
+
+
+async def test_an_outage_is_told_once() -> None:
+    """With the account's name and why, however many ask meanwhile; no secret is in it."""
+    async with scripted(refusing(401)) as bad, scripted(Catalogue("a")) as server:
+        accounts = [account(bad.url, "bad"), account(server.url, "good")]
+        async with rig(accounts=accounts, limits=replace(LIMITS, models_hold=0)) as made:
+            for _ in range(3):
+                assert names(await listed(made.url)) == ["a"]
+            assert len(bad.conversations) == 3
+            assert made.telemetry.events == [
+                (
+                    "models_failing",
+                    {"account": "bad", "why": "Upstream answered 401 for its models."},
+                )
+            ]
+
+
+OTHER = "other-token"
+
+
+async def listed_as(made: Rig, token: str, query: str = "", *fields: bytes) -> list[str]:
+    asked = request("GET", f"/api/v1/models{query}", None, *fields, token=token)
+    return names(await ask(made.url, asked))
+
+
+async def second_tenant(made: Rig, *models: str) -> None:
+    await made.store.save_grant(digest_of(OTHER), Grant("g2", "other", "another", models))
+
+
+async def test_what_was_gathered_is_narrowed_for_each() -> None:
+    """Asked once for a while; each tenant sees its own models, and pages of its own."""
+    upstream = Catalogue("a1", "a2", "b1", most=2)
+    async with scripted(upstream) as server, rig(server.url, models=("a*",)) as made:
+        await second_tenant(made, "b*")
+        assert await listed_as(made, TOKEN) == ["a1", "a2"]
+        assert await listed_as(made, OTHER) == ["b1"]
+        assert await listed_as(made, TOKEN, "?page_size=1&page_no=2") == ["a2"]
+        assert len(upstream.queries) == 2
+
+
+async def test_who_asks_at_once_is_answered_at_once() -> None:
+    """One gathering for all of them, and one who leaves takes nothing from the others."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    upstream = Catalogue("a1", "b1")
+
+    async def slow(told: Conversation) -> None:
+        begun.set()
+        await go_on.wait()
+        await upstream(told)
+
+    async with scripted(slow) as server, rig(server.url, models=("a*",)) as made:
+        await second_tenant(made, "b*")
+        asking = [asyncio.create_task(listed_as(made, TOKEN)) for _ in range(10)]
+        asking += [asyncio.create_task(listed_as(made, OTHER)) for _ in range(10)]
+        await begun.wait()
+        asking.pop(0).cancel()
+        await eventually(lambda: made.telemetry.running == 19)
+        go_on.set()
+        assert await asyncio.gather(*asking) == [["a1"]] * 9 + [["b1"]] * 10
+        assert len(upstream.queries) == 1
+
+
+async def test_what_asks_otherwise_is_asked_anew() -> None:
+    """Another filter, another language: another list. What changes no list changes nothing."""
+    upstream = Catalogue("a")
+    async with scripted(upstream) as server, rig(server.url) as made:
+        for _ in range(2):
+            await listed_as(made, TOKEN)
+            await listed_as(made, TOKEN, "?provider=x")
+            await listed_as(made, TOKEN, "", b"Accept-Language: zh")
+            await listed_as(made, TOKEN, "", b"User-Agent: x", b"X-Trace: 1")
+        assert len(upstream.queries) == 3
+        asked = [one.request for one in server.conversations]
+        assert [one.value("accept-language") for one in asked] == [None, None, b"zh"]
+        assert {one.value("user-agent") for one in asked} == {b"dashscope-proxy"}
+        assert not any(one.value("x-trace") for one in asked)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_what_is_kept_grows_old(*, broken: bool) -> None:
+    """After a while it is asked again; sooner, where an account was missing."""
+    upstream = Catalogue("a")
+    async with scripted(upstream) as server, scripted(refusing(500)) as bad:
+        accounts = [account(server.url, "good"), *([account(bad.url, "bad")] if broken else [])]
+        limits = replace(LIMITS, models_hold=1.2 if broken else 0.2)
+        async with rig(accounts=accounts, limits=limits) as made:
+            loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+            while len(upstream.queries) < 2:
+                assert await listed_as(made, TOKEN) == ["a"]
+            assert 0.2 <= loop.time() - began < 1.2
+
+
+async def test_a_failure_is_kept_for_nobody() -> None:
+    """Without any list the next one asks again."""
+    answers = iter(
+        [b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", ok(b'{"output":{"models":[]}}')]
+    )
+
+    async def script(told: Conversation) -> None:
+        await told.whole()
+        await told.send(next(answers))
+
+    async with scripted(script) as server, rig(server.url) as made:
+        assert (await listed(made.url)).code == "BadGateway"
+        assert names(await listed(made.url)) == []
+
+
 class Listing:
     """An upstream that lists as OpenAI and Anthropic do; two at a time where it is asked for."""
 
@@ -212,7 +355,7 @@ async def test_the_list_in_openais_shape() -> None:
                 answer = await ask(made.url, request("GET", f"{prefix}/models?a=1", None))
                 expected = {"object": "list", "data": [one.entries[0], two.entries[1]]}
                 assert (answer.status, answer.json()) == (200, expected)
-        assert one.targets == ["/compatible-mode/v1/models?a=1"] * 2
+        assert one.targets == ["/compatible-mode/v1/models?a=1"]
 
 
 async def test_the_list_in_anthropics_shape() -> None:
