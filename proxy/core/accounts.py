@@ -38,15 +38,23 @@ class Account:
 
 
 def choose(
-    accounts: Sequence[Account], model: str | None, tenant: str, unhealthy: Collection[str] = ()
+    accounts: Sequence[Account],
+    model: str | None,
+    tenant: str,
+    unhealthy: Collection[str] = (),
+    also: Iterable[str] = (),
 ) -> Account:
     """The account for a new call; `model` is None where the call names none.
+
+    `also` are other models it names, which the account must serve as well.
 
     Raises `ProxyError`: `MODEL_NOT_FOUND` when no account is bound to the model (the same words
     as a model that is not allowed), `MODEL_UNAVAILABLE` when every bound one is in `unhealthy`.
     A single candidate is always tried: refusing on its behalf helps nobody.
     """
-    bound = [a for a in accounts if a.weight > 0 and (model is None or matches(a.models, model))]
+    named = {*also} if model is None else {model, *also}
+    able = [account for account in accounts if account.weight > 0]
+    bound = [one for one in able if all(matches(one.models, name) for name in named)]
     if not bound:
         raise model_not_found()
     if len(bound) == 1:

@@ -5,7 +5,6 @@ hand a tenant with two models thirty empty pages, so the whole list is gathered 
 its entries cross as they came.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
 from proxy.core.answers import AnswerUnreadableError
-from proxy.core.errors import ProxyError, Situation
-from proxy.core.listing import parse_page
+from proxy.core.compact import compact
+from proxy.core.paging import misread, number, only, parse_page
 from proxy.core.routes import Envelope
-from proxy.core.target import query_values
 
 GATHER_SIZE = 100
 """Entries asked of upstream at a time, where it takes a number."""
@@ -94,14 +92,14 @@ class NativeList:
             "page_size": self.page_size,
             "models": models[first : first + self.page_size],
         }
-        return _json(
+        return compact(
             {**last.answer, "output": {**(output if isinstance(output, dict) else {}), **page}}
         )
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIList:
-    """`data`, all of it at once."""
+    """`data`, all of it at once; `query` goes up as it came."""
 
     query: str
 
@@ -124,28 +122,29 @@ class OpenAIList:
 
     def render(self, last: Page, models: Sequence[Entry]) -> bytes:
         """See `Wanted`."""
-        return _json({**last.answer, "data": models})
+        return compact({**last.answer, "data": models})
 
 
 @dataclass(frozen=True, slots=True)
-class AnthropicList(OpenAIList):
-    """`data` between two ids, at most `limit` of it."""
+class AnthropicList:
+    """`data` between two ids, at most `limit` of it; `filters` go up with our own paging."""
 
+    filters: str
     limit: int
-    after: str
-    before: str
+    after: str | None
+    before: str | None
 
     @classmethod
     def parse(cls, query: str | None) -> "AnthropicList":
         """Read a query. Raises `ProxyError` (`ILLEGAL_INPUT`) naming the parameter."""
-        limit = _one(query, "limit") or str(_ANTHROPIC_SIZE)
-        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= _ANTHROPIC_MOST:
-            raise _bad("limit", f"must be a number from 1 to {_ANTHROPIC_MOST}")
-        after, before = _one(query, "after_id"), _one(query, "before_id")
+        limit = number(query, "limit", _ANTHROPIC_SIZE)
+        if limit > _ANTHROPIC_MOST:
+            raise misread("limit", f"must be a number from 1 to {_ANTHROPIC_MOST}")
+        after, before = only(query, "after_id"), only(query, "before_id")
         if after and before:
-            raise _bad("before_id", "goes without `after_id`; send one of them")
+            raise misread("before_id", "goes without `after_id`; send one of them")
         filters = urlencode(_without(query, "limit", "after_id", "before_id"))
-        return cls(filters, int(limit), after, before)
+        return cls(filters, limit, after, before)
 
     def next_query(self, pages: Sequence[Page]) -> str | None:
         """See `Wanted`."""
@@ -155,7 +154,15 @@ class AnthropicList(OpenAIList):
             if not last.entries or last.answer.get("has_more") is not True:
                 return None
             paging["after_id"] = self.name_of(last.entries[-1])
-        return "&".join(filter(None, (self.query, urlencode(paging))))
+        return "&".join(filter(None, (self.filters, urlencode(paging))))
+
+    def read(self, answer: object) -> Page:
+        """See `Wanted`."""
+        return _page(answer, answer, "data")
+
+    def name_of(self, entry: Entry) -> str:
+        """See `Wanted`."""
+        return _text(entry.get("id"))
 
     def render(self, last: Page, models: Sequence[Entry]) -> bytes:
         """See `Wanted`. Raises `ProxyError` (`ILLEGAL_INPUT`) for an id that is not in the list."""
@@ -168,7 +175,7 @@ class AnthropicList(OpenAIList):
         page = names[shown]
         more = begin > 0 if self.before else shown.stop < end
         ids = {"first_id": page[0] if page else None, "last_id": page[-1] if page else None}
-        return _json({**last.answer, "data": models[shown], "has_more": more, **ids})
+        return compact({**last.answer, "data": models[shown], "has_more": more, **ids})
 
 
 LISTS: Mapping[Envelope, Callable[[str | None], Wanted]] = MappingProxyType(
@@ -210,26 +217,11 @@ def _without(query: str | None, *names: str) -> list[tuple[str, str]]:
     return [pair for pair in pairs if pair[0] not in names]
 
 
-def _one(query: str | None, name: str) -> str:
-    values = query_values(query, name)
-    if len(values) > 1:
-        raise _bad(name, "given more than once")
-    return values[0] if values else ""
-
-
 def _index(names: Sequence[str], parameter: str, wanted: str) -> int:
     if wanted not in names:
-        raise _bad(parameter, "must be the id of a model in this list")
+        raise misread(parameter, "must be the id of a model in this list")
     return names.index(wanted)
-
-
-def _bad(name: str, problem: str) -> ProxyError:
-    return ProxyError(Situation.ILLEGAL_INPUT, f"query.{name}: {problem}.", param=name)
 
 
 def _text(name: object) -> str:
     return name if isinstance(name, str) else ""
-
-
-def _json(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -6,11 +6,11 @@ The clients of OpenAI and of Anthropic look into a nested `error`, and for the i
 into a header of their own.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
+from proxy.core.compact import compact
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.routes import Envelope
 
@@ -26,7 +26,7 @@ _Object: TypeAlias = Mapping[str, object]
 
 def render(error: ProxyError, envelope: Envelope, request_id: str) -> bytes:
     """The body of an error answer."""
-    return _json(_SHAPES[envelope](error, request_id))
+    return compact(_SHAPES[envelope](error, request_id))
 
 
 def sse_frame(error: ProxyError, envelope: Envelope, request_id: str) -> bytes | None:
@@ -46,7 +46,7 @@ def sse_frame(error: ProxyError, envelope: Envelope, request_id: str) -> bytes |
 def unknown_task(task_id: str, request_id: str) -> bytes:
     """Upstream's own words for a task it does not know: a success, with the status UNKNOWN."""
     output = {"task_id": task_id, "task_status": "UNKNOWN"}
-    return _json({"request_id": request_id, "output": output})
+    return compact({"request_id": request_id, "output": output})
 
 
 def _native(error: ProxyError, request_id: str) -> _Object:
@@ -85,7 +85,3 @@ _ANTHROPIC_TYPES: Mapping[int, str] = {
     504: "timeout_error",
 }
 """By status, as Anthropic documents them; every other status blames the request."""
-
-
-def _json(value: _Object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

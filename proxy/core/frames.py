@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from proxy.core.compact import compact
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Gate, Heard, dotted
 from proxy.core.jsonscan import Path
@@ -112,7 +113,7 @@ def task_failed(code: str, message: str, task_id: str) -> bytes:
         "error_message": message,
         "attributes": {},
     }
-    return _json({"header": header, "payload": {}})
+    return compact({"header": header, "payload": {}})
 
 
 def error_event(error: ProxyError, event_id: str) -> bytes:
@@ -124,7 +125,9 @@ def error_event(error: ProxyError, event_id: str) -> bytes:
         "message": error.message,
         "param": error.param,
     }
-    return _json({"type": "error", "error": inner, **({"event_id": event_id} if event_id else {})})
+    return compact(
+        {"type": "error", "error": inner, **({"event_id": event_id} if event_id else {})}
+    )
 
 
 def event_of(text: bytes) -> tuple[str, str]:
@@ -145,7 +148,3 @@ def no_such_task() -> ProxyError:
     return ProxyError(
         Situation.ILLEGAL_INPUT, "header.task_id: no task of this socket; begin it with `run-task`."
     )
-
-
-def _json(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

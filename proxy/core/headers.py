@@ -5,6 +5,7 @@ of changes is printed from these rows. A listed name counts with underscores for
 servers that hand fields on as variables (CGI and its heirs) cannot tell the two apart.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -120,6 +121,8 @@ REPLY_STOPPED = (
 _CONDITIONS = ("if-", "range")
 """How the fields begin that make an answer none, or a part of one (RFC 9110 sections 13, 14)."""
 
+_JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;[^,]*)?", re.IGNORECASE | re.ASCII)
+
 _OF_THE_BODY = frozenset({"content-length", "content-type", "content-encoding"})
 """Not hop-by-hop even where `Connection` names them: a body told otherwise is another body."""
 
@@ -144,10 +147,13 @@ def _upward(fields: Fields) -> list[tuple[str, str]]:
     return [pair for pair in _crossing(fields, _REQUEST) if "_" not in pair[0]]
 
 
-def outbound(fields: Fields, account: Account, *, force_async: bool, claims: bool) -> Fields:
+def outbound(
+    fields: Fields, account: Account, *, force_async: bool, claims: bool, as_json: bool = False
+) -> Fields:
     """The header for upstream: what may cross, the account's credentials, and the framing.
 
     `claims` asks for an uncompressed answer, because a task's id or state will be read from it.
+    `as_json` calls the body what it was judged as: as a form it might name another model.
     The framing (`Content-Length`, or none for chunked) crosses with the rest.
     """
     crossing = _upward(fields)
@@ -157,10 +163,23 @@ def outbound(fields: Fields, account: Account, *, force_async: bool, claims: boo
     if claims:
         crossing = [pair for pair in crossing if pair[0].lower() != "accept-encoding"]
         crossing.append(("Accept-Encoding", "identity"))
+    if as_json:
+        crossing = _called_json(crossing)
     crossing.append(("Authorization", f"Bearer {account.key}"))
     if account.workspace:
         crossing.append(("X-DashScope-WorkSpace", account.workspace))
     return crossing
+
+
+def _called_json(fields: Fields) -> list[tuple[str, str]]:
+    """The header with one `Content-Type` of JSON, where it has any other, or several."""
+    kinds = values_of(fields, "content-type")
+    if not kinds or (len(kinds) == 1 and _JSON.fullmatch(kinds[0])):
+        return list(fields)
+    first = next(at for at, (name, _) in enumerate(fields) if name.lower() == "content-type")
+    rest = [pair for pair in fields if pair[0].lower() != "content-type"]
+    rest.insert(first, ("Content-Type", "application/json"))
+    return rest
 
 
 def unconditional(fields: Fields) -> Fields:

@@ -4,13 +4,32 @@ Every place where a model can be named is judged, wherever upstream might look: 
 places, and a `model` in the query whatever those are.
 """
 
-from proxy.core.accounts import model_not_found
+from dataclasses import dataclass, field
+
+from proxy.core.accounts import Account, model_not_found
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Heard, Judge, dotted
 from proxy.core.jsonscan import ITEM, Path
 from proxy.core.policy import ACCOUNT, Grant, has_scope, matches, may_use
 from proxy.core.routes import Match, Route, Safe
 from proxy.core.target import query_values
+
+
+@dataclass(slots=True)
+class Named:
+    """The models a body names, by place, as they are heard.
+
+    Some may come when the call has its `account` already, and that must serve them too.
+    """
+
+    models: dict[Path, str] = field(default_factory=dict)
+    account: Account | None = None
+
+    def hear(self, path: Path, name: str) -> None:
+        """Note a model that was judged. Raises `ProxyError` (`MODEL_NOT_FOUND`)."""
+        if self.account and not matches(self.account.models, name):
+            raise model_not_found()
+        self.models[path] = name
 
 
 def demand_scope(route: Route, grant: Grant) -> None:
@@ -63,17 +82,17 @@ def _confine_query(match: Match, grant: Grant) -> None:
 
 
 def body_demands(
-    route: Route, grant: Grant, heard: dict[Path, str]
+    route: Route, grant: Grant, named: Named
 ) -> tuple[dict[Path, Judge], tuple[Path, ...]]:
     """A judge for each place in the body, and the places that may be empty.
 
-    The models that the judges let pass are written into `heard`. Behind the first place a model
+    `named` hears of the models that the judges let pass. Behind the first place a model
     may be absent for a token that may act on the whole account: such calls (listing all voices)
     have none.
     """
     whole_account = has_scope(grant, ACCOUNT)
     places = (*route.models, *route.also_models)
-    demands: dict[Path, Judge] = {path: _model_judge(path, grant, heard) for path in places}
+    demands: dict[Path, Judge] = {path: _model_judge(path, grant, named) for path in places}
     if whole_account:
         return demands, (*route.models[1:], *route.also_models)
     demands |= {path: _tenant_judge(path, values) for path, values in route.tenant_safe}
@@ -85,9 +104,9 @@ def _reads_model(route: Route) -> bool:
     return bool(route.models or route.query_model or route.path_model)
 
 
-def _model_judge(path: Path, grant: Grant, heard: dict[Path, str]) -> Judge:
+def _model_judge(path: Path, grant: Grant, named: Named) -> Judge:
     def judge(name: Heard) -> None:
-        heard[path] = judge_model(dotted(path), name, grant)
+        named.hear(path, judge_model(dotted(path), name, grant))
 
     return judge
 

@@ -4,21 +4,18 @@ The filters and the shape are upstream's (protocol section 5), without the field
 the account. States are the last ones seen on a poll: a task nobody polled shows PENDING.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from proxy.core.errors import ProxyError, Situation
-from proxy.core.target import query_values
+from proxy.core.compact import compact
+from proxy.core.paging import misread, only, parse_page
 from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
 
 BEIJING = timezone(timedelta(hours=8))
 """Upstream's times carry no zone and mean this one."""
-
-MAX_PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +40,11 @@ def parse_wanted(query: str | None, now: float) -> Wanted:
         until=_time(query, "end_time", now),
         page_no=page_no,
         page_size=page_size,
-        task_id=_one(query, "task_id"),
-        model_name=_one(query, "model_name"),
-        status=_one(query, "status"),
-        api_key_id=_one(query, "api_key_id"),
+        task_id=only(query, "task_id"),
+        model_name=only(query, "model_name"),
+        status=only(query, "status"),
+        api_key_id=only(query, "api_key_id"),
     )
-
-
-def parse_page(query: str | None) -> tuple[int, int]:
-    """Page number and size. Raises `ProxyError` (`ILLEGAL_INPUT`) naming the parameter."""
-    return _count(query, "page_no", 1, None), _count(query, "page_size", 10, MAX_PAGE_SIZE)
 
 
 def render_listing(records: Iterable[TaskRecord], wanted: Wanted, request_id: str) -> bytes:
@@ -68,7 +60,7 @@ def render_listing(records: Iterable[TaskRecord], wanted: Wanted, request_id: st
         "page_size": wanted.page_size,
         "data": [_row(record) for record in page],
     }
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    return compact(answer)
 
 
 def _is_wanted(record: TaskRecord, wanted: Wanted) -> bool:
@@ -96,31 +88,11 @@ def _row(record: TaskRecord) -> dict[str, object]:
     return row
 
 
-def _one(query: str | None, name: str) -> str | None:
-    values = query_values(query, name)
-    if len(values) > 1:
-        raise _bad(name, "given more than once")
-    return values[0] if values and values[0] else None
-
-
-def _count(query: str | None, name: str, default: int, most: int | None) -> int:
-    text = _one(query, name)
-    if text is None:
-        return default
-    if not re.fullmatch(r"0{0,3}[1-9][0-9]{0,8}", text):
-        raise _bad(name, "must be a number from 1 on")
-    return int(text) if most is None else min(int(text), most)
-
-
 def _time(query: str | None, name: str, default: float) -> float:
-    text = _one(query, name)
+    text = only(query, name)
     if text is None:
         return default
     if re.fullmatch(r"[0-9]{14}", text):  # strptime alone reads Unix seconds as some date
         with suppress(ValueError):
             return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).timestamp()
-    raise _bad(name, "must be YYYYMMDDhhmmss, Beijing time")
-
-
-def _bad(name: str, problem: str) -> ProxyError:
-    return ProxyError(Situation.ILLEGAL_INPUT, f"query.{name}: {problem}.")
+    raise misread(name, "must be YYYYMMDDhhmmss, Beijing time")

@@ -4,7 +4,7 @@ The grant is looked up again whenever a frame is judged: a token that was revoke
 expired, begins nothing more.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from proxy.core.accounts import Account
 from proxy.core.answers import AnswerUnreadableError, read_json
@@ -32,7 +32,7 @@ POLICY_VIOLATION = 1008
 UNREADABLE = both(POLICY_VIOLATION, "a text frame could not be read")
 
 Regrant = Callable[[], Awaitable[Grant]]
-Choose = Callable[[str | None, Grant], Account]
+Choose = Callable[[str | None, Grant, Iterable[str]], Account]
 Dial = Callable[[Account], Awaitable[Peer]]
 """Opens a leg to an account. Raises what `Upstream.connect` does."""
 
@@ -153,7 +153,7 @@ class TaskRelay(Relay):
         model = judge_frame(self._route, frame, grant)
         if self._stopping:
             raise ProxyError(Situation.STOPPING, "The proxy is being stopped; connect again.")
-        account = self._choose(model, grant)
+        account = self._choose(model, grant, frame.named.values())
         if account.name not in self._at:
             self.use(account, await self._dial(account))
         leg = self._at[account.name]

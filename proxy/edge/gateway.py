@@ -9,7 +9,7 @@ that left into nothing, and anything unexpected into `InternalError`: one place 
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,8 +23,7 @@ from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Gate
 from proxy.core.headers import Fields, outbound, value_of
 from proxy.core.idempotency import read_key
-from proxy.core.jsonscan import Path
-from proxy.core.judging import body_demands, demand_scope, judge_address
+from proxy.core.judging import Named, body_demands, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
 from proxy.core.policy import Grant, digest_of, is_active, may_use
 from proxy.core.routes import Answer, Async, Match, Route, RouteTable
@@ -158,11 +157,12 @@ class Gateway:
             return await self._own_answer(asked, grant)
         if task and request.method == HTTPMethod.GET:
             return await self._poll(asked, task)
-        heard: dict[Path, str] = {}
-        with closing(await self._admit(asked, grant, heard)) as passage:
+        inside = Named()
+        with closing(await self._admit(asked, grant, inside)) as passage:
             await passage.judge()
-            model = _model(match.route, heard, named, task)
-            account = self._polls.account_of(task) if task else self._choose(model, grant)
+            model = _model(match.route, inside, named, task)
+            account = self._polls.account_of(task) if task else self._choose(model, grant, inside)
+            inside.account = account
             _note(visit, model, account.name, task)
             call = await self._call(asked, account, model, passage)
             if asked.creates_tasks:
@@ -191,19 +191,19 @@ class Gateway:
             body = await self._catalogue.page(match, asked.fields, partial(may_use, grant))
         return await asked.replier.send_json(200, body)
 
-    async def _admit(self, asked: Asked, grant: Grant, heard: dict[Path, str]) -> Passage:
+    async def _admit(self, asked: Asked, grant: Grant, inside: Named) -> Passage:
         """Let the body begin, now that the caller is known."""
         limits = self._limits
         intake = Intake(asked.request, asked.visit, limits.max_body, limits.body_timeout)
         intake.refuse_at_once()
         await intake.invite()
-        route = asked.match.route
-        demands, optional = body_demands(route, grant, heard)
-        gate = Gate(demands, optional, texts=route.texts) if demands else None
+        demands, optional = body_demands(asked.match.route, grant, inside)
+        gate = Gate(demands, optional, texts=asked.match.route.texts) if demands else None
         return Passage(intake, gate, Spool(self._spool, grant.tenant))
 
-    def _choose(self, model: str | None, grant: Grant) -> Account:
-        return choose(self._accounts, model, grant.tenant, self._health.unhealthy())
+    def _choose(self, model: str | None, grant: Grant, inside: Named) -> Account:
+        sick, also = self._health.unhealthy(), inside.models.values()
+        return choose(self._accounts, model, grant.tenant, sick, also)
 
     async def _call(
         self, asked: Asked, account: Account, model: str | None, passage: Passage
@@ -213,6 +213,7 @@ class Gateway:
             account,
             force_async=asked.match.route.asynchronous is Async.ALWAYS,
             claims=asked.creates_tasks,
+            as_json=asked.match.route.is_judged,
         )
         return Call(
             method=asked.request.method,
@@ -277,12 +278,10 @@ class Gateway:
             )
 
 
-def _model(
-    route: Route, heard: Mapping[Path, str], named: str | None, task: TaskRecord | None
-) -> str | None:
+def _model(route: Route, inside: Named, named: str | None, task: TaskRecord | None) -> str | None:
     """The model this call is about: the body's first place, the address's, or the task's."""
     if route.models:
-        return heard[route.models[0]]
+        return inside.models[route.models[0]]
     return named or (task.model if task else None)
 
 

@@ -6,7 +6,7 @@ the client's answer; otherwise the first task of an account opens the way to it.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -176,8 +176,8 @@ class Sockets:
         asked.visit.first_byte = time.perf_counter() - asked.visit.started
         return response
 
-    def _choose(self, model: str | None, grant: Grant) -> Account:
-        return choose(self._accounts, model, grant.tenant, self._health.unhealthy())
+    def _choose(self, model: str | None, grant: Grant, also: Iterable[str] = ()) -> Account:
+        return choose(self._accounts, model, grant.tenant, self._health.unhealthy(), also)
 
     async def _dial(
         self, asked: Asked, account: Account, wanted: Sequence[str], legs: AsyncExitStack

@@ -227,6 +227,14 @@ REQUEST_CHANGES = (
         ),
     ),
     Difference(
+        "json",
+        REQUEST,
+        "`Content-Type` of a judged body",
+        "`application/json`, in the client's place, where it says anything else",
+        _field(REQUEST, "content-type", lambda _, got: got == ["application/json"]),
+        stated=True,
+    ),
+    Difference(
         "own-question",
         REQUEST,
         "the header of `GET models`",

@@ -144,6 +144,10 @@ BODIES: Mapping[str, Operation] = {
             ]
         )
     ),
+    "body: called a form": Operation(
+        played([post(PLAIN, HELLO, Content_Type="application/x-www-form-urlencoded")]),
+        differs=["json"],
+    ),
     "body: no input": Operation(played([post(PLAIN, {"model": "qwen-plus"})])),
     "body: no model": Operation(played([post(PLAIN, {"input": {}})]), differs=["refusal"]),
     "body: no JSON": Operation(played([post(PLAIN, b"model=qwen-plus")]), differs=["refusal"]),

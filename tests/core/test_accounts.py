@@ -92,6 +92,19 @@ def test_only_bound_accounts_serve_a_model() -> None:
     assert {choose([wan, kling], None, tenant).name for tenant in TENANTS[:50]} == {"a", "b"}
 
 
+def test_an_account_serves_all_models_of_a_call() -> None:
+    """A call that names several goes where all are bound, and the first decides which of those."""
+    wan, both = replace(A, models=("wan*",)), replace(B, models=("wan*", "qwen*"))
+    for tenant in TENANTS[:20]:
+        assert choose([wan, both], "wan", tenant, also=["qwen"]) is both
+        assert choose([wan, both], "wan", tenant, also=["wan"]) is choose(
+            [wan, both], "wan", tenant
+        )
+    with pytest.raises(ProxyError) as refusal:
+        choose([wan, both], "wan", "t", also=["qwen", "kling"])
+    assert refusal.value.situation is Situation.MODEL_NOT_FOUND
+
+
 @pytest.mark.parametrize(
     ("accounts", "unhealthy", "situation"),
     [

@@ -239,6 +239,8 @@ def test_anthropic_pages_lie_between_ids(
     ("query", "param"),
     [
         *((f"limit={text}", "limit") for text in ("0", "1001", "-1", "x", "1.5", "٣", "9" * 5000)),
+        *((f"limit={text}", "limit") for text in ("0000000019999", "1" + "0" * 4400)),
+        ("limit=000000001" + "0" * 4400, "limit"),
         ("limit=1&limit=2", "limit"),
         ("after_id=a&before_id=b", "before_id"),
         ("after_id=a&after_id=a", "after_id"),

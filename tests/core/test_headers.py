@@ -182,6 +182,39 @@ def test_an_answer_that_is_read_comes_plain(theirs: str) -> None:
     assert up(fields) == fields
 
 
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        ["application/x-www-form-urlencoded"],
+        ["text/plain;charset=UTF-8"],
+        ["multipart/form-data; boundary=x"],
+        ["application/jsonx"],
+        [""],
+        ["application/json, application/x-www-form-urlencoded"],
+        ["application/json; a, text/plain"],
+        ["application/json", "application/x-www-form-urlencoded"],
+        ["application/json", "application/json"],
+    ],
+)
+def test_what_was_judged_as_json_is_called_so(theirs: list[str]) -> None:
+    """Upstream must not read another model from the same bytes, as a form or as anything else."""
+    fields = [("A", "1"), *(("content-type", value) for value in theirs), ("B", "2")]
+    judged = outbound(fields, ACCOUNT, force_async=False, claims=False, as_json=True)
+    assert judged == [("A", "1"), ("Content-Type", "application/json"), ("B", "2"), *OURS]
+    assert up(fields) == fields
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [None, "application/json", "Application/JSON ; charset=utf-8", "application/vnd.a+json;x=y"],
+)
+def test_json_keeps_the_name_it_has(theirs: str | None) -> None:
+    """Its own spelling and parameters; who names nothing is not told for."""
+    fields = [("Content-type", theirs)] if theirs else [("A", "1")]
+    judged = outbound(fields, ACCOUNT, force_async=False, claims=False, as_json=True)
+    assert judged == [*fields, *OURS]
+
+
 def test_the_identity_upstream_is_the_accounts() -> None:
     """Key and workspace are the account's; without a workspace none is named."""
     fields = [("Authorization", "Bearer theirs"), ("X-DashScope-WorkSpace", "theirs")]

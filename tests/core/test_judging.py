@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from proxy.core.accounts import Account
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Heard
 from proxy.core.jsonscan import Path
-from proxy.core.judging import body_demands, demand_scope, judge_address
+from proxy.core.judging import Named, body_demands, demand_scope, judge_address
 from proxy.core.policy import ACCOUNT, INFERENCE, Grant
 from proxy.core.routes import Match, Route, RouteTable, Safe
 from proxy.core.target import parse_target
@@ -29,13 +30,13 @@ def met(one: Route, path: str) -> Match:
 
 def heard(one: Route, grant: Grant, named: Mapping[Path, Heard]) -> dict[Path, str]:
     """What the judges let pass of what a body names; the first refusal comes out."""
-    passed: dict[Path, str] = {}
+    passed = Named()
     demands, optional = body_demands(one, grant, passed)
     assert set(demands) <= set(named)
     for path, judge in demands.items():
         if named[path] is not None or path not in optional:
             judge(named[path])
-    return passed
+    return passed.models
 
 
 @pytest.mark.parametrize(
@@ -217,9 +218,9 @@ def test_a_tenant_keeps_to_the_safe_values(
     The refusal names the place and what would be right; the whole account is asked nothing.
     """
     one = route(tenant_safe=((TOOL, values),))
-    demands, optional = body_demands(one, TENANT, {})
+    demands, optional = body_demands(one, TENANT, Named())
     assert optional == ((TOOL,) if None in values else ())
-    assert body_demands(one, OWNER, {}) == ({}, ())
+    assert body_demands(one, OWNER, Named()) == ({}, ())
     if passes:
         demands[TOOL](told)
         return
@@ -229,13 +230,26 @@ def test_a_tenant_keeps_to_the_safe_values(
     assert refusal.value.param == "tools[].store"
 
 
+def test_what_is_heard_late_must_be_the_accounts_too() -> None:
+    """Once the call has an account, a model it is not bound to run is as unknown as any other."""
+    named = Named()
+    demands, _ = body_demands(route(models=(MODEL,), also_models=(TARGET,)), TENANT, named)
+    demands[MODEL]("ok")
+    named.account = Account("a", "https://a.example", "k", models=("o*",))
+    with pytest.raises(ProxyError) as refusal:
+        demands[TARGET]("kling/v3")
+    assert refusal.value.situation is Situation.MODEL_NOT_FOUND
+    demands[TARGET]("ok")
+    assert named.models == {MODEL: "ok", TARGET: "ok"}
+
+
 def test_what_is_demanded_is_the_routes_own() -> None:
     """A route without places demands nothing; the tenant's places vanish for the whole account."""
     customization = route(models=(MODEL, TARGET), tenant_safe=((ACTION, ("make",)),))
-    assert body_demands(route(), TENANT, {}) == ({}, ())
-    demands, optional = body_demands(customization, TENANT, {})
+    assert body_demands(route(), TENANT, Named()) == ({}, ())
+    demands, optional = body_demands(customization, TENANT, Named())
     assert (set(demands), optional) == ({MODEL, TARGET, ACTION}, ())
-    demands, optional = body_demands(customization, OWNER, {})
+    demands, optional = body_demands(customization, OWNER, Named())
     assert (set(demands), optional) == ({MODEL, TARGET}, (TARGET,))
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.listing import MAX_PAGE_SIZE, Wanted, parse_page, parse_wanted, render_listing
+from proxy.core.listing import Wanted, parse_wanted, render_listing
+from proxy.core.paging import MAX_PAGE_SIZE
 from proxy.core.tasks import RETENTION, TaskRecord
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC).timestamp()
@@ -114,13 +115,6 @@ def test_pages_are_the_whole_cut_up(count: int, page_no: int, page_size: int) ->
         "page_no": page_no,
         "page_size": page_size,
     }
-
-
-def test_a_page_is_never_huge() -> None:
-    """More than a hundred is a hundred; leading zeros are people's."""
-    assert parse_page("page_no=007&page_size=101") == (7, 100)
-    assert parse_page("page_size=999999999") == (1, 100)
-    assert parse_page(None) == (1, 10)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from edge.rig import (
@@ -14,6 +15,7 @@ from edge.rig import (
     Client,
     Conversation,
     Message,
+    account,
     answering,
     ask,
     calling,
@@ -231,6 +233,43 @@ async def test_what_a_call_brings_along_crosses(path: str, members: str) -> None
     async with scripted(answering(ok())) as upstream, rig(upstream.url, models=("ok",)) as made:
         assert (await ask(made.url, request("POST", path, body))).status == 200
         assert [call.request.body for call in upstream.conversations] == [body]
+
+
+async def test_all_models_of_a_call_are_bound_to_its_account() -> None:
+    """Another account would run what it is not bound to run; where none has them all, none does."""
+    async with scripted(answering(ok())) as one, scripted(answering(ok())) as two:
+        first = replace(account(one.url, "one"), models=("qwen*",))
+        second = replace(account(two.url, "two"), models=("wan*", "qwen-max"))
+        async with rig(accounts=[first, second]) as made:
+            for model, other, status in [
+                ("qwen-plus", "qwen-x", 200),
+                ("qwen-max", "wan-1", 200),
+                ("qwen-plus", "wan-1", 403),
+            ]:
+                body = f'{{"model":"{model}","tools":[{{"model":"{other}"}}]}}'.encode()
+                assert (await ask(made.url, request("POST", CHAT, body))).status == status
+            assert (len(one.conversations), len(two.conversations)) == (1, 1)
+
+
+async def test_a_model_that_comes_late_is_bound_to_the_account_too() -> None:
+    """What upstream has by then is no whole call."""
+    async with scripted(answering(ok())) as upstream:
+        accounts = [replace(account(upstream.url, "one"), models=("qwen*",))]
+        async with rig(accounts=accounts) as made:
+            filler = b'"x":"' + b"x" * 200_000 + b'",'
+            body = b'{"model":"qwen-plus",' + filler + b'"tools":[{"model":"wan-1"}]}'
+            assert (await ask(made.url, request("POST", CHAT, body))).status == 403
+            assert not any(call.request.body == body for call in upstream.conversations)
+
+
+async def test_a_form_is_sent_as_the_json_that_was_judged() -> None:
+    """What curl calls a form unless told otherwise; what no route judges keeps its name."""
+    kind = b"Content-Type: application/x-www-form-urlencoded"
+    async with scripted(answering(ok())) as upstream, rig(upstream.url, scopes=BOTH) as made:
+        await ask(made.url, request("POST", CHAT, b'{"model":"m"}', kind))
+        await ask(made.url, request("POST", "/compatible-mode/v1/files", b"a=b", kind))
+        sent = [call.request.values("content-type") for call in upstream.conversations]
+        assert sent == [[b"application/json"], [b"application/x-www-form-urlencoded"]]
 
 
 async def test_a_stored_thing_named_in_the_query_needs_the_scope() -> None:
