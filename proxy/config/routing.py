@@ -16,6 +16,7 @@ from proxy.config.schema import (
     KeyReference,
     Retarget,
     RouteEntry,
+    RouteFields,
     RouteFile,
     TenantSafe,
     UpstreamEntry,
@@ -28,9 +29,11 @@ from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable, Websoc
 
 PACKAGED = Path(__file__).parents[1] / "routes.yaml"
 
+_NOTHING = RouteFields()
 _SCOPES = {"inference": INFERENCE, "account": ACCOUNT, "nobody": None}
 _WITHIN: dict[str | int, type[BaseModel]] = {
     "routes": RouteEntry,
+    "defaults": RouteFields,
     "retarget": Retarget,
     "tenant_safe": TenantSafe,
     "upstreams": UpstreamEntry,
@@ -109,8 +112,13 @@ def _closest(name: str, model: type[BaseModel]) -> str:
 
 def _routes(file: RouteFile, document: Document, problems: list[str]) -> Iterator[Route]:
     taken: dict[tuple[str, str], str] = {}
-    for number, entry in enumerate(file.routes):
+    for number, written in enumerate(file.routes):
         at = document.at(("routes", number))
+        entry = written.with_defaults(file.defaults.get(written.like or "", _NOTHING))
+        if written.like is not None and written.like not in file.defaults:
+            known = f"there are {', '.join(file.defaults)}" if file.defaults else "there are none"
+            problems.append(f"{at}: like: no defaults are called {written.like!r}; {known}")
+            continue
         for methods, alias, pattern in _patterns(entry, file.prefixes, at, problems):
             flaws = [*flaws_of(entry, methods, pattern)]
             flaws += _overlaps(methods, pattern, taken, at)

@@ -137,14 +137,9 @@ class TenantSafe(_Strict):
     )
 
 
-class RouteEntry(_Strict):
-    """One rule: what is matched, where it goes, what is judged, what is remembered."""
+class RouteFields(_Strict):
+    """What is judged, what is remembered, how it is answered: what routes may have in common."""
 
-    match: SomeWords = Field(
-        description="`METHOD /path` or several, as in `POST /task/{task_id}/cancel`"
-    )
-    target: UpstreamPath
-    name: str | None = Field(default=None, description="text")
     scope: Literal["inference", "account", "nobody"] = "inference"
     model: Places = Field(
         default=[],
@@ -177,14 +172,6 @@ class RouteEntry(_Strict):
     answer: Literal["upstream", "own-tasks", "allowed-models", "not-found"] = "upstream"
     envelope: Literal["native", "openai", "anthropic"] = "native"
 
-    @field_validator("match")
-    @classmethod
-    def _method_and_path(cls, match: list[str]) -> list[str]:
-        for text in match:
-            if not _MATCH.fullmatch(text):
-                raise ValueError(f"{text!r} is not `METHOD /path`, as in `POST /task/{{id}}`")
-        return match
-
     @field_validator("model")
     @classmethod
     def _one_of_a_kind(cls, places: list[str]) -> list[str]:
@@ -192,6 +179,30 @@ class RouteEntry(_Strict):
             if sum(place.startswith(kind) for place in places) > 1:
                 raise ValueError(f"only one place in the {kind[:-1]} can be judged, keep one")
         return places
+
+
+class RouteEntry(RouteFields):
+    """One rule: what is matched, where it goes, and what happens on the way."""
+
+    match: SomeWords = Field(
+        description="`METHOD /path` or several, as in `POST /task/{task_id}/cancel`"
+    )
+    target: UpstreamPath
+    name: str | None = Field(default=None, description="text")
+    like: str | None = Field(default=None, description="one of the names under `defaults:`")
+
+    def with_defaults(self, defaults: RouteFields) -> "RouteEntry":
+        """The same rule, with what `defaults` says where it says nothing itself."""
+        missing = defaults.model_fields_set - self.model_fields_set
+        return self.model_copy(update={name: getattr(defaults, name) for name in missing})
+
+    @field_validator("match")
+    @classmethod
+    def _method_and_path(cls, match: list[str]) -> list[str]:
+        for text in match:
+            if not _MATCH.fullmatch(text):
+                raise ValueError(f"{text!r} is not `METHOD /path`, as in `POST /task/{{id}}`")
+        return match
 
 
 class RouteFile(_Strict):
@@ -202,6 +213,9 @@ class RouteFile(_Strict):
         str, Annotated[list[Annotated[str, _like(_PREFIX)]], BeforeValidator(_as_list)]
     ] = Field(
         default={}, description="names with one path or several, as in `native: [/api/v1, /other]`"
+    )
+    defaults: dict[str, RouteFields] = Field(
+        default={}, description="names with fields of routes, as in `service: {model: body.model}`"
     )
     upstreams: list[UpstreamEntry] = Field(default=[], description="a list of accounts")
     routes: list[RouteEntry] = Field(description="a list of routes, each with `match` and `target`")
