@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from proxy.core.accounts import Account
+from proxy.core.freshness import PollOutcome
 from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError
 from proxy.core.tasks import TaskRecord
@@ -250,7 +251,7 @@ class Visit:
 
     Written along the way, read only by `Telemetry`: no decision rests on it. `started` is on
     the clock of `time.perf_counter`, `first_byte` and `total` are seconds from there.
-    `poll` is how a poll was answered: fresh, coalesced, held or last_known.
+    `poll` is how a poll was answered.
     Empty and None mean "not known", and are left out of the line.
     """
 
@@ -274,7 +275,7 @@ class Visit:
     replayed: bool | None = None
     upstream_status: int | None = None
     upstream_request_id: str = ""
-    poll: str = ""
+    poll: PollOutcome | None = None
     close_code: int | None = None
 
 

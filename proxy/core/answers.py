@@ -55,6 +55,12 @@ def task_status(answer: object) -> str | None:
     return status if isinstance(status, str) else None
 
 
+def error_code(answer: object) -> str:
+    """The code of an error, in either of upstream's shapes; empty where there is none."""
+    codes = (_at(answer, place) for place in (("code",), ("error", "code")))
+    return next((code for code in codes if isinstance(code, str)), "")
+
+
 def request_id(answer: object) -> str:
     """Upstream's own id of the request, which users quote to its support; may be empty."""
     found = _at(answer, ("request_id",))

@@ -3,23 +3,24 @@
 SDKs give a paid task up at the first poll that is not 200, or ask again without a pause
 (protocol section 4). So a poll is answered with a state: upstream's, or the last one known.
 
-| upstream's last answer | is said again without asking | is said when asking fails |
+| what asking came to (`proxy.core.findings`) | is said | again, without asking |
 |---|---|---|
-| PENDING, RUNNING, UNKNOWN and others | for `hold` seconds | until the task is a day old |
-| SUCCEEDED, FAILED, CANCELED | until the task is a day old | - |
-| none yet | - | the record's state, until the task is a day old |
-| no state, see `verdict` | that it failed: for `hold` seconds | - |
+| SUCCEEDED, FAILED, CANCELED | as it is | until the task is a day old |
+| any other state, UNKNOWN too | as it is | for `hold` seconds |
+| an error about the task or the request | as it is | for `hold` seconds |
+| else, until the task is a day old | the last state, or the record's | for `hold` seconds |
+| else, later | as it is | for `hold` seconds |
+| no turn, or no such account any more | as in the two rows above | never |
 """
 
-import json
-import math
 from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum, auto
-from http import HTTPStatus
+from enum import StrEnum
+from typing import NamedTuple
 
+from proxy.core.beijing import local_time
+from proxy.core.compact import compact
+from proxy.core.findings import Finding, Sighting, Verdict
 from proxy.core.headers import Fields
-from proxy.core.listing import BEIJING
 from proxy.core.tasks import PENDING, TaskRecord
 
 LIFE = 24 * 60 * 60
@@ -30,85 +31,64 @@ KEPT = frozenset({"SUCCEEDED", "FAILED", "CANCELED"})
 
 RUNNING = "RUNNING"
 
-SOFT = frozenset(
-    {
-        HTTPStatus.UNAUTHORIZED,  # our key, not the caller's, who was let in here
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    }
-)
-"""Refusals that say nothing about the task."""
+
+class PollOutcome(StrEnum):
+    """How a poll was answered, as the log and the metrics call it."""
+
+    FRESH = "fresh"
+    """Upstream was asked for this poll."""
+    COALESCED = "coalesced"
+    """Upstream was being asked for another one."""
+    HELD = "held"
+    """What upstream said a while ago."""
+    LAST_KNOWN = "last_known"
+    """The last state known, because upstream said nothing of use."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether upstream said this just now."""
+        return self in {PollOutcome.FRESH, PollOutcome.COALESCED}
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """One answer to a poll, whole. `at` is when it was heard, in seconds on a monotonic clock.
+class Recalled:
+    """What is remembered of a task: the last state heard, and what asking came to last."""
 
-    `state` is the task's, None where the answer tells none.
-    """
+    state: Sighting | None = None
+    latest: Finding | None = None
 
-    status: int
-    reason: str
-    headers: Fields
-    body: bytes
-    at: float
-    state: str | None = None
-
-
-class Verdict(Enum):
-    """What an answer to a poll is worth."""
-
-    STATE = auto()
-    """It tells a state."""
-    FAILURE = auto()
-    """It says nothing about the task: a state known before is better."""
-    FINAL = auto()
-    """An error that would be the same again."""
+    def after(self, finding: Finding) -> "Recalled":
+        """What is remembered when this was heard as well."""
+        if isinstance(finding, Sighting) and finding.verdict is Verdict.STATE:
+            return Recalled(finding, finding)
+        return Recalled(self.state, finding)
 
 
-def verdict(status: int, state: str | None) -> Verdict:
-    """Judge an answer by its status and the state that was read in it."""
-    if status == HTTPStatus.OK:
-        return Verdict.STATE if state else Verdict.FAILURE
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in SOFT:
-        return Verdict.FINAL
-    return Verdict.FAILURE
+NOTHING = Recalled()
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is remembered about a task: the last state heard, and when asking failed last."""
+class Step(NamedTuple):
+    """What to say about a task: `said`, or what the record says where that is None."""
 
-    sighting: Sighting | None = None
-    failed: float = -math.inf
-
-
-NOTHING = Known()
+    outcome: PollOutcome
+    said: Finding | None
 
 
-class Step(Enum):
-    """What to do about a poll."""
-
-    ASK = auto()
-    SAY_AGAIN = auto()
-    SAY_LAST_KNOWN = auto()
-
-
-def next_step(known: Known, age: float, now: float, hold: float) -> Step:
-    """What to do about a poll of a task that is `age` seconds old; `now` is monotonic seconds."""
-    seen = known.sighting
-    if seen and (now - seen.at < hold or (seen.state in KEPT and age < LIFE)):
-        return Step.SAY_AGAIN
-    if now - known.failed < hold and age < LIFE:
-        return Step.SAY_LAST_KNOWN
-    return Step.ASK
+def next_step(recalled: Recalled, age: float, now: float, hold: float) -> Step | None:
+    """What to say of a task that is `age` seconds old; None is to ask. `now` is monotonic."""
+    state, latest = recalled.state, recalled.latest
+    if state and state.state in KEPT and age < LIFE:
+        return Step(PollOutcome.HELD, state)
+    if latest and now - latest.at < hold:
+        return step_after(latest, state, age, PollOutcome.HELD)
+    return None
 
 
-def known_since(known: Known, age: float, now: float) -> float:
-    """When a task was last asked about, in monotonic seconds; at first, when it was made."""
-    asked = max(known.failed, known.sighting.at if known.sighting else -math.inf)
-    return asked if asked > -math.inf else now - age
+def step_after(finding: Finding, state: Sighting | None, age: float, outcome: PollOutcome) -> Step:
+    """What to say when asking came to this; `state` is the last one heard before."""
+    if finding.verdict.is_about_the_task or age >= LIFE:
+        return Step(outcome, finding)
+    return Step(PollOutcome.LAST_KNOWN, state)
 
 
 def stand_in(record: TaskRecord, request_id: str) -> bytes:
@@ -120,20 +100,14 @@ def stand_in(record: TaskRecord, request_id: str) -> bytes:
     output = {
         "task_id": record.task_id,
         "task_status": PENDING if is_pending else RUNNING,
-        "submit_time": _beijing(record.created),
+        "submit_time": local_time(record.created),
     }
     if not is_pending:
-        output["scheduled_time"] = _beijing(record.updated or record.created)
-    answer = {"request_id": request_id, "output": output}
-    return json.dumps(answer, separators=(",", ":")).encode()
+        output["scheduled_time"] = local_time(record.updated or record.created)
+    return compact({"request_id": request_id, "output": output})
 
 
 def aged(fields: Fields, seconds: float) -> Fields:
     """The header of an answer that was heard a while ago (RFC 9111 section 5.1)."""
     others = [pair for pair in fields if pair[0].lower() != "age"]
     return [*others, ("Age", str(max(0, int(seconds))))]
-
-
-def _beijing(at: float) -> str:
-    """A time as polls tell it: to the millisecond, without its zone."""
-    return datetime.fromtimestamp(at, BEIJING).isoformat(" ", "milliseconds").partition("+")[0]

@@ -8,14 +8,12 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
+from proxy.core.beijing import BEIJING
 from proxy.core.compact import compact
 from proxy.core.paging import misread, only, parse_page
 from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
-
-BEIJING = timezone(timedelta(hours=8))
-"""Upstream's times carry no zone and mean this one."""
 
 
 @dataclass(frozen=True, slots=True)

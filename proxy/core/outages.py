@@ -2,8 +2,8 @@
 
 import math
 
-CALM = 5.0
-"""Seconds without a failure until a success ends an outage: it may fail now and then only."""
+QUIET = 5.0
+"""Seconds after an outage in which failures begin no other: one may fail now and then."""
 
 
 class Outage:
@@ -11,20 +11,19 @@ class Outage:
 
     def __init__(self) -> None:
         self._began: float | None = None
-        self._failed = -math.inf
+        self._ended = -math.inf
 
     def failed(self, now: float) -> bool:
         """Note a failure; True when an outage begins with it."""
-        begins = self._began is None
-        if begins:
-            self._began = now
-        self._failed = now
-        return begins
+        if self._began is not None or now - self._ended < QUIET:
+            return False
+        self._began = now
+        return True
 
     def succeeded(self, now: float) -> float | None:
         """Note a success; how long the outage was that it ends, in seconds, if it ends one."""
-        if self._began is None or now - self._failed < CALM:
+        if self._began is None:
             return None
         lasted = now - self._began
-        self._began = None
+        self._began, self._ended = None, now
         return lasted

@@ -114,12 +114,18 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route met by a target. `captures` are decoded, `raw_captures` as they came."""
+    """A route met by a request. `captures` are decoded, `raw_captures` as they came."""
 
+    method: str
     route: Route
     target: Target
     captures: Mapping[str, str]
     raw_captures: Mapping[str, str]
+
+    @property
+    def is_poll(self) -> bool:
+        """Whether it asks for the state of a task."""
+        return self.route.task is not None and self.method == "GET"
 
     def upstream_target(self, model: str | None) -> str:
         """Path and query for upstream: the public bytes, under the route's target."""
@@ -190,7 +196,7 @@ class RouteTable:
                 headers=(("Allow", allowed),),
             )
         decoded, raw = (_captured(route.pattern, parts) for parts in (target.segments, target.raw))
-        match = Match(route, target, decoded, raw)
+        match = Match(method, route, target, decoded, raw)
         if route.answer is Answer.NOT_FOUND:
             right = match.filled(route.target)
             raise ProxyError(Situation.NOT_FOUND, f"No such path; use {right}.")

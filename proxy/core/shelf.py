@@ -1,8 +1,9 @@
-"""What is known about tasks, in bounded memory: least recently used out first, by bytes."""
+"""What is remembered about tasks, in bounded memory: least recently used out first, by bytes."""
 
 from typing import NamedTuple
 
-from proxy.core.freshness import NOTHING, Known
+from proxy.core.findings import Sighting
+from proxy.core.freshness import NOTHING, Recalled
 
 CAPACITY = 32 * 1024 * 1024
 """Bytes of all answers together: between six and thirty thousand tasks."""
@@ -16,57 +17,58 @@ _FIELD = 150
 
 
 class Key(NamedTuple):
-    """What was asked: of which account, about which task, and the request line's target."""
+    """One task, however a poll spells it: a spelling can be invented, a task cannot."""
 
     account: str
     task_id: str
-    target: str
 
 
 class Shelf:
-    """What is known, by what was asked."""
+    """What is remembered, by task."""
 
     def __init__(self, capacity: int = CAPACITY, largest: int = LARGEST) -> None:
         self.size = 0
         self._capacity = capacity
         self._largest = largest
-        self._known: dict[Key, Known] = {}
+        self._recalled: dict[Key, Recalled] = {}
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._recalled)
 
-    def get(self, key: Key) -> Known:
-        """What is known, which becomes the youngest."""
-        known = self._known.pop(key, None)
-        if known is None:
+    def get(self, key: Key) -> Recalled:
+        """What is remembered, which becomes the youngest."""
+        recalled = self._recalled.pop(key, None)
+        if recalled is None:
             return NOTHING
-        self._known[key] = known
-        return known
+        self._recalled[key] = recalled
+        return recalled
 
-    def put(self, key: Key, known: Known) -> None:
-        """Remember as the youngest, in place of what was known; nothing, when it is too large."""
-        self._take_out(key)
-        if known.sighting and len(known.sighting.body) > self._largest:
+    def put(self, key: Key, recalled: Recalled) -> None:
+        """Remember as the youngest, in place of what was before; nothing, when it is too large."""
+        self.drop(key)
+        if any(len(one.body) > self._largest for one in _sightings(recalled)):
             return
-        self._known[key] = known
-        self.size += _size(key, known)
+        self._recalled[key] = recalled
+        self.size += _size(key, recalled)
         while self.size > self._capacity:
-            self._take_out(next(iter(self._known)))
+            self.drop(next(iter(self._recalled)))
 
-    def drop(self, task_id: str) -> None:
-        """Forget a task. Looks at every key: only a cancel asks for it."""
-        for key in [key for key in self._known if key.task_id == task_id]:
-            self._take_out(key)
-
-    def _take_out(self, key: Key) -> None:
-        known = self._known.pop(key, None)
-        if known is not None:
-            self.size -= _size(key, known)
+    def drop(self, key: Key) -> None:
+        """Forget a task."""
+        recalled = self._recalled.pop(key, None)
+        if recalled is not None:
+            self.size -= _size(key, recalled)
 
 
-def _size(key: Key, known: Known) -> int:
+def _sightings(recalled: Recalled) -> list[Sighting]:
+    """The answers that are remembered, each once."""
+    state, latest = recalled.state, recalled.latest
+    found = [state] if state else []
+    return [*found, latest] if isinstance(latest, Sighting) and latest is not state else found
+
+
+def _size(key: Key, recalled: Recalled) -> int:
     size = _OVERHEAD + sum(map(len, key))
-    if known.sighting:
-        fields = known.sighting.headers
-        size += len(known.sighting.body) + sum(_FIELD + len(n) + len(v) for n, v in fields)
+    for seen in _sightings(recalled):
+        size += len(seen.body) + sum(_FIELD + len(n) + len(v) for n, v in seen.headers)
     return size

@@ -52,10 +52,9 @@ class Flights(Generic[Key, Answer]):
                 await asyncio.wait([flight.task])
         return flight.task.result(), joined
 
-    def forget(self, concerns: Callable[[Key], bool]) -> None:
+    def forget(self, key: Key) -> None:
         """Let nobody join what is under way now; who waits gets the answer, nobody keeps it."""
-        for key in [key for key in self._under_way if concerns(key)]:
-            del self._under_way[key]
+        self._under_way.pop(key, None)
 
     def _landed(
         self,

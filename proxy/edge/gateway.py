@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from http import HTTPMethod, HTTPStatus
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -128,12 +128,14 @@ class Gateway:
             replier.envelope = match.route.envelope
             return await self._serve(request, match, visit, replier)
         except ProxyError as error:
-            if match and match.route.unknown_task_is_native and _is_unknown_task(error):
+            is_unknown = error.situation is Situation.TASK_NOT_EXIST
+            if match and match.route.unknown_task_is_native and is_unknown:
                 task_id = match.captures[match.route.task or ""]
                 return await replier.send_json(200, unknown_task(task_id, visit.request_id))
             if match is None:
                 replier.envelope = self._routes.envelope(request.raw_path)
-            return await replier.refuse(await unhurried(error, match, request.method))
+            is_poll = match is not None and match.is_poll
+            return await replier.refuse(await unhurried(error) if is_poll else error)
         except ClientGoneError:
             return replier.gone()
         except Exception as error:  # noqa: BLE001 - our own bug, told as one row of the table
@@ -155,7 +157,7 @@ class Gateway:
             return await self.sockets.serve(asked, grant, named, partial(self._caller, asked))
         if match.route.answer is not Answer.UPSTREAM:
             return await self._own_answer(asked, grant)
-        if task and request.method == HTTPMethod.GET:
+        if task and match.is_poll:
             return await self._poll(asked, task)
         inside = Named()
         with closing(await self._admit(asked, grant, inside)) as passage:
@@ -258,8 +260,8 @@ class Gateway:
         _note(visit, task.model, task.account, task)
         target = asked.match.upstream_target(task.model)
         told = await self._polls.told(task, target, asked.fields, visit.request_id)
-        visit.poll = told.how
-        if told.from_upstream:
+        visit.poll = told.outcome
+        if told.outcome.is_new:
             _note_upstream(visit, told.status, told.headers)
         return await asked.replier.relay(told.status, told.reason, told.headers, told.chunks())
 
@@ -272,7 +274,7 @@ class Gateway:
             if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 raise ProxyError(Situation.BAD_GATEWAY, "Upstream changed the protocol unasked.")
             if task:
-                self._polls.forget(task.task_id)
+                self._polls.forget(task)
             return await asked.replier.relay(
                 reply.status, reply.reason, reply.headers, reply.chunks()
             )
@@ -293,7 +295,3 @@ def _note(visit: Visit, model: str | None, account: str, task: TaskRecord | None
 def _note_upstream(visit: Visit, status: int, fields: Fields) -> None:
     visit.upstream_status = status
     visit.upstream_request_id = value_of(fields, "x-request-id") or ""
-
-
-def _is_unknown_task(error: ProxyError) -> bool:
-    return error.situation is Situation.TASK_NOT_EXIST

@@ -9,32 +9,23 @@ owner was looked up for this very call.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from http import HTTPMethod, HTTPStatus
+from http import HTTPStatus
 
 from proxy.core.accounts import Account
 from proxy.core.envelope import CONTENT_TYPE
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.freshness import (
-    LIFE,
-    Known,
-    Sighting,
-    Step,
-    Verdict,
-    aged,
-    known_since,
-    next_step,
-    stand_in,
-)
-from proxy.core.headers import Fields, outbound, unconditional
+from proxy.core.findings import Finding, Silence, Verdict
+from proxy.core.freshness import PollOutcome, Step, aged, next_step, stand_in, step_after
+from proxy.core.headers import Fields
 from proxy.core.policy import Grant, may_see
 from proxy.core.routes import Match
 from proxy.core.shelf import Key, Shelf
 from proxy.core.tasks import TaskRecord, is_task_id
 from proxy.edge.flights import Flights
-from proxy.edge.queries import PATIENCE, Heard, Queries, Query, account_gone
-from proxy.ports import Call, Headers, Tasks, Telemetry, Upstream
+from proxy.edge.queries import PATIENCE, Queries
+from proxy.ports import Headers, Tasks, Telemetry, Upstream
 
 HASTE = 1.0
 """Seconds until a poll hears 503 or 504. Java's SDK asks again at once after those, without end:
@@ -45,18 +36,13 @@ _HASTENING = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEO
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a poll is answered. `how`: fresh, coalesced, held or last_known."""
+    """What a poll is answered."""
 
-    how: str
+    outcome: PollOutcome
     status: int
     reason: str
     headers: Headers
     body: bytes
-
-    @property
-    def from_upstream(self) -> bool:
-        """Whether upstream said this just now."""
-        return self.how in {"fresh", "coalesced"}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as a relay takes it."""
@@ -66,7 +52,7 @@ class Told:
 class Polls:
     """Knows whose a task is, which account made it, and what was heard of it.
 
-    `hold` is seconds that a state is said again, `patience` seconds that upstream may be silent.
+    `hold` is seconds that an answer is said again, `patience` seconds that upstream may be silent.
     """
 
     def __init__(
@@ -80,12 +66,10 @@ class Polls:
         patience: float = PATIENCE,
     ) -> None:
         self._tasks = tasks
-        self._accounts = {account.name: account for account in accounts}
-        self._queries = Queries(tasks, accounts, upstream, telemetry)
+        self._queries = Queries(tasks, accounts, upstream, telemetry, patience)
         self._hold = hold
-        self._patience = min(patience, PATIENCE)
         self._shelf = Shelf()
-        self._flights: Flights[Key, Heard] = Flights()
+        self._flights: Flights[Key, Finding] = Flights()
 
     async def own_task(self, match: Match, grant: Grant) -> TaskRecord | None:
         """The task in the path, where the route has one.
@@ -103,59 +87,36 @@ class Polls:
 
     def account_of(self, record: TaskRecord) -> Account:
         """The account that made the task: any other says UNKNOWN. Raises `BAD_GATEWAY`."""
-        account = self._accounts.get(record.account)
-        if account is None:
-            raise account_gone()
-        return account
+        return self._queries.account_of(record)
 
     async def told(self, record: TaskRecord, target: str, fields: Fields, request_id: str) -> Told:
         """The state of a task, to its owner, who asked for `target` with this header.
 
         Raises `ProxyError` when upstream fails and the task is too old to be there still.
         """
-        key = Key(record.account, record.task_id, target)
-        known, now, age = self._shelf.get(key), time.monotonic(), time.time() - record.created
-        step = next_step(known, age, now, self._hold)
-        if step is Step.SAY_AGAIN and known.sighting:
-            return _again("held", known.sighting)
-        if step is Step.SAY_LAST_KNOWN:
-            return _last_known(known, record, request_id)
-        account, joined = self._accounts.get(record.account), False
-        if account is None:
-            heard = self._queries.nobody(record.account)
-        else:
-            call = self._call(account, target, fields)
-            query = Query(record, call, known_since(known, age, now))
-            heard, joined = await self._flights.join(
-                key, partial(self._queries.ask, query), partial(self._keep, key)
-            )
-        if heard.verdict is Verdict.FAILURE and age < LIFE:
-            return _last_known(self._shelf.get(key), record, request_id)
-        seen, how = heard.answer(), "coalesced" if joined else "fresh"
-        return Told(how, seen.status, seen.reason, seen.headers, seen.body)
+        key, age = _key(record), time.time() - record.created
+        step = next_step(self._shelf.get(key), age, time.monotonic(), self._hold)
+        if step is None:
+            ask = partial(self._queries.ask, record, target, fields)
+            finding, joined = await self._flights.join(key, ask, partial(self._keep, key))
+            outcome = PollOutcome.COALESCED if joined else PollOutcome.FRESH
+            step = step_after(finding, self._shelf.get(key).state, age, outcome)
+        return _told(step, record, request_id)
 
-    def forget(self, task_id: str) -> None:
+    def forget(self, record: TaskRecord) -> None:
         """Say nothing again that was heard of this task up to now: it was meddled with."""
-        self._flights.forget(lambda key: key.task_id == task_id)
-        self._shelf.drop(task_id)
+        self._flights.forget(_key(record))
+        self._shelf.drop(_key(record))
 
-    def _call(self, account: Account, target: str, fields: Fields) -> Call:
-        """The poll that answers all who ask: whole, in no coding, whatever one has already."""
-        headers = outbound(unconditional(fields), account, force_async=False, claims=True)
-        return Call(HTTPMethod.GET, account, target, headers, None, self._patience)
-
-    def _keep(self, key: Key, heard: Heard) -> None:
+    def _keep(self, key: Key, finding: Finding) -> None:
         """Remember for those who come later."""
-        if heard.verdict is Verdict.STATE:
-            self._shelf.put(key, Known(heard.sighting))
-        elif heard.verdict is Verdict.FAILURE and heard.asked:
-            self._shelf.put(key, replace(self._shelf.get(key), failed=time.monotonic()))
+        if finding.verdict is not Verdict.UNASKED:
+            self._shelf.put(key, self._shelf.get(key).after(finding))
 
 
-async def unhurried(error: ProxyError, match: Match | None, method: str) -> ProxyError:
-    """The error as it is to be told; a poll's 503 or 504 a while later, see `HASTE`."""
-    is_poll = match is not None and match.route.task is not None and method == HTTPMethod.GET
-    if not is_poll or error.situation.status not in _HASTENING:
+async def unhurried(error: ProxyError) -> ProxyError:
+    """A poll's error as it is to be told: 503 and 504 a while later, see `HASTE`."""
+    if error.situation.status not in _HASTENING:
         return error
     await asyncio.sleep(HASTE)
     return ProxyError(
@@ -163,16 +124,25 @@ async def unhurried(error: ProxyError, match: Match | None, method: str) -> Prox
     )
 
 
-def _again(how: str, seen: Sighting) -> Told:
-    headers = aged(seen.headers, time.monotonic() - seen.at)
-    return Told(how, seen.status, seen.reason, headers, seen.body)
+def _key(record: TaskRecord) -> Key:
+    return Key(record.account, record.task_id)
 
 
-def _last_known(known: Known, record: TaskRecord, request_id: str) -> Told:
-    """What upstream said last, or what the record says."""
-    if known.sighting:
-        return _again("last_known", known.sighting)
-    body = stand_in(record, request_id)
+def _told(step: Step, record: TaskRecord, request_id: str) -> Told:
+    """What to say, said. Raises `ProxyError` where that is an error of ours."""
+    outcome, said = step
+    if isinstance(said, Silence):
+        raise said.error()
+    if said is None:
+        return _stand_in(record, request_id)
+    past = time.monotonic() - said.at
+    headers = said.headers if outcome.is_new else aged(said.headers, past)
+    return Told(outcome, said.status, said.reason, headers, said.body)
+
+
+def _stand_in(record: TaskRecord, request_id: str) -> Told:
+    """What the record says."""
+    body, age = stand_in(record, request_id), time.time() - (record.updated or record.created)
     headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(body)))]
-    age = time.time() - (record.updated or record.created)
-    return Told("last_known", HTTPStatus.OK, HTTPStatus.OK.phrase, aged(headers, age), body)
+    ok = HTTPStatus.OK
+    return Told(PollOutcome.LAST_KNOWN, ok, ok.phrase, aged(headers, age), body)

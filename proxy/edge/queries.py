@@ -5,23 +5,25 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 
 from proxy.core.accounts import Account
-from proxy.core.answers import AnswerUnreadableError, read_json, task_status
+from proxy.core.answers import AnswerUnreadableError, error_code, read_json, task_status
 from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
-from proxy.core.freshness import Sighting, Verdict, verdict
-from proxy.core.headers import value_of
+from proxy.core.findings import Finding, Sighting, Silence, Verdict
+from proxy.core.headers import Fields, outbound, unconditional, value_of
+from proxy.core.latest import Latest
 from proxy.core.outages import Outage
 from proxy.core.pacing import pause_after
+from proxy.core.shelf import LARGEST, Key
 from proxy.core.tasks import TERMINAL, TaskRecord
 from proxy.edge.turns import Turns
 from proxy.edge.upstream import gather
 from proxy.ports import Call, Reply, Tasks, Telemetry, Upstream
 
-TURN_PATIENCE = 1.0
-"""Seconds to wait for a turn: what an SDK sleeps between two polls."""
+TURN_PATIENCE = 1.1
+"""Seconds to wait for a turn: what an SDK sleeps between two polls, and a little more than it takes
+until turns that were taken at once come again."""
 
 PATIENCE = 10.0
 """Seconds that upstream may be silent: a query takes it some milliseconds, and the last known
@@ -30,102 +32,127 @@ state is better than a client's own timeout."""
 MOST = 16 * 1024 * 1024
 """Bytes of an answer that are read at all."""
 
+ASKED = 50_000
+"""Tasks of which is remembered when they were asked about: some 14 MB."""
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked. `since`: monotonic seconds of when it was asked last."""
+ODD = 1000
+"""Tasks of which is remembered that an answer was not understood."""
 
-    record: TaskRecord
-    call: Call
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What came of it: an answer, or why there is none. `asked`: whether upstream was asked."""
-
-    verdict: Verdict
-    outcome: Sighting | ProxyError
-    asked: bool = True
-
-    @property
-    def sighting(self) -> Sighting | None:
-        """The answer, if there is one."""
-        return self.outcome if isinstance(self.outcome, Sighting) else None
-
-    def answer(self) -> Sighting:
-        """The answer, good or bad. Raises `ProxyError` where there is none.
-
-        A new one for each who waited: an exception collects the way it took.
-        """
-        if isinstance(self.outcome, Sighting):
-            return self.outcome
-        error = self.outcome
-        raise ProxyError(error.situation, error.message, headers=error.headers)
+_LONGEST_CODE = 64
 
 
 class Queries:
-    """Asks accounts about tasks."""
+    """Asks accounts about tasks. `patience` is seconds that upstream may be silent."""
 
     def __init__(
-        self, tasks: Tasks, accounts: Iterable[Account], upstream: Upstream, telemetry: Telemetry
+        self,
+        tasks: Tasks,
+        accounts: Iterable[Account],
+        upstream: Upstream,
+        telemetry: Telemetry,
+        patience: float = PATIENCE,
     ) -> None:
         self._tasks = tasks
+        self._accounts = {account.name: account for account in accounts}
         self._upstream = upstream
         self._telemetry = telemetry
-        self._turns = {account.name: Turns(account.polls_per_second) for account in accounts}
+        self._patience = min(patience, PATIENCE)
+        self._turns = {a.name: Turns(a.polls_per_second) for a in self._accounts.values()}
+        self._asked: Latest[Key, float] = Latest(ASKED)
+        self._odd: Latest[Key, bool] = Latest(ODD)
         self._outages: defaultdict[str, Outage] = defaultdict(Outage)
 
-    async def ask(self, query: Query) -> Heard:
-        """Ask as soon as there is a turn. Raises nothing: what went wrong is in the answer."""
-        name = query.call.account.name
-        if not await self._turns[name].take(query.since, TURN_PATIENCE):
+    def account_of(self, record: TaskRecord) -> Account:
+        """The account that made the task: any other says UNKNOWN. Raises `BAD_GATEWAY`."""
+        account = self._accounts.get(record.account)
+        if account is None:
+            raise ProxyError(
+                Situation.BAD_GATEWAY, "The upstream account that made this task is gone."
+            )
+        return account
+
+    async def ask(self, record: TaskRecord, target: str, fields: Fields) -> Finding:
+        """Ask for `target` as soon as there is a turn. Raises nothing: a finding tells it all."""
+        try:
+            call = self._call(self.account_of(record), target, fields)
+        except ProxyError as error:
+            self._failed(record.account, why=error.message)
+            return _silence(Verdict.UNASKED, error)
+        if not await self._has_turn(record):
             busy = ProxyError(
                 Situation.RATE_LIMITED,
                 "The upstream account takes no more task queries now; try again.",
                 headers=(("Retry-After", "1"),),
             )
-            return Heard(Verdict.FAILURE, busy, asked=False)
-        heard = await self._hear(query.call)
-        self._learn(name, heard)
-        if heard.sighting and heard.sighting.state:
-            await self._note(query.record, heard.sighting.state)
-        return heard
+            return _silence(Verdict.UNASKED, busy)
+        finding = await self._hear(call)
+        self._learn(record, finding)
+        if isinstance(finding, Sighting) and finding.state:
+            await self._note(record, finding.state)
+        return finding
 
-    def nobody(self, name: str) -> Heard:
-        """What asking an account comes to that is not configured any more."""
-        heard = Heard(Verdict.FAILURE, account_gone(), asked=False)
-        self._learn(name, heard)
-        return heard
+    def _call(self, account: Account, target: str, fields: Fields) -> Call:
+        """The poll that answers all who ask: whole, in no coding, whatever one has already."""
+        headers = outbound(unconditional(fields), account, force_async=False, claims=True)
+        return Call(HTTPMethod.GET, account, target, headers, None, self._patience)
 
-    async def _hear(self, call: Call) -> Heard:
+    async def _has_turn(self, record: TaskRecord) -> bool:
+        """Wait for a turn; a task nobody asked about yet waits since it was made."""
+        key = Key(record.account, record.task_id)
+        made = time.monotonic() - (time.time() - record.created)
+        since = self._asked.get(key, made)
+        if not await self._turns[record.account].take(record.tenant, since, TURN_PATIENCE):
+            return False
+        self._asked.note(key, time.monotonic())
+        return True
+
+    async def _hear(self, call: Call) -> Finding:
         """One exchange; twice its patience with silence is what all of it may take."""
         try:
             async with asyncio.timeout(2 * call.read_timeout), self._upstream.send(call) as reply:
                 body = await gather(reply, MOST, _too_large)
         except TimeoutError:
             late = ProxyError(Situation.GATEWAY_TIMEOUT, "Upstream did not answer in time.")
-            return Heard(Verdict.FAILURE, late)
+            return _silence(Verdict.FAILURE, late)
         except ProxyError as error:
-            return Heard(Verdict.FAILURE, error)
-        state = _state(body, reply) if reply.status == HTTPStatus.OK else None
-        now = time.monotonic()
-        seen = Sighting(reply.status, reply.reason, reply.headers, body, now, state)
-        return Heard(verdict(seen.status, seen.state), seen)
+            return _silence(Verdict.FAILURE, error)
+        seen = _sighting(body, reply)
+        if len(body) > LARGEST and seen.verdict is not Verdict.STATE:
+            return _silence(seen.verdict, _too_large())
+        return seen
 
-    def _learn(self, name: str, heard: Heard) -> None:
-        """Slow down, and tell of an outage that begins or ends with this."""
-        now, outage, seen = time.monotonic(), self._outages[name], heard.sighting
+    def _learn(self, record: TaskRecord, finding: Finding) -> None:
+        """Slow down, and tell of what is odd, and of an outage that begins or ends with this."""
+        seen = finding if isinstance(finding, Sighting) else None
         if seen and seen.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._turns[name].pause(pause_after(seen.headers))
-        if heard.verdict is Verdict.FAILURE:
-            if outage.failed(now):
-                facts = {"status": seen.status} if seen else {"why": str(heard.outcome)}
-                self._telemetry.event("polls_failing", account=name, **facts)
-            return
-        lasted = outage.succeeded(now)
+            self._turns[record.account].pause(pause_after(seen.headers))
+        if finding.verdict is Verdict.UNREADABLE:
+            self._not_understood(record, seen)
+        elif isinstance(finding, Silence):
+            self._failed(record.account, why=finding.message)
+        elif finding.verdict is Verdict.FAILURE:
+            self._failed(record.account, **_told_of(finding))
+        else:
+            self._answered(record.account)
+
+    def _failed(self, account: str, **facts: object) -> None:
+        if self._outages[account].failed(time.monotonic()):
+            self._telemetry.event("polls_failing", account=account, **facts)
+
+    def _answered(self, account: str) -> None:
+        lasted = self._outages[account].succeeded(time.monotonic())
         if lasted is not None:
-            self._telemetry.event("polls_recovered", account=name, seconds=round(lasted, 3))
+            self._telemetry.event("polls_recovered", account=account, seconds=round(lasted, 3))
+
+    def _not_understood(self, record: TaskRecord, seen: Sighting | None) -> None:
+        """Tell of an answer that says nothing, once for its task."""
+        key = Key(record.account, record.task_id)
+        if key not in self._odd:
+            self._odd.note(key, value=True)
+            facts = _told_of(seen) if seen else {}
+            self._telemetry.event(
+                "poll_not_understood", account=record.account, task_id=record.task_id, **facts
+            )
 
     async def _note(self, record: TaskRecord, state: str) -> None:
         """Remember a new state, softly: a poll is not refused because of our own notes."""
@@ -134,16 +161,24 @@ class Queries:
                 await self._tasks.observe(record.task_id, state, time.time())
 
 
-def account_gone() -> ProxyError:
-    """For a task whose account was taken out of the configuration."""
-    return ProxyError(Situation.BAD_GATEWAY, "The upstream account that made this task is gone.")
-
-
-def _state(body: bytes, reply: Reply) -> str | None:
+def _sighting(body: bytes, reply: Reply) -> Sighting:
+    """The answer with what can be read in it; a state only where it is a success."""
     try:
-        return task_status(read_json(body, value_of(reply.headers, "content-encoding"), MOST))
+        answer = read_json(body, value_of(reply.headers, "content-encoding"), MOST)
     except AnswerUnreadableError:
-        return None
+        answer = None
+    state = task_status(answer) if reply.status == HTTPStatus.OK else None
+    now, code = time.monotonic(), error_code(answer)
+    return Sighting(reply.status, reply.reason, reply.headers, body, now, state, code)
+
+
+def _silence(verdict: Verdict, error: ProxyError) -> Silence:
+    return Silence(verdict, error.situation, error.message, time.monotonic(), error.headers)
+
+
+def _told_of(seen: Sighting) -> dict[str, object]:
+    code = {"code": seen.code[:_LONGEST_CODE]} if seen.code else {}
+    return {"status": seen.status, **code}
 
 
 def _too_large() -> ProxyError:

@@ -1,17 +1,10 @@
-"""Turns to ask one account, for whoever waits: the stalest knowledge first."""
+"""Turns to ask one account, for whoever waits: tenants one after the other, stalest task first."""
 
 import asyncio
 import time
-from contextlib import suppress
-from dataclasses import dataclass
 
+from proxy.core.fairness import FairQueue
 from proxy.core.pacing import Pace
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    since: float
-    turn: asyncio.Future[None]
 
 
 class Turns:
@@ -19,48 +12,49 @@ class Turns:
 
     def __init__(self, rate: float) -> None:
         self._pace = Pace(rate)
-        self._waiting: list[_Waiting] = []
+        self._waiting: FairQueue[asyncio.Future[bool]] = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._waiting)
 
-    async def take(self, since: float, patience: float) -> bool:
+    async def take(self, tenant: str, since: float, patience: float) -> bool:
         """Wait for a turn; False when there was none for `patience` seconds.
 
-        `since` is when the caller last heard what it is going to ask, in seconds.
+        `since` is when upstream was last asked what the caller is going to ask, in seconds.
         """
-        me = _Waiting(since, asyncio.get_running_loop().create_future())
-        self._waiting.append(me)
-        self._give()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
+        self._waiting.add(tenant, since, turn)
+        end = loop.call_later(patience, self._give_up, tenant, turn)
+        if self._timer is None:
+            self._give()
         try:
-            async with asyncio.timeout(patience):
-                await me.turn
-        except TimeoutError:
-            return False
+            return await turn
         finally:
-            with suppress(ValueError):  # it got its turn, or was passed over as it left
-                self._waiting.remove(me)
-        return True
+            end.cancel()
+            self._waiting.discard(tenant, turn)
 
     def pause(self, seconds: float) -> None:
         """Give nobody a turn for a while."""
         self._pace.pause(time.monotonic(), seconds)
 
+    def _give_up(self, tenant: str, turn: asyncio.Future[bool]) -> None:
+        self._waiting.discard(tenant, turn)
+        if not turn.done():
+            turn.set_result(False)
+
     def _give(self) -> None:
         """Give the turns there are, and come back for the next."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = None
         while self._waiting:
             now = time.monotonic()
             delay = self._pace.delay(now)
             if delay:
                 self._timer = asyncio.get_running_loop().call_later(delay, self._give)
                 return
-            stalest = min(self._waiting, key=lambda waiting: waiting.since)
-            self._waiting.remove(stalest)
-            if not stalest.turn.cancelled():
+            turn = self._waiting.pop()
+            if not turn.done():  # its caller may have left this very moment
                 self._pace.take(now)
-                stalest.turn.set_result(None)
+                turn.set_result(True)

@@ -23,6 +23,7 @@ _LEVELS = {
     "submit_not_remembered": logging.WARNING,
     "polls_failing": logging.WARNING,
     "models_failing": logging.WARNING,
+    "poll_not_understood": logging.WARNING,
     "task_without_owner": logging.ERROR,
     "bug": logging.ERROR,
 }

@@ -166,7 +166,7 @@ async def test_hurried_before_it_stops() -> None:
 
 async def test_workers_share_the_pace() -> None:
     """One of four may ask an account a fourth as often; who gets no turn hears what is known."""
-    pace = {"PROXY_WORKERS": "4", "PROXY_POLLS_PER_SECOND": "4"}
+    pace = {"PROXY_WORKERS": "4", "PROXY_POLLS_PER_SECOND": "2"}
     async with standing(pace) as stand:
         token = await stand.token()
         tasks = [await stand.submit(token) for _ in range(2)]

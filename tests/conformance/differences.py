@@ -360,7 +360,7 @@ ANSWER_CHANGES = (
         ANSWER,
         "an answer to a poll",
         "upstream's last one, with `Age`, within `PROXY_POLL_HOLD` seconds and when the task has "
-        "ended",
+        "ended; the last known state in place of an error that is not about the task",
         _held,
         stated=True,
     ),

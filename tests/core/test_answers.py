@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from proxy.core.answers import (
     MAX_READ,
     AnswerUnreadableError,
+    error_code,
     read_json,
     request_id,
     task_ids,
@@ -141,3 +142,21 @@ def test_states_and_ids_are_text_or_nothing(
     """What is not text at its place counts as absent."""
     assert task_status(answer) == status
     assert request_id(answer) == upstream_id
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"code": "Arrearage", "message": "m"}, "Arrearage"),
+        ({"error": {"code": "model_not_found"}}, "model_not_found"),
+        ({"code": None, "error": {"code": 5}}, ""),
+        ({"code": "", "output": {"code": "InvalidParameter"}}, ""),
+        ({}, ""),
+        ([], ""),
+        (None, ""),
+        ("code", ""),
+    ],
+)
+def test_a_code_is_the_answers_own(answer: object, code: str) -> None:
+    """In either shape of an error; the code of a failed task is none."""
+    assert error_code(answer) == code

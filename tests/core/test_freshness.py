@@ -4,85 +4,116 @@ import json
 
 import pytest
 
+from proxy.core.errors import Situation
+from proxy.core.findings import Finding, Sighting, Silence, Verdict
 from proxy.core.freshness import (
     KEPT,
     LIFE,
     NOTHING,
-    Known,
-    Sighting,
+    PollOutcome,
+    Recalled,
     Step,
-    Verdict,
     aged,
-    known_since,
     next_step,
     stand_in,
-    verdict,
+    step_after,
 )
 from proxy.core.tasks import TERMINAL, TaskRecord
 
 NOW = 1000.0
+YOUNG, OLD = LIFE - 1, LIFE + 1
+HELD, LAST_KNOWN, FRESH = PollOutcome.HELD, PollOutcome.LAST_KNOWN, PollOutcome.FRESH
 
 
-def seen(state: str, seconds_ago: float, failed_ago: float | None = None) -> Known:
-    sighting = Sighting(200, "OK", [], b"", NOW - seconds_ago, state)
-    return Known(sighting) if failed_ago is None else Known(sighting, NOW - failed_ago)
+def seen(state: str, seconds_ago: float = 0) -> Sighting:
+    return Sighting(200, "OK", [], b"", NOW - seconds_ago, state)
 
 
-@pytest.mark.parametrize(
-    ("status", "state", "expected"),
-    [
-        (200, "RUNNING", Verdict.STATE),
-        (200, "UNKNOWN", Verdict.STATE),
-        (200, None, Verdict.FAILURE),
-        (200, "", Verdict.FAILURE),
-        *((status, None, Verdict.FAILURE) for status in (401, 403, 408, 429)),
-        *((status, None, Verdict.FAILURE) for status in (500, 502, 503, 504, 599)),
-        *((status, None, Verdict.FAILURE) for status in (101, 201, 204, 206, 302, 304)),
-        *((status, None, Verdict.FINAL) for status in (400, 404, 405, 410, 430)),
-        (404, "RUNNING", Verdict.FINAL),
-    ],
-)
-def test_what_an_answer_is_worth(status: int, state: str | None, expected: Verdict) -> None:
-    """A state, a failure to be hidden, or an error that would be the same again."""
-    assert verdict(status, state) is expected
+def refusal(status: int, code: str, seconds_ago: float = 0) -> Sighting:
+    return Sighting(status, "No", [], b"", NOW - seconds_ago, None, code)
+
+
+def silence(seconds_ago: float = 0) -> Silence:
+    return Silence(Verdict.FAILURE, Situation.BAD_GATEWAY, "m", NOW - seconds_ago)
+
+
+def recalled(*findings: Finding) -> Recalled:
+    """What is remembered when this was heard, the latest last."""
+    all_of_it = NOTHING
+    for finding in findings:
+        all_of_it = all_of_it.after(finding)
+    return all_of_it
+
+
+FINAL = refusal(400, "InvalidParameter", 0.9)
+LATE_FINAL = refusal(400, "InvalidParameter", 1.1)
+ODD = refusal(409, "Odd", 0.9)
+RUNNING = seen("RUNNING", 0.9)
+LATE_RUNNING = seen("RUNNING", 1.1)
+ENDS = [seen(state, 3600) for state in sorted(KEPT)]
 
 
 @pytest.mark.parametrize(
     ("known", "age", "step"),
     [
-        (NOTHING, 0, Step.ASK),
-        (seen("RUNNING", 0.9), 60, Step.SAY_AGAIN),
-        (seen("RUNNING", 1.1), 60, Step.ASK),
-        (seen("UNKNOWN", 0.9), 60, Step.SAY_AGAIN),
-        (seen("UNKNOWN", 1.1), 60, Step.ASK),
-        *((seen(state, 3600), LIFE - 1, Step.SAY_AGAIN) for state in KEPT),
-        *((seen(state, 3600), LIFE + 1, Step.ASK) for state in KEPT),
-        (seen("SUCCEEDED", 0.5), LIFE + 1, Step.SAY_AGAIN),
-        (Known(failed=NOW - 0.9), 60, Step.SAY_LAST_KNOWN),
-        (Known(failed=NOW - 1.1), 60, Step.ASK),
-        (Known(failed=NOW - 0.9), LIFE + 1, Step.ASK),
-        (seen("RUNNING", 30, failed_ago=0.9), 60, Step.SAY_LAST_KNOWN),
-        (seen("RUNNING", 30, failed_ago=1.1), 60, Step.ASK),
+        (NOTHING, 0, None),
+        (recalled(RUNNING), YOUNG, Step(HELD, RUNNING)),
+        (recalled(RUNNING), OLD, Step(HELD, RUNNING)),
+        (recalled(LATE_RUNNING), YOUNG, None),
+        (recalled(seen("UNKNOWN", 1.1)), YOUNG, None),
+        *((recalled(end), YOUNG, Step(HELD, end)) for end in ENDS),
+        *((recalled(end), OLD, None) for end in ENDS),
+        *((recalled(end, silence(0.9)), YOUNG, Step(HELD, end)) for end in ENDS),
+        (recalled(FINAL), YOUNG, Step(HELD, FINAL)),
+        (recalled(LATE_RUNNING, FINAL), YOUNG, Step(HELD, FINAL)),
+        (recalled(LATE_FINAL), YOUNG, None),
+        (recalled(silence(0.9)), YOUNG, Step(LAST_KNOWN, None)),
+        (recalled(silence(1.1)), YOUNG, None),
+        (recalled(LATE_RUNNING, silence(0.9)), YOUNG, Step(LAST_KNOWN, LATE_RUNNING)),
+        (recalled(LATE_RUNNING, ODD), YOUNG, Step(LAST_KNOWN, LATE_RUNNING)),
+        (recalled(LATE_RUNNING, ODD), OLD, Step(HELD, ODD)),
+        (recalled(silence(0.9)), OLD, Step(HELD, silence(0.9))),
     ],
 )
-def test_what_to_do_about_a_poll(known: Known, age: float, step: Step) -> None:
-    """The table of the module, with a second's hold."""
-    assert next_step(known, age, NOW, hold=1.0) is step
+def test_what_to_do_about_a_poll(known: Recalled, age: float, step: Step | None) -> None:
+    """The table of the module, with a second's hold; None is to ask."""
+    assert next_step(known, age, NOW, hold=1.0) == step
 
 
-@pytest.mark.parametrize("known", [seen("RUNNING", 0), Known(failed=NOW)])
-def test_nothing_is_held_for_no_time(known: Known) -> None:
+@pytest.mark.parametrize("finding", [seen("RUNNING"), refusal(400, "BadRequest"), silence()])
+def test_nothing_is_held_for_no_time(finding: Finding) -> None:
     """With a hold of 0 each poll asks, but for what has ended."""
-    assert next_step(known, 60, NOW, hold=0) is Step.ASK
-    assert next_step(seen("FAILED", 60), 60, NOW, hold=0) is Step.SAY_AGAIN
+    assert next_step(recalled(finding), YOUNG, NOW, hold=0) is None
+    end = seen("FAILED", 60)
+    assert next_step(recalled(end), YOUNG, NOW, hold=0) == Step(HELD, end)
 
 
-def test_since_when_a_task_is_known() -> None:
-    """Since it was asked about last, with or without success; before that, since it was made."""
-    assert known_since(NOTHING, 50, NOW) == NOW - 50
-    assert known_since(seen("RUNNING", 3), 50, NOW) == NOW - 3
-    assert known_since(seen("RUNNING", 3, failed_ago=1), 50, NOW) == NOW - 1
-    assert known_since(Known(failed=NOW - 2), 50, NOW) == NOW - 2
+@pytest.mark.parametrize(
+    ("finding", "age", "step"),
+    [
+        (RUNNING, YOUNG, Step(FRESH, RUNNING)),
+        (FINAL, YOUNG, Step(FRESH, FINAL)),
+        (ODD, YOUNG, Step(LAST_KNOWN, LATE_RUNNING)),
+        (silence(), YOUNG, Step(LAST_KNOWN, LATE_RUNNING)),
+        (ODD, OLD, Step(FRESH, ODD)),
+        (silence(), OLD, Step(FRESH, silence())),
+    ],
+)
+def test_what_to_say_after_asking(finding: Finding, age: float, step: Step) -> None:
+    """What is about the task, and to an old task everything; else the last state."""
+    assert step_after(finding, LATE_RUNNING, age, FRESH) == step
+
+
+def test_a_state_outlasts_what_is_none() -> None:
+    """The last one stays behind whatever came after it."""
+    assert recalled(RUNNING, FINAL, ODD, silence()).state is RUNNING
+    later = seen("SUCCEEDED")
+    assert recalled(RUNNING, silence(), later) == Recalled(later, later)
+
+
+def test_what_is_new() -> None:
+    """What upstream said just now has no age, and names upstream in the log."""
+    assert [str(one) for one in PollOutcome if one.is_new] == ["fresh", "coalesced"]
 
 
 def record(status: str = "PENDING", updated: float = 0.0) -> TaskRecord:

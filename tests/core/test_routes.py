@@ -70,6 +70,15 @@ def test_captures_come_decoded_and_as_they_came() -> None:
     assert table.match("POST", target).captures.keys() == {"c", "d"}
 
 
+def test_a_poll_asks_for_a_task() -> None:
+    """GET on a route that has one; anything else done to it is none, nor any other GET."""
+    task = Route("t", frozenset({"GET", "POST"}), "/t/{id}", "/t/{id}", task="id")
+    table = RouteTable([task, route("/a")])
+    asked = (("GET", "/t/1"), ("POST", "/t/1"), ("GET", "/a"))
+    matches = [table.match(method, parse_target(path)) for method, path in asked]
+    assert [match.is_poll for match in matches] == [True, False, False]
+
+
 def test_a_wrong_method_is_told_the_right_ones() -> None:
     """405 with `Allow`, sorted; a broader pattern with the right method does not step in."""
     wrong = [route("/a", methods=method) for method in ("POST", "PUT", "DELETE")]

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 from edge.rig import (
@@ -44,6 +45,7 @@ from proxy.stores.memory import MemoryStore
 
 ROUTE = Route("poll", frozenset({"GET"}), "/task/{task_id}", "/t/{task_id}", task="task_id")
 ACCOUNT = Account("main", "https://upstream.example", "sk-x")
+PENDING_STATES = {"PENDING", "RUNNING"}
 LONG = replace(LIMITS, poll_hold=60)
 """A state is held for longer than any test takes."""
 
@@ -90,13 +92,17 @@ def told(answer: Message) -> str:
 
 @asynccontextmanager
 async def polled(
-    script: Script, *records: TaskRecord, hold: float = 60, patience: float = 10
+    script: Script,
+    *records: TaskRecord,
+    hold: float = 60,
+    patience: float = 10,
+    rate: float = 1000,
 ) -> AsyncIterator[tuple[Rig, ScriptedUpstream]]:
     """A gateway whose upstream follows the script, and which knows these tasks."""
     limits = replace(LIMITS, poll_hold=hold, read_timeout=patience)
     async with scripted(script) as upstream:
-        unpaced = replace(account(upstream.url), polls_per_second=1000)
-        async with rig(accounts=[unpaced], limits=limits) as made:
+        paced = replace(account(upstream.url), polls_per_second=rate)
+        async with rig(accounts=[paced], limits=limits) as made:
             for one in records or [record()]:
                 await made.store.claim(one)
             yield made, upstream
@@ -161,7 +167,7 @@ async def test_many_pollers_are_one_call() -> None:
         (heard,) = upstream.conversations
         assert heard.request.values("accept-encoding") == [b"identity"]
         await made.finished(50)
-        outcomes = [visit.poll for visit in made.telemetry.visits]
+        outcomes = [str(visit.poll) for visit in made.telemetry.visits]
         assert sorted(set(outcomes)) == ["coalesced", "fresh"]
         assert outcomes.count("fresh") == 1
         assert {visit.upstream_status for visit in made.telemetry.visits} == {200}
@@ -259,7 +265,7 @@ async def test_an_old_end_is_not_kept() -> None:
 async def test_a_cancel_drops_what_is_held() -> None:
     """The poll behind it is fresh, and so is what was asked before it and answered behind it."""
     late = asyncio.Event()
-    polls = iter([*[state("PENDING")] * 2, *[state("CANCELED")] * 2])
+    polls = iter([*[state("PENDING")] * 2, state("CANCELED")])
 
     async def script(heard: Conversation) -> None:
         if heard.target.endswith(b"/cancel"):
@@ -272,16 +278,16 @@ async def test_a_cancel_drops_what_is_held() -> None:
         await heard.send(answer)
 
     cancel = request("POST", "/api/v1/tasks/t1/cancel", b"")
-    async with polled(script, hold=60) as (made, upstream):
+    async with polled(script, hold=0) as (made, upstream):
         assert told(await ask(made.url, poll())) == "PENDING"
-        before = asyncio.create_task(ask(made.url, poll("t1/")))
+        before = asyncio.create_task(ask(made.url, poll()))
         await upstream.heard(2)
         assert (await ask(made.url, cancel)).status == 200
         late.set()
         assert told(await before) == "PENDING"
-        for task_id in ("t1", "t1/"):
-            assert told(await ask(made.url, poll(task_id))) == "CANCELED"
-        assert len(upstream.conversations) == 5
+        for _ in range(2):
+            assert told(await ask(made.url, poll())) == "CANCELED"
+        assert len(upstream.conversations) == 4
 
 
 async def test_memory_is_bounded() -> None:
@@ -323,8 +329,8 @@ async def silent(heard: Conversation) -> None:
     await heard.gone()
 
 
-def refusing(status: int) -> Script:
-    body = b'{"code":"X","message":"x","request_id":"r"}'
+def refusing(status: int, code: str = "X") -> Script:
+    body = b'{"code":"%b","message":"x","request_id":"r"}' % code.encode()
     return answering(b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
 
 
@@ -332,9 +338,7 @@ FAILURES: dict[str, Script] = {
     "reset": reset,
     "cut": cut,
     "silence": silent,
-    "html": answering(ok(b"<html>")),
-    "empty": answering(ok(b"")),
-    "not json": answering(ok(b"{")),
+    "gateway": answering(b"HTTP/1.1 404 No\r\nContent-Length: 6\r\n\r\n<html>"),
     **{str(s): refusing(s) for s in (401, 403, 408, 429, 500, 502, 503, 504)},
 }
 
@@ -375,24 +379,57 @@ async def test_a_failure_is_not_asked_about_again_at_once() -> None:
         assert len(upstream.conversations) == 1
 
 
-@pytest.mark.parametrize("status", [400, 404, 410])
-async def test_other_answers_pass(status: int) -> None:
-    """Untouched, and they are not kept."""
-    async with polled(refusing(status)) as (made, upstream):
-        for _ in range(2):
-            answer = await ask(made.url, poll())
-            assert (answer.status, answer.code, answer.value("age")) == (status, "X", None)
-        assert len(upstream.conversations) == 2
+SAYING_NOTHING = [
+    *((400, "Arrearage"), (400, "Throttling.AllocationQuota"), (400, "InvalidApiKey")),
+    *((404, "WorkSpaceNotFound"), (409, "X"), (425, "X"), (430, "X"), (404, "X")),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), SAYING_NOTHING)
+async def test_an_error_about_something_else_is_no_end(status: int, code: str) -> None:
+    """An SDK gives a paid task up for any 4xx: it hears one only when it is about the task."""
+    async with polled(answering(state()), hold=0) as (made, upstream):
+        assert told(await ask(made.url, poll())) == "RUNNING"
+        upstream.script = refusing(status, code)
+        assert told(await ask(made.url, poll())) == "RUNNING"
+        assert (await made.finished(2)).poll == "last_known"
+
+
+async def test_an_answer_nobody_understands_is_held_too() -> None:
+    """It costs upstream no more than a state does, and the operator one line."""
+    async with polled(answering(ok(b"<html>"))) as (made, upstream):
+        for _ in range(5):
+            assert told(await ask(made.url, poll())) == "PENDING"
+        assert len(upstream.conversations) == 1
+        assert [name for name, _ in made.telemetry.events] == ["poll_not_understood"]
+
+
+@pytest.mark.parametrize("code", ["InvalidParameter", "UnsupportedOperation", "task_not_exist"])
+async def test_an_error_about_the_task_passes(code: str) -> None:
+    """Untouched, and held like a state: sixty polls are one call."""
+    async with polled(refusing(400, code)) as (made, upstream):
+        answers = [await ask(made.url, poll()) for _ in range(60)]
+        assert {(one.status, one.code) for one in answers} == {(400, code)}
+        assert len({one.body for one in answers}) == 1
+        assert len(upstream.conversations) == 1
 
 
 async def test_an_old_task_is_told_the_truth() -> None:
     """After a day upstream has forgotten it: its own error, or that it could not be asked."""
-    async with polled(refusing(500), record(age=90_000)) as (made, upstream):
-        answer = await ask(made.url, poll())
-        assert (answer.status, answer.code) == (500, "X")
+    async with polled(refusing(500), record(age=90_000), record("t2", age=90_000)) as (
+        made,
+        upstream,
+    ):
+        for _ in range(2):
+            answer = await ask(made.url, poll())
+            assert (answer.status, answer.code) == (500, "X")
+        assert len(upstream.conversations) == 1
         upstream.script = reset
-        answer = await ask(made.url, poll())
-        assert (answer.status, answer.code) == (502, "BadGateway")
+        unheard = [await ask(made.url, poll("t2"))]
+        asked = len(upstream.conversations)
+        unheard.append(await ask(made.url, poll("t2")))
+        assert [(one.status, one.code) for one in unheard] == [(502, "BadGateway")] * 2
+        assert len(upstream.conversations) == asked
 
 
 # -- what is still an error ----------------------------------------------------------------------
@@ -415,21 +452,94 @@ async def test_java_cannot_spin() -> None:
 
 
 async def test_others_do_not_wait() -> None:
-    """Only a poll's 503 and 504 are late."""
+    """Only a 503 and a 504 are late."""
     error = ProxyError(Situation.BAD_GATEWAY, "x")
+    assert await unhurried(error) is error
     late = ProxyError(Situation.GATEWAY_TIMEOUT, "x")
-    match = about("/task/t1")
-    assert await unhurried(error, match, "GET") is error
-    assert await unhurried(late, match, "POST") is late
-    assert await unhurried(late, None, "GET") is late
-    assert (await unhurried(late, match, "GET")).headers == (("Retry-After", "1"),)
+    assert (await unhurried(late)).headers == (("Retry-After", "1"),)
+
+
+# -- one task, however it is spelt, and one tenant among others ---------------------------------
+
+
+SPELLINGS = ("/task/t1", "/task/t1/", "/task/t1?", "/task/t1?a", "/task/t1?n=2", "/task/%741")
+
+
+def spelt(path: str) -> bytes:
+    return request("GET", path, None)
+
+
+async def test_a_task_is_one_however_it_is_spelt() -> None:
+    """It is asked about once, in the words of whoever asks first, and its state is one."""
+    async with polled(answering(state())) as (made, upstream):
+        for path in SPELLINGS[::-1]:
+            assert told(await ask(made.url, spelt(path))) == "RUNNING"
+        (heard,) = upstream.conversations
+        assert heard.target == b"/api/v1/tasks/%741"
+
+
+async def test_a_state_does_not_go_back() -> None:
+    """What one spelling heard, the others know, in an outage as well."""
+    async with polled(answering(state()), hold=0) as (made, upstream):
+        assert told(await ask(made.url, spelt(SPELLINGS[0]))) == "RUNNING"
+        upstream.script = answering(state("SUCCEEDED"))
+        assert told(await ask(made.url, spelt(SPELLINGS[1]))) == "SUCCEEDED"
+        upstream.script = refusing(503)
+        for path in SPELLINGS:
+            assert told(await ask(made.url, spelt(path))) == "SUCCEEDED"
+
+
+async def test_no_tenant_takes_anothers_turns() -> None:
+    """While one polls sixty tasks in ever new words, each poll of another one is asked at once."""
+    many = [record(f"m{number}", age=3600) for number in range(60)]
+    theirs = replace(record("theirs", age=1), tenant="b")
+    async with polled(answering(state()), theirs, *many, hold=0, rate=20) as (made, upstream):
+        await made.store.save_grant(digest_of("other"), Grant("g2", "other", "b", ("*",)))
+        served = asyncio.Event()
+
+        async def flood(task_id: str) -> None:
+            number = 0
+            while not served.is_set():
+                number += 1
+                assert told(await ask(made.url, poll(f"{task_id}?n={number}"))) in PENDING_STATES
+
+        floods = [asyncio.create_task(flood(one.task_id)) for one in many]
+        await eventually(lambda: len(upstream.conversations) >= 20)
+        for _ in range(4):
+            assert told(await ask(made.url, poll("theirs", token="other"))) == "RUNNING"
+        served.set()
+        await asyncio.gather(*floods)
+        visits = made.telemetry.visits
+        assert [v.poll for v in visits if v.tenant == "b"] == ["fresh"] * 4
+        assert {"last_known"} <= {v.poll for v in visits if v.tenant == TENANT}
+
+
+async def test_a_cancel_makes_no_task_stale() -> None:
+    """What was heard is forgotten, not that it was asked about: the turn is another task's."""
+
+    async def script(heard: Conversation) -> None:
+        await heard.whole()
+        await heard.send(state())
+
+    cancel = request("POST", "/api/v1/tasks/t1/cancel", b"")
+    async with polled(script, record("t1", age=60), record("t2", age=30), rate=1) as (made, _):
+        await ask(made.url, poll("t1"))
+        assert (await ask(made.url, cancel)).status == 200
+        asked = await asyncio.gather(ask(made.url, poll("t1")), ask(made.url, poll("t2")))
+        assert {one.status for one in asked} == {200}
+        await made.finished(4)
+        visits = made.telemetry.visits[2:]
+        assert {v.task_id: v.poll for v in visits} == {"t1": "last_known", "t2": "fresh"}
 
 
 # -- for a while ---------------------------------------------------------------------------------
 
 
 async def test_500_pollers_cost_a_call_a_second() -> None:
-    """However often they ask: with a hold of a second, as many calls as seconds, and one more."""
+    """However often and however spelt they ask.
+
+    With a hold of a second there are as many calls as seconds, and one more.
+    """
     seconds = 3.0
     limits = replace(LIMITS, poll_hold=1)
     async with (
@@ -444,16 +554,16 @@ async def test_500_pollers_cost_a_call_a_second() -> None:
             clients = [await connections.enter_async_context(calling(made.url)) for _ in range(500)]
             start = time.monotonic()
 
-            async def poller(client: Client) -> int:
+            async def poller(client: Client, spelling: str) -> int:
                 number = 0
                 while time.monotonic() < start + seconds:
-                    await client.send(poll(task_id))
+                    await client.send(spelt(spelling.replace("t1", task_id)))
                     assert told(await client.answer()) == "PENDING"
                     number += 1
                     await asyncio.sleep(0.2)
                 return number
 
-            counts = await asyncio.gather(*map(poller, clients))
+            counts = await asyncio.gather(*map(poller, clients, cycle(SPELLINGS[:5])))
             window = time.monotonic() - start
         queries = [one for one in sandbox.requests if one.method == "GET"]
         assert min(counts) > 0

@@ -111,7 +111,7 @@ async def test_one_request(
     async with scene_of(phase, redis, tmp_path, ALIASES[alias], framing) as scene:
         told = told_in(await phase.act(scene))
         numbers = await check(scene, told, 1)
-        assert numbers[:2] <= (1, 1)
+        assert max(numbers[:2]) <= 1
         assert str(told).rstrip("!") == phase.got
         report(Row(ORDER[name], name, "by hand", numbers, str(told), ""))
 

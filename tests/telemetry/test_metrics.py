@@ -3,6 +3,8 @@
 from prometheus_client.parser import text_string_to_metric_families
 from telemetry.conftest import Told, finish, visit
 
+from proxy.core.freshness import PollOutcome
+
 
 def test_counters(told: Told) -> None:
     """Requests by route, status and code; seconds; bytes; what runs."""
@@ -25,8 +27,8 @@ def test_counters(told: Told) -> None:
 
 def test_polls_are_counted_by_outcome(told: Told) -> None:
     """How each poll was answered; what is none is not counted."""
-    for how in ("fresh", "held", "held", "coalesced", "last_known", ""):
-        finish(told, route="task-poll", poll=how)
+    for outcome in (*PollOutcome, PollOutcome.HELD, None):
+        finish(told, route="task-poll", poll=outcome)
     assert told.count("polls_total", outcome="held") == 2
     assert told.count("polls_total") == 5
 
