@@ -3,6 +3,9 @@
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
+OVERHEAD = 4096
+"""Bytes that an entry takes besides its own: its key, and what holds it."""
+
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -37,12 +40,12 @@ class Recent(Generic[Key, Value]):
         return None
 
     def put(self, key: Key, value: Value, size: int, until: float) -> None:
-        """Keep `size` bytes until then, in place of what was; nothing, when it is too large."""
+        """Keep a value of `size` bytes until then, in place of what was; none that is too large."""
         self._take_out(key)
         if size > self._largest:
             return
-        self._kept[key] = _Kept(value, size, until)
-        self.size += size
+        self._kept[key] = _Kept(value, size + OVERHEAD, until)
+        self.size += size + OVERHEAD
         while self.size > self._capacity:
             self._take_out(next(iter(self._kept)))
 

@@ -49,7 +49,10 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Connection(web.RequestHandler):
-    """One client connection; refuses in the native envelope what is no HTTP."""
+    """One client connection; refuses in the native envelope what is no HTTP.
+
+    That is for every path: the parser keeps nothing of a request it gives up, not even its target.
+    """
 
     __slots__ = ("_glance", "_telemetry")
 

@@ -25,7 +25,7 @@ from proxy.core.headers import Fields, outbound, value_of
 from proxy.core.outages import Outage
 from proxy.core.policy import matches
 from proxy.core.recent import Recent
-from proxy.core.routes import Match
+from proxy.core.routes import Envelope, Match
 from proxy.edge.flights import Flights
 from proxy.edge.upstream import gather
 from proxy.ports import Call, Telemetry, Upstream
@@ -53,8 +53,9 @@ _OWN: Fields = (("Accept", "application/json"), ("User-Agent", "dashscope-proxy"
 
 
 class _Key(NamedTuple):
-    """What is asked of every account: path, query of the first page, fields."""
+    """What is asked of every account: in which shape, path, query of the first page, fields."""
 
+    envelope: Envelope
     target: str
     query: str | None
     fields: tuple[tuple[str, str], ...]
@@ -98,7 +99,7 @@ class Catalogue:
         """
         wanted = LISTS[match.route.envelope](match.target.query)
         heard = tuple(pair for pair in fields if pair[0].lower() in _HEARD)
-        key = _Key(match.route.target, wanted.next_query([]), heard)
+        key = _Key(match.route.envelope, match.route.target, wanted.next_query([]), heard)
         told = self._recent.get(key, time.monotonic())
         if told is None:
             asking, keeping = partial(self._gather, key, wanted), partial(self._keep, key)
@@ -119,7 +120,7 @@ class Catalogue:
         failed = sum(one.failure is not None for one in told)
         if failed < len(told):
             hold = self._hold * _PARTLY if failed else self._hold
-            size = sum(one.size for one in told)
+            size = sum(one.size for one in told) + len(repr(key))
             self._recent.put(key, told, size, time.monotonic() + hold)
 
     async def _ask(self, account: Account, key: _Key, wanted: Wanted) -> _Told:
