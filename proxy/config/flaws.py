@@ -44,7 +44,9 @@ def _place_flaws(entry: RouteEntry) -> Iterator[str]:
             yield f"tenant_safe: {place} is judged as a model, it cannot be both"
         if confined.count(place) > 1:
             yield f"tenant_safe: {place} stands twice; put all its values into one"
-    ways = {way for place in (*entry.also_model, *confined) for way in _ways_to(place)}
+    ways = {
+        way for place in (*entry.model, *entry.also_model, *confined) for way in _ways_to(place)
+    }
     for way in sorted(ways):
         if f"{way}?" in ways:
             yield f"{way} stands with `?` and without; whether a text may stand there is one thing"

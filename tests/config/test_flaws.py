@@ -35,6 +35,7 @@ NONSENSE: list[tuple[str, dict[str, object], str]] = [
     ("/a", {"task": "path.id"}, "is not captured"),
     ("/a", {"model": "frame.model"}, "a WebSocket has frames"),
     ("/a", {"also_model": ["body.a?[].b", "body.a[].c"]}, "a stands with `?` and without"),
+    ("/a", {"model": "body.a.b", "also_model": "body.a?.c"}, "a stands with `?` and without"),
     (
         "/a",
         {"also_model": "body.a.b.c", "tenant_safe": {"at": "body.a.b?.d", "values": [None]}},
