@@ -85,23 +85,24 @@ class Tasks(Protocol):
 class Submissions(Protocol):
     """First calls with an `Idempotency-Key`, for `proxy.core.idempotency.RETENTION` seconds.
 
-    `place` is what `proxy.core.idempotency.place_of` makes of token and key. All methods raise
-    `StoreUnavailableError`, and may have been effective then all the same.
+    `place` is what `proxy.core.idempotency.place_of` makes. All methods raise
+    `StoreUnavailableError`, and may be effective then all the same, at once or later.
     """
 
     async def reserve(self, place: str, first: Submission) -> Submission | None:
-        """Put `first` where nothing is: None, also when asked again by the same `holder`.
-
-        Of many at once one gets it. Otherwise: what is there now.
-        """
+        """Put `first` where nothing is kept: None, to its `holder` again; else what is there."""
         ...
 
-    async def conclude(self, place: str, ended: Submission) -> None:
-        """Replace what its `holder` reserved; what is another's, or gone, stays as it is."""
+    async def advance(self, place: str, submission: Submission) -> bool:
+        """Replace what its `holder` reserved, but no outcome; False if it is another's, or gone."""
         ...
 
-    async def release(self, place: str, first: Submission) -> None:
-        """Take out what its `holder` reserved: it certainly came to nothing."""
+    async def prolong(self, place: str, holder: str, due: float) -> None:
+        """Move `due` of what its `holder` reserved, and nothing else of it."""
+        ...
+
+    async def release(self, place: str, holder: str) -> None:
+        """Take out what its `holder` reserved: it came to nothing."""
         ...
 
 

@@ -6,7 +6,10 @@ The answer itself crosses as it came; this is a reading of a copy.
 import json
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 
+from proxy.core.headers import REPLAYED, SHOULD_RETRY, Fields, value_of
 from proxy.core.jsonscan import Path
 from proxy.core.tasks import is_task_id
 
@@ -18,6 +21,58 @@ _WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate"
 
 class AnswerUnreadableError(ValueError):
     """An answer that should have been read cannot be: not JSON, or in a coding unknown here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An answer to a call that creates tasks: all here, and each of its `tasks` has an owner.
+
+    `request_id` is upstream's. `has_code` says that a success names an error all the same, and no
+    task. `replayed` says that it was given before.
+    """
+
+    status: int
+    reason: str
+    headers: Fields
+    body: bytes
+    tasks: tuple[str, ...] = ()
+    request_id: str = ""
+    has_code: bool = False
+    replayed: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """Whether there may be tasks in it that the caller is to have."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether upstream says that it did not take the call on: no task came of it.
+
+        Neither a timeout nor an error on its side says so, and a redirect says nothing.
+        """
+        of_client = HTTPStatus.BAD_REQUEST <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return self.has_code or (of_client and self.status != HTTPStatus.REQUEST_TIMEOUT)
+
+    @property
+    def marks(self) -> Fields:
+        """What the client's header says on top of upstream's.
+
+        SDKs send a call again by themselves on 408 and 5xx, and on what they are told to; where
+        a task may have been made, or the same comes again, they are told not to.
+        """
+        resent = self.status == HTTPStatus.REQUEST_TIMEOUT or self.status >= 500  # noqa: PLR2004 - 5xx and beyond
+        told = value_of(self.headers, SHOULD_RETRY) is not None
+        marks = [(REPLAYED, "true")] if self.replayed else []
+        if (resent or (self.replayed and not self.is_success)) and not told:
+            marks.append((SHOULD_RETRY, "false"))
+        return marks
+
+    def again(self) -> "Held":
+        """The same to a repeat, which would only hear it once more, whatever upstream advised."""
+        kept = [pair for pair in self.headers if pair[0].lower() != SHOULD_RETRY]
+        headers = self.headers if self.is_success else tuple(kept)
+        return replace(self, headers=headers, replayed=True)
 
 
 def read_json(body: bytes, coding: str | None, most: int = MAX_READ) -> object:
@@ -38,14 +93,17 @@ def read_json(body: bytes, coding: str | None, most: int = MAX_READ) -> object:
 def task_ids(answer: object, places: Iterable[Path]) -> list[str]:
     """The task ids an answer gives away, at the places the route names; each once.
 
-    Raises `AnswerUnreadableError` for an id that could not be put into a URL: it would leave
-    without an owner.
+    Raises `AnswerUnreadableError` for an id that is no text or could not be put into a URL: it
+    would leave without an owner.
     """
     values = (_at(answer, place) for place in places)
-    found = [text for text in values if isinstance(text, str) and text]
-    for text in found:
-        if not is_task_id(text):
+    found = []
+    for value in values:
+        if value is None or value == "":
+            continue
+        if not isinstance(value, str) or not is_task_id(value):
             raise AnswerUnreadableError("a task id of an unknown form")
+        found.append(value)
     return list(dict.fromkeys(found))
 
 

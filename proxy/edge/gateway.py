@@ -31,14 +31,14 @@ from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
 from proxy.edge.asked import Asked
 from proxy.edge.health import AccountHealth
-from proxy.edge.idempotency import Once
+from proxy.edge.idempotency import KEY_HOLD, Once
 from proxy.edge.intake import ClientGoneError, Intake, Passage
 from proxy.edge.models import HOLD, Catalogue
 from proxy.edge.polls import Polls, unhurried
 from proxy.edge.replies import CLIENT_GONE, Replier
 from proxy.edge.sockets import SocketLimits, Sockets
 from proxy.edge.spool import Spool, SpoolBudget
-from proxy.edge.submits import Order, Submits
+from proxy.edge.submits import Order, Submits, whole
 from proxy.ports import Call, Store, Telemetry, Upstream, Visit
 
 
@@ -53,6 +53,7 @@ class Limits:
     write_timeout: float
     poll_hold: float = 1.0
     models_hold: float = HOLD
+    key_hold: float = KEY_HOLD
     sockets: SocketLimits = field(default_factory=SocketLimits)
 
 
@@ -90,7 +91,13 @@ class Gateway:
             patience=limits.read_timeout,
         )
         self._submits = Submits(upstream, store, telemetry)
-        self._once = Once(self._submits, store, telemetry, limits.read_timeout, limits.body_timeout)
+        self._once = Once(
+            self._submits,
+            store,
+            telemetry,
+            patience=limits.read_timeout,
+            hold=limits.key_hold,
+        )
         self.sockets = Sockets(upstream, accounts, telemetry, limits.sockets, health)
         self._running = 0
         self._idle = asyncio.Event()
@@ -231,27 +238,14 @@ class Gateway:
     ) -> web.StreamResponse:
         """Send what creates a task, once; its answer leaves when the task has an owner."""
         visit = asked.visit
-
-        def record(task_id: str, upstream_id: str) -> TaskRecord:
-            return TaskRecord(
-                task_id=task_id,
-                tenant=grant.tenant,
-                token=grant.id,
-                account=call.account.name,
-                model=visit.model,
-                created=time.time(),
-                request_id=upstream_id,
-                inputs=dict(passage.noted),
-            )
-
-        order = Order(call, passage, asked.match.route.claims, record, visit)
-        held = await self._once.run(order, grant.id, read_key(asked.fields))
+        order = Order(call, passage, asked.match.route.claims, grant, visit)
+        held = await self._once.run(order, read_key(asked.fields))
         visit.task_id = ",".join(held.tasks)
         if not held.replayed:
             _note_upstream(visit, held.status, held.headers)
             visit.upstream_request_id = held.request_id or visit.upstream_request_id
         return await asked.replier.relay(
-            held.status, held.reason, held.headers, held.chunks(), held.marks
+            held.status, held.reason, held.headers, whole(held.body), held.marks
         )
 
     async def _poll(self, asked: Asked, task: TaskRecord) -> web.StreamResponse:

@@ -6,25 +6,31 @@ hangs up loses its answer, never its task.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
-from http import HTTPStatus
 
-from proxy.core.answers import MAX_READ, AnswerUnreadableError, read_json, request_id, task_ids
+from proxy.core.answers import (
+    MAX_READ,
+    AnswerUnreadableError,
+    Held,
+    error_code,
+    read_json,
+    request_id,
+    task_ids,
+)
 from proxy.core.errors import ProxyError, Situation, StoreUnavailableError, UnreachableError
-from proxy.core.headers import REPLAYED, value_of
+from proxy.core.headers import value_of
 from proxy.core.jsonscan import Path
+from proxy.core.policy import Grant
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.edge.intake import ClientGoneError, Passage
 from proxy.edge.upstream import gather
-from proxy.ports import Call, Headers, Tasks, Telemetry, Upstream, Visit
+from proxy.ports import Call, Tasks, Telemetry, Upstream, Visit
 
 CLAIM_RETRIES = (0.1, 0.3, 0.6, 1.0, 2.0)
 """Seconds between attempts to write an owner: a task costs money, a client can wait for 4 s."""
-
-MakeRecord = Callable[[str, str], TaskRecord]
-"""The record for a task id and upstream's request id."""
 
 
 @dataclass(slots=True)
@@ -34,9 +40,22 @@ class Order:
     call: Call
     passage: Passage
     places: tuple[Path, ...]
-    make_record: MakeRecord
+    grant: Grant
     visit: Visit
     answered: bool = False
+
+    def record(self, task_id: str, upstream_id: str) -> TaskRecord:
+        """Who owns a task that came of it; `upstream_id` is upstream's own of the request."""
+        return TaskRecord(
+            task_id=task_id,
+            tenant=self.grant.tenant,
+            token=self.grant.id,
+            account=self.call.account.name,
+            model=self.visit.model,
+            created=time.time(),
+            request_id=upstream_id,
+            inputs=dict(self.passage.noted),
+        )
 
     @property
     def may_be_done(self) -> bool:
@@ -48,34 +67,9 @@ class Order:
         return not self.answered and self.passage.abandon()
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An answer that is all here, and the tasks in it, which have an owner by now.
-
-    `replayed` tells that it is the answer to an earlier call.
-    """
-
-    status: int
-    reason: str
-    headers: Headers
-    body: bytes
-    tasks: tuple[str, ...] = ()
-    request_id: str = ""
-    replayed: bool = False
-
-    @property
-    def is_success(self) -> bool:
-        """Whether upstream took the call on; what is none has no task in it."""
-        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
-
-    @property
-    def marks(self) -> Headers:
-        """What the client's header says on top of upstream's."""
-        return ((REPLAYED, "true"),) if self.replayed else ()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as a relay takes it."""
-        yield self.body
+async def whole(body: bytes) -> AsyncIterator[bytes]:
+    """A body that is all here, as a relay takes it."""
+    yield body
 
 
 class Submits:
@@ -152,8 +146,9 @@ class Submits:
             raise _uncertain(_no_answer()) from error
         upstream_id = request_id(answer)
         for task_id in ids:
-            await self._claim(order.make_record(task_id, upstream_id))
-        return replace(held, tasks=ids, request_id=upstream_id)
+            await self._claim(order.record(task_id, upstream_id))
+        refused = not ids and bool(error_code(answer))
+        return replace(held, tasks=ids, request_id=upstream_id, has_code=refused)
 
     async def _answer(self, order: Order) -> Held:
         """Upstream's whole answer. Raises `ProxyError`, which says so if there may be a task."""
@@ -161,7 +156,7 @@ class Submits:
             async with self._upstream.send(order.call) as reply:
                 order.answered = True
                 body = await gather(reply, MAX_READ, _no_answer)
-                return Held(reply.status, reply.reason, reply.headers, body)
+                return Held(reply.status, reply.reason, tuple(reply.headers), body)
         except UnreachableError:
             raise
         except ClientGoneError as error:

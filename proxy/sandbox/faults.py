@@ -37,7 +37,8 @@ class Fault:
     them (None: until cleared).
 
     What happens: `status` answers that instead, with the native body or with `body`, before
-    anything is done (no task is made). `early` does the same without reading the request body.
+    anything is done (no task is made). `early` does the same without reading the request body,
+    `late` when all was done: a task is made, and the answer does not tell.
     `headers` are added to the answer. `delay` is seconds before the head, `chunk_delay` seconds
     between body pieces. `chunk_bytes` cuts the body into pieces of that size and sends it
     chunked. `gzip` compresses it, whatever the client accepts. `hold` is an event (in-process
@@ -61,6 +62,7 @@ class Fault:
     body: str | None = None
     content_type: str = JSON_TYPE
     early: int | None = None
+    late: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     chunk_delay: float = 0.0
@@ -99,7 +101,7 @@ class Fault:
         self, request_id: str, refused: Callable[[RefusalError, str], Answer] = refused
     ) -> Answer | None:
         """The answer to give instead of the real one, if any, as `refused` words it."""
-        status = self.early or self.status
+        status = self.early or self.status or self.late
         if status is None:
             return None
         if self.body is not None:
@@ -170,6 +172,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "body": (str, NoneType),
     "content_type": (str,),
     "early": (int, NoneType),
+    "late": (int, NoneType),
     "headers": (dict,),
     "delay": (int, float),
     "chunk_delay": (int, float),

@@ -216,7 +216,7 @@ class Sandbox:
         """The answer, and the account it belongs to once that is known."""
         surface = self._surface(entry)
         replacement = fault.replacement(request_id, surface.refused)
-        if replacement is not None:
+        if replacement is not None and fault.late is None:
             return None, replacement
         account = None
         try:
@@ -226,9 +226,10 @@ class Sandbox:
                 query = {name: values[0] for name, values in _query(entry).items()}
                 return None, self._files.serve(entry.path, query)
             account = account_of(entry, self.keys, surface.key_header)
-            return account, surface.answer(self._ask(entry, surface, account, request_id))
+            answer = surface.answer(self._ask(entry, surface, account, request_id))
         except RefusalError as refusal:
             return account, surface.refused(refusal, request_id)
+        return account, replacement or answer
 
     def _surface(self, entry: ReceivedRequest) -> Surface:
         """The protocol a request speaks; outside all prefixes the native one."""

@@ -125,27 +125,40 @@ class MemoryStore:
         """See `proxy.ports.Submissions.reserve`."""
         await self.ping()
         self._forget_keys()
-        known = self._submissions.setdefault(place, first)
-        return None if known.holder == first.holder else known
+        known = self._submissions.get(place)
+        if known is not None and known.is_kept(self._now()):
+            return None if known.holder == first.holder else known
+        self._submissions.pop(place, None)
+        self._submissions[place] = first
+        return None
 
-    async def conclude(self, place: str, ended: Submission) -> None:
-        """See `proxy.ports.Submissions.conclude`."""
+    async def advance(self, place: str, submission: Submission) -> bool:
+        """See `proxy.ports.Submissions.advance`."""
         await self.ping()
-        if self._is_held(place, ended):
-            self._submissions[place] = ended
+        known = self._held(place, submission.holder)
+        if known is not None and known.outcome is None:
+            self._submissions[place] = submission
+        return known is not None
 
-    async def release(self, place: str, first: Submission) -> None:
+    async def prolong(self, place: str, holder: str, due: float) -> None:
+        """See `proxy.ports.Submissions.prolong`."""
+        await self.ping()
+        known = self._held(place, holder)
+        if known is not None:
+            self._submissions[place] = replace(known, due=due)
+
+    async def release(self, place: str, holder: str) -> None:
         """See `proxy.ports.Submissions.release`."""
         await self.ping()
-        if self._is_held(place, first):
+        if self._held(place, holder) is not None:
             del self._submissions[place]
 
-    def _is_held(self, place: str, one: Submission) -> bool:
+    def _held(self, place: str, holder: str) -> Submission | None:
         known = self._submissions.get(place)
-        return known is not None and known.holder == one.holder
+        return known if known is not None and known.holder == holder else None
 
     def _forget_keys(self) -> None:
-        """Drop what is past retention: reservations stand in the order they were made."""
+        """Drop what is not kept: reservations stand in the order they were made."""
         now = self._now()
         while self._submissions:
             oldest = next(iter(self._submissions))

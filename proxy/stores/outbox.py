@@ -195,13 +195,17 @@ class Outboxed:
         """See `proxy.ports.Submissions.reserve`."""
         return await self._store.reserve(place, first)
 
-    async def conclude(self, place: str, ended: Submission) -> None:
-        """See `proxy.ports.Submissions.conclude`."""
-        await self._store.conclude(place, ended)
+    async def advance(self, place: str, submission: Submission) -> bool:
+        """See `proxy.ports.Submissions.advance`."""
+        return await self._store.advance(place, submission)
 
-    async def release(self, place: str, first: Submission) -> None:
+    async def prolong(self, place: str, holder: str, due: float) -> None:
+        """See `proxy.ports.Submissions.prolong`."""
+        await self._store.prolong(place, holder, due)
+
+    async def release(self, place: str, holder: str) -> None:
         """See `proxy.ports.Submissions.release`."""
-        await self._store.release(place, first)
+        await self._store.release(place, holder)
 
     async def _claim(self, record: TaskRecord) -> None:
         try:

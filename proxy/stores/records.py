@@ -7,7 +7,8 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 
-from proxy.core.idempotency import State, Submission
+from proxy.core.answers import Held
+from proxy.core.idempotency import Lost, Outcome, Submission
 from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
 
 LIST_LIMIT = 10_000
@@ -89,15 +90,10 @@ def submission_to_fields(submission: Submission) -> dict[str, str]:
         "holder": submission.holder,
         "created": repr(submission.created),
         "due": repr(submission.due),
-        "state": submission.state.value,
+        "target": submission.target,
+        "sending": "yes" if submission.is_sending else "no",
         "fingerprint": submission.fingerprint,
-        "status": str(submission.status),
-        "reason": json.dumps(submission.reason),
-        "headers": json.dumps([list(pair) for pair in submission.headers]),
-        "body": b64encode(submission.body).decode(),
-        "tasks": " ".join(submission.tasks),
-        "situation": submission.situation,
-        "message": submission.message,
+        "outcome": _outcome_to_text(submission.outcome),
     }
 
 
@@ -111,15 +107,43 @@ def submission_from_fields(fields: Mapping[str, str]) -> Submission:
             holder=fields["holder"],
             created=float(fields["created"]),
             due=float(fields["due"]),
-            state=State(fields["state"]),
+            target=fields["target"],
+            is_sending=fields["sending"] != "no",
             fingerprint=fields["fingerprint"],
-            status=int(fields["status"]),
-            reason=json.loads(fields["reason"]),
-            headers=tuple((name, value) for name, value in json.loads(fields["headers"])),
-            body=b64decode(fields["body"]),
-            tasks=tuple(fields["tasks"].split()),
-            situation=fields["situation"],
-            message=fields["message"],
+            outcome=_outcome_from_text(fields["outcome"]),
         )
-    except (KeyError, ValueError, TypeError):
-        return Submission(holder="", created=float("inf"), due=0.0)
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return Submission(holder="", created=float("inf"), due=0.0, is_sending=True)
+
+
+def _outcome_to_text(outcome: Outcome | None) -> str:
+    """One JSON object, of an answer or of why there is none; nothing when it still runs."""
+    if outcome is None:
+        return ""
+    if isinstance(outcome, Lost):
+        return json.dumps({"situation": outcome.situation, "message": outcome.message})
+    return json.dumps(
+        {
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "headers": [list(pair) for pair in outcome.headers],
+            "body": b64encode(outcome.body).decode(),
+            "tasks": list(outcome.tasks),
+        }
+    )
+
+
+def _outcome_from_text(text: str) -> Outcome | None:
+    """Inverse of `_outcome_to_text`. Raises what `submission_from_fields` catches."""
+    if not text:
+        return None
+    told = json.loads(text)
+    if "situation" in told:
+        return Lost(str(told["situation"]), str(told["message"]))
+    return Held(
+        status=int(told["status"]),
+        reason=str(told["reason"]),
+        headers=tuple((str(name), str(value)) for name, value in told["headers"]),
+        body=b64decode(told["body"]),
+        tasks=tuple(map(str, told["tasks"])),
+    )

@@ -183,13 +183,18 @@ class RedisStore:
         key = self._keys.submission(place)
         return await self._feed.ask(submissions.reserve, key, first, self._now())
 
-    async def conclude(self, place: str, ended: Submission) -> None:
-        """See `proxy.ports.Submissions.conclude`."""
-        await self._feed.ask(submissions.conclude, self._keys.submission(place), ended)
+    async def advance(self, place: str, submission: Submission) -> bool:
+        """See `proxy.ports.Submissions.advance`."""
+        key = self._keys.submission(place)
+        return await self._feed.ask(submissions.advance, key, submission)
 
-    async def release(self, place: str, first: Submission) -> None:
+    async def prolong(self, place: str, holder: str, due: float) -> None:
+        """See `proxy.ports.Submissions.prolong`."""
+        await self._feed.ask(submissions.prolong, self._keys.submission(place), holder, due)
+
+    async def release(self, place: str, holder: str) -> None:
         """See `proxy.ports.Submissions.release`."""
-        await self._feed.ask(submissions.release, self._keys.submission(place), first)
+        await self._feed.ask(submissions.release, self._keys.submission(place), holder)
 
     def _flight(self, digest: str) -> Flight:
         """The lookup under way for this token, a new one if there is none."""

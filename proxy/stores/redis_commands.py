@@ -5,7 +5,7 @@
                                               expires after RETENTION
     <prefix>tasks:{<tenant>}                  sorted set of the tenant's task ids by creation,
                                               trimmed on writing, expires with its last task
-    <prefix>replay:<token id>:<sha256 hex>    hash, see `redis_submissions`
+    <prefix>replay:<sha256 hex>               hash, see `redis_submissions`
     <prefix>ping                              proves that writing works, expires in seconds
 
 Rule 1: every command and script touches one key, so Redis Cluster needs no hash tags; pipelines
@@ -15,8 +15,8 @@ Rule 3: bytes in, text out; text that is not UTF-8 raises `UnicodeDecodeError`.
 Rule 4: what goes wrong is raised as redis-py raises it; `redis_session` translates.
 
 A Redis user of its own needs, besides its keys: `+hello +ping +role +client|tracking
-+client|setname +hgetall +hset +hget +del +pttl +expire +eval +set +scan +zadd +zremrangebyscore
-+zrevrangebyscore`, and in a cluster `+cluster|slots +command`.
++client|setname +hgetall +hset +hget +hmget +del +pttl +expire +eval +set +scan +zadd
++zremrangebyscore +zrevrangebyscore`, and in a cluster `+cluster|slots +command`.
 """
 
 import math

@@ -8,6 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.core.idempotency import RETENTION as KEYS_KEPT
@@ -76,27 +77,34 @@ class SqliteStore(SqliteTasks):
 
     async def reserve(self, place: str, first: Submission) -> Submission | None:
         """See `proxy.ports.Submissions.reserve`."""
-        known = await self._file.write(lambda writer: self._reserve(writer, place, first))
-        return None if known.holder == first.holder else known
+        return await self._file.write(lambda writer: self._reserve(writer, place, first))
 
-    async def conclude(self, place: str, ended: Submission) -> None:
-        """See `proxy.ports.Submissions.conclude`."""
-        row = (json.dumps(submission_to_fields(ended)), place, ended.holder)
-        await self._file.write(lambda writer: writer.execute(sql.CONCLUDE, row))
+    async def advance(self, place: str, submission: Submission) -> bool:
+        """See `proxy.ports.Submissions.advance`."""
+        return await self._file.write(lambda writer: _advance(writer, place, submission))
 
-    async def release(self, place: str, first: Submission) -> None:
+    async def prolong(self, place: str, holder: str, due: float) -> None:
+        """See `proxy.ports.Submissions.prolong`."""
+        await self._file.write(lambda writer: _prolong(writer, place, holder, due))
+
+    async def release(self, place: str, holder: str) -> None:
         """See `proxy.ports.Submissions.release`."""
-        row = (place, first.holder)
+        row = (place, holder)
         await self._file.write(lambda writer: writer.execute(sql.RELEASE, row))
 
-    def _reserve(self, writer: sqlite3.Connection, place: str, first: Submission) -> Submission:
-        """In one transaction: what stands there now. Drops a few past retention in passing."""
-        expired = self._now() - KEYS_KEPT
-        writer.execute(sql.FORGET_KEYS, (expired,))
-        writer.execute(sql.FORGET_KEY, (place, expired))
+    def _reserve(
+        self, writer: sqlite3.Connection, place: str, first: Submission
+    ) -> Submission | None:
+        """In one transaction. Drops a few past retention in passing."""
+        now = self._now()
+        writer.execute(sql.FORGET_KEYS, (now - KEYS_KEPT,))
+        row = writer.execute(sql.SUBMISSION, (place, now - KEYS_KEPT)).fetchone()
+        known = None if row is None else sql.submission_of(row[0])
+        if known is not None and known.is_kept(now):
+            return None if known.holder == first.holder else known
         fields = json.dumps(submission_to_fields(first))
         writer.execute(sql.RESERVE, (place, first.holder, first.created, fields))
-        return _submission(writer, place, expired) or first
+        return None
 
     def _claim(self, writer: sqlite3.Connection, record: TaskRecord) -> str:
         """Drops a few records past retention in passing."""
@@ -104,6 +112,21 @@ class SqliteStore(SqliteTasks):
         return super()._claim(writer, record)
 
 
-def _submission(reader: sqlite3.Connection, place: str, expired: float) -> Submission | None:
-    row = reader.execute(sql.SUBMISSION, (place, expired)).fetchone()
+def _held(writer: sqlite3.Connection, place: str, holder: str) -> Submission | None:
+    row = writer.execute(sql.HELD, (place, holder)).fetchone()
     return None if row is None else sql.submission_of(row[0])
+
+
+def _advance(writer: sqlite3.Connection, place: str, submission: Submission) -> bool:
+    known = _held(writer, place, submission.holder)
+    if known is not None and known.outcome is None:
+        row = (json.dumps(submission_to_fields(submission)), place)
+        writer.execute(sql.ADVANCE, row)
+    return known is not None
+
+
+def _prolong(writer: sqlite3.Connection, place: str, holder: str, due: float) -> None:
+    known = _held(writer, place, holder)
+    if known is not None:
+        row = (json.dumps(submission_to_fields(replace(known, due=due))), place)
+        writer.execute(sql.ADVANCE, row)

@@ -91,13 +91,10 @@ PURGE = """
 
 
 SUBMISSION = "SELECT fields FROM submissions WHERE place = ? AND created > ?"
-RESERVE = """
-    INSERT INTO submissions (place, holder, created, fields) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO NOTHING
-"""
-CONCLUDE = "UPDATE submissions SET fields = ? WHERE place = ? AND holder = ?"
+RESERVE = "INSERT OR REPLACE INTO submissions (place, holder, created, fields) VALUES (?, ?, ?, ?)"
+HELD = "SELECT fields FROM submissions WHERE place = ? AND holder = ?"
+ADVANCE = "UPDATE submissions SET fields = ? WHERE place = ?"
 RELEASE = "DELETE FROM submissions WHERE place = ? AND holder = ?"
-FORGET_KEY = "DELETE FROM submissions WHERE place = ? AND created <= ?"
 FORGET_KEYS = """
     DELETE FROM submissions
     WHERE rowid IN (SELECT rowid FROM submissions WHERE created <= ? LIMIT 100)

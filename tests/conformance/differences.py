@@ -136,6 +136,14 @@ def _refusal(found: Finding) -> bool:
     return (answer.status, code) in rows or not answer.body
 
 
+def _not_again(found: Finding) -> bool:
+    """A submit is not to be sent again, and the v2 client does not."""
+    added = _field(ANSWER, "x-should-retry", lambda sent, got: not sent and got == ["false"])
+    unsent = (found.where, found.what, found.proxied) == (REQUEST, "count", 0)
+    once = (found.where, found.what, found.proxied) == (ANSWER, "count", 1)
+    return added(found) or once or (unsent and "/video-synthesis" in found.asked)
+
+
 _LISTED_BELOW = "(api|compatible-mode|apps/anthropic)"
 
 
@@ -337,6 +345,15 @@ ANSWER_CHANGES = (
         "chunks of an answer that names a task",
         "joined: it leaves as a whole, when the task has an owner",
         _joined,
+        stated=True,
+    ),
+    Difference(
+        "not-again",
+        ANSWER,
+        "`x-should-retry: false`",
+        "added to upstream's 408 or 5xx on a call that creates a task, where upstream does not say "
+        "itself: SDKs would send it again, and the task may have been made",
+        _not_again,
         stated=True,
     ),
     Difference(

@@ -56,6 +56,18 @@ ERRORS: Mapping[str, Operation] = {
     "error 429 of a submit": Operation(
         VIDEOS, faults=[{"status": 429, "times": None, "headers": AT_ONCE}]
     ),
+    **{
+        f"error {status} of a submit": Operation(
+            VIDEOS,
+            faults=[{"status": status, "times": None, "headers": AT_ONCE}],
+            differs=["not-again"],
+        )
+        for status in (408, 500, 503, 504)
+    },
+    "error 500 of a submit, not to be sent again": Operation(
+        VIDEOS,
+        faults=[{"status": 500, "times": None, "headers": {"x-should-retry": "false"}}],
+    ),
     "error 429 once": Operation(
         {V2: TEXTS[V2], V2_AIO: TEXTS[V2_AIO]}, faults=[{"status": 429, "headers": AT_ONCE}]
     ),

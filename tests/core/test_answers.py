@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from proxy.core.answers import (
     MAX_READ,
     AnswerUnreadableError,
+    Held,
     error_code,
     read_json,
     request_id,
@@ -94,10 +95,8 @@ ANSWERS: list[tuple[object, list[str]]] = [
     ({"task_id": "t-2"}, ["t-2"]),
     ({"task_id": "t-2", "output": {"task_id": "t-1"}}, ["t-1", "t-2"]),
     ({"task_id": "t-1", "output": {"task_id": "t-1"}}, ["t-1"]),
-    ({"output": {"task_id": 5}}, []),
     ({"output": {"task_id": None}}, []),
     ({"output": {"task_id": ""}}, []),
-    ({"output": {"task_id": ["t-1"]}}, []),
     ({"output": "t-1"}, []),
     ({"output": None}, []),
     ({"output": {"Task_Id": "t-1"}}, []),
@@ -160,3 +159,50 @@ def test_states_and_ids_are_text_or_nothing(
 def test_a_code_is_the_answers_own(answer: object, code: str) -> None:
     """In either shape of an error; the code of a failed task is none."""
     assert error_code(answer) == code
+
+
+@pytest.mark.parametrize("value", [5, 0, False, 1.5, ["t-1"], [], {}])
+def test_an_id_that_is_no_text(value: object) -> None:
+    """A number could be polled as well: what is there and cannot be claimed is unreadable."""
+    with pytest.raises(AnswerUnreadableError):
+        task_ids({"output": {"task_id": value}}, PLACES)
+
+
+def held(status: int, *headers: tuple[str, str], code: bool = False) -> Held:
+    return Held(status, "So", headers, b"{}", has_code=code)
+
+
+def test_what_a_refusal_is() -> None:
+    """Upstream says that it did not take the call on; a timeout or an error there says nothing."""
+    assert all(held(status).is_refusal for status in (400, 401, 403, 404, 409, 422, 429, 499))
+    doubtful = (200, 204, 301, 302, 307, 408, 500, 502, 503, 504, 599)
+    assert not any(held(status).is_refusal for status in doubtful)
+    assert held(200, code=True).is_refusal
+    assert [held(status).is_success for status in (199, 200, 299, 300)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+NOT_AGAIN = ("x-should-retry", "false")
+REPLAYED = ("x-proxy-replayed", "true")
+
+
+def test_what_sdks_would_send_again() -> None:
+    """On 408 and 5xx they are told not to, unless upstream has told them what to do."""
+    told = {status: held(status).marks for status in (200, 302, 400, 408, 429, 499, 500, 504)}
+    assert {status for status, marks in told.items() if marks} == {408, 500, 504}
+    assert told[504] == [NOT_AGAIN]
+    for advice in ("true", "false"):
+        assert held(504, ("X-Should-Retry", advice)).marks == []
+
+
+def test_what_a_repeat_is_told() -> None:
+    """That it was said before; and where that was no success, that it will be said again."""
+    assert held(200, ("X-Should-Retry", "x")).again().marks == [REPLAYED]
+    for status in (302, 408, 503):
+        again = held(status, ("A", "b"), ("X-Should-Retry", "true")).again()
+        assert (again.headers, again.marks) == ((("A", "b"),), [REPLAYED, NOT_AGAIN])
+        assert (again.status, again.body, again.replayed) == (status, b"{}", True)

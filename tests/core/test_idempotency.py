@@ -5,18 +5,25 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.core.answers import Held
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.idempotency import (
     RETENTION,
     Fingerprint,
-    State,
+    Lost,
     Submission,
     place_of,
     read_key,
     still_running,
 )
 
-FIRST = Submission("req-1", created=1000.0, due=1400.0)
+SAME = Fingerprint("/a")
+SAME.feed(b"body")
+FIRST = Submission("req-1", created=1000.0, due=1400.0, target=SAME.target)
+SENDING = replace(FIRST, is_sending=True)
+ANSWER = Held(200, "OK", (), b"{}", ("t1",))
+DONE = replace(SENDING, fingerprint=str(SAME), outcome=ANSWER)
+LOST = Lost("GATEWAY_TIMEOUT", "It took too long; do not re-send.")
 
 
 @pytest.mark.parametrize("key", ["a", "~" * 255, "6f9a-…".replace("…", "."), 'a "b" c', "{}:*"])
@@ -39,10 +46,11 @@ def test_no_keys(values: list[str]) -> None:
 
 
 def test_place() -> None:
-    """A key is kept by its hash, under the token: nobody meets another's."""
-    digest = hashlib.sha256(b"my key").hexdigest()
-    assert place_of("tok_1", "my key") == f"tok_1:{digest}"
-    assert len({place_of(token, key) for token in "ab" for key in ("k", "K")}) == 4
+    """Tenant, token and key make the place, also where one of them looks like two."""
+    owners = [("a", "b"), ("b", "b"), ("a", "c"), ("a:b", "b"), ("a", 'b", "b'), ('a", "b', "b")]
+    places = {place_of(*owner, key) for owner in owners for key in ("k", "K", "b:k")}
+    assert len(places) == 3 * len(owners)
+    assert place_of("a", "b", "k") == hashlib.sha256(b'["a", "b", "k"]').hexdigest()
 
 
 def test_fingerprint() -> None:
@@ -58,51 +66,92 @@ def test_fingerprint() -> None:
     assert of("/a") == hashlib.sha256(b"/a\n").hexdigest()
 
 
-def test_times() -> None:
-    """A first call counts for a day, and is waited for as long as it may take, while it runs."""
-    assert [FIRST.is_kept(1000 + RETENTION + more) for more in (-1, 0)] == [True, False]
-    assert [FIRST.is_running(at) for at in (1000, 1399, 1400)] == [True, True, False]
-    assert not replace(FIRST, state=State.DONE).is_running(1000)
+def test_the_target_alone() -> None:
+    """Known before the body is, and no help to guess it."""
+    fingerprint = Fingerprint("/a")
+    assert fingerprint.target == hashlib.sha256(b"/a\n").hexdigest()
+    fingerprint.feed(b"x")
+    assert fingerprint.target != str(fingerprint) != Fingerprint("/a").target
+
+
+def test_how_long_it_is_kept() -> None:
+    """A day, whatever came of it; but what was never sent only until it is due."""
+    past = 1000 + RETENTION
+    for one in (SENDING, DONE, replace(SENDING, outcome=LOST)):
+        assert [one.is_kept(at) for at in (1000, 1400, past - 1, past)] == [True] * 3 + [False]
+    assert [FIRST.is_kept(at) for at in (1000, 1399, 1400)] == [True, True, False]
+
+
+def test_whether_to_wait() -> None:
+    """While it is sent and something is heard of it; what is not sent yet becomes either soon."""
+    assert [SENDING.is_running(at) for at in (1000, 1399, 1400)] == [True, True, False]
+    assert [FIRST.is_running(at) for at in (1000, 1400)] == [True, True]
+    assert not DONE.is_running(1000)
+    assert not replace(SENDING, outcome=LOST).is_running(1000)
 
 
 def test_an_answer_is_an_answer() -> None:
-    """What is done has nothing to complain of."""
-    replace(FIRST, state=State.DONE).demand_answer()
+    """What is done has nothing to complain of, and says that it was said before."""
+    DONE.demand_same(SAME)
+    assert DONE.answer() == replace(ANSWER, replayed=True)
 
 
 def test_what_was_uncertain_stays_so() -> None:
     """The same error in the same words, and marked as one that was told before."""
-    error = ProxyError(Situation.GATEWAY_TIMEOUT, "It took too long; do not re-send.")
     with pytest.raises(ProxyError) as caught:
-        FIRST.uncertain(error, "f").demand_answer()
+        replace(SENDING, outcome=LOST).answer()
     told = caught.value
-    assert (told.situation, told.message) == (error.situation, error.message)
+    assert (told.situation, told.message) == (Situation.GATEWAY_TIMEOUT, LOST.message)
     assert told.headers == (("x-proxy-replayed", "true"),)
 
 
 def test_a_situation_of_another_version() -> None:
     """An error this version does not know is still one, and upstream's."""
-    error = ProxyError(Situation.GATEWAY_TIMEOUT, "Late.")
-    foreign = replace(FIRST.uncertain(error, "f"), situation="NEW")
     with pytest.raises(ProxyError, match="Late") as caught:
-        foreign.demand_answer()
+        replace(SENDING, outcome=Lost("NEW", "Late.")).answer()
     assert caught.value.situation is Situation.BAD_GATEWAY
 
 
 def test_what_was_cut_off() -> None:
     """Whoever ran it is gone: there may be a task, and nobody knows."""
+    SENDING.demand_same(SAME)
     with pytest.raises(ProxyError, match="do not re-send") as caught:
-        FIRST.demand_answer()
+        SENDING.answer()
     assert caught.value.situation is Situation.BAD_GATEWAY
 
 
-def test_another_call_under_the_same_key() -> None:
-    """Only a fingerprint that is known and differs is another call."""
-    for known, given in (("", "a"), ("a", "a")):
-        replace(FIRST, fingerprint=known).demand_same(given)
+@pytest.mark.parametrize("known", [SENDING, DONE, replace(SENDING, outcome=LOST)])
+def test_another_target_under_the_same_key(known: Submission) -> None:
+    """Refused whatever came of the first call, and however little of it is known."""
     with pytest.raises(ProxyError, match="take a new key") as caught:
-        replace(FIRST, fingerprint="a").demand_same("b")
+        known.demand_same(Fingerprint("/b"))
     assert caught.value.situation is Situation.KEY_REUSED
+
+
+def test_another_body_under_the_same_key() -> None:
+    """Refused once the whole first body is known."""
+    other = Fingerprint("/a")
+    other.feed(b"else")
+    SENDING.demand_same(other)
+    with pytest.raises(ProxyError, match="take a new key") as caught:
+        DONE.demand_same(other)
+    assert caught.value.situation is Situation.KEY_REUSED
+
+
+def test_a_body_that_is_not_known() -> None:
+    """An answer is read by the same call only: where that cannot be told, by nobody."""
+    early = replace(DONE, fingerprint="")
+    with pytest.raises(ProxyError, match="nobody can tell") as caught:
+        early.demand_same(SAME)
+    assert caught.value.situation is Situation.KEY_REUSED
+
+
+def test_what_nobody_can_read() -> None:
+    """Of a first call without a target nothing is known but that there was one."""
+    unknown = Submission("", created=float("inf"), due=0.0, is_sending=True)
+    unknown.demand_same(SAME)
+    with pytest.raises(ProxyError, match="do not re-send"):
+        unknown.answer()
 
 
 def test_still_running() -> None:

@@ -33,14 +33,15 @@ from edge.rig import (
     task_answer,
 )
 
+from proxy.core.answers import Held
 from proxy.core.errors import StoreUnavailableError
-from proxy.core.idempotency import State, Submission, place_of
+from proxy.core.idempotency import Fingerprint, Submission, place_of
 from proxy.core.policy import Grant, digest_of
 from proxy.edge.idempotency import LOOK_EVERY
 from proxy.stores.memory import MemoryStore
 
 KEY = b"Idempotency-Key: order-1"
-PLACE = place_of("g1", "order-1")
+PLACE = place_of(TENANT, "g1", "order-1")
 NATIVE = "/api/v1/services/aigc/video-generation/video-synthesis"
 
 
@@ -50,6 +51,7 @@ class Watched(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.asked = 0
+        self.prolonged = asyncio.Event()
         self.failing: set[str] = set()
 
     async def reserve(self, place: str, first: Submission) -> Submission | None:
@@ -59,25 +61,36 @@ class Watched(MemoryStore):
             raise StoreUnavailableError
         return found
 
-    async def conclude(self, place: str, ended: Submission) -> None:
-        if "conclude" in self.failing:
+    async def advance(self, place: str, submission: Submission) -> bool:
+        """Fails as "begin" before anything is sent, as "conclude" afterwards; effective or not."""
+        doing = "conclude" if submission.outcome else "begin"
+        if doing in self.failing:
             raise StoreUnavailableError
-        await super().conclude(place, ended)
+        is_held = await super().advance(place, submission)
+        if f"{doing}, done" in self.failing:
+            raise StoreUnavailableError
+        return is_held
 
-    async def release(self, place: str, first: Submission) -> None:
+    async def prolong(self, place: str, holder: str, due: float) -> None:
+        if "prolong" in self.failing:
+            raise StoreUnavailableError
+        self.prolonged.set()
+        await super().prolong(place, holder, due)
+
+    async def release(self, place: str, holder: str) -> None:
         if "release" in self.failing:
             raise StoreUnavailableError
-        await super().release(place, first)
+        await super().release(place, holder)
 
     async def kept(self) -> Submission | None:
         """What is remembered under `KEY`."""
         probe = Submission("probe", time.time(), time.time())
         known = await super().reserve(PLACE, probe)
-        await super().release(PLACE, probe)
+        await super().release(PLACE, "probe")
         return known
 
 
-class Held:
+class Waiting:
     """A script that reads a request whole, then waits for `go`."""
 
     def __init__(self, *answers: bytes) -> None:
@@ -163,16 +176,21 @@ async def test_without_a_key_every_call_is_its_own() -> None:
 
 
 async def test_other_keys_and_other_tokens() -> None:
-    """A key is one token's: another's same key, and another key, are other calls."""
+    """A key is one token's: another's same key, and another key, are other calls.
+
+    Also of another tenant's token that has the same id, since whoever writes grants chooses ids.
+    """
     async with place(numbered()) as at:
         await at.store.save_grant(digest_of("other"), Grant("g2", "o", TENANT, ("*",)))
+        await at.store.save_grant(digest_of("theirs"), Grant("g1", "o", "tenant-b", ("*",)))
         answers = [
             await at.send(),
             await at.send(BODY, b"Idempotency-Key: order-2"),
             await at.send(token="other"),
+            await at.send(token="theirs"),
         ]
-        assert len({answer.body for answer in answers}) == 3
-        assert at.submits == 3
+        assert len({answer.body for answer in answers}) == 4
+        assert at.submits == 4
 
 
 async def test_framing_is_no_difference() -> None:
@@ -271,22 +289,62 @@ async def test_a_repeat_is_judged_anew(way: str) -> None:
 # -- what frees the key, and what does not -------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [302, 400, 429, 500, 503])
-async def test_a_refusal_by_upstream_frees_the_key(status: int) -> None:
-    """No task came of it, so the same call may go through later."""
-    refusal = b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\n{}" % status
-    answers = iter([refusal, task_answer("t2")])
+def saying(*answers: bytes) -> Script:
+    """One after the other, each to a whole request."""
+    left = iter(answers)
 
     async def script(told: Conversation) -> None:
         await told.whole()
-        await told.send(next(answers))
+        await told.send(next(left))
 
-    async with place(script) as at:
+    return script
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 429])
+async def test_a_refusal_by_upstream_frees_the_key(status: int) -> None:
+    """It says that it did not take the call on, so the same call may go through later."""
+    refusal = b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\n{}" % status
+    async with place(saying(refusal, task_answer("t2"))) as at:
         assert (await at.send()).status == status
         assert await at.store.kept() is None
         again = await at.send()
         assert (again.status, again.values("x-proxy-replayed")) == (200, [])
         assert at.submits == 2
+
+
+@pytest.mark.parametrize("advice", [(), (b"X-Should-Retry: true",)])
+@pytest.mark.parametrize("status", [302, 307, 408, 500, 502, 503, 504])
+async def test_a_failure_of_upstream_keeps_the_key(status: int, advice: tuple[bytes, ...]) -> None:
+    """It says nothing of the task, which may have been made: the same answer, and none besides.
+
+    The repeat is told not to come again, whatever upstream advised; it would hear the same.
+    """
+    lines = [b"HTTP/1.1 %d Oh" % status, b"Content-Length: 2", *advice, b"", b"{}"]
+    async with place(saying(b"\r\n".join(lines), task_answer("t2"))) as at:
+        first = await at.send()
+        assert (first.status, first.body) == (status, b"{}")
+        for _ in range(2):
+            again = await at.send()
+            assert (again.first_line, again.body) == (first.first_line, b"{}")
+            assert again.values("x-proxy-replayed") == [b"true"]
+            assert again.values("x-should-retry") == [b"false"]
+        assert (await at.send(BODY + b" ")).status == 422
+        assert at.submits == 1
+
+
+async def test_a_success_that_is_an_error_frees_the_key() -> None:
+    """Status 200, a code and no task: nothing to remember for a day."""
+    refusal = ok(b'{"code":"BailianGateway.Workspace.NotAuthorised","request_id":"r"}')
+    async with place(saying(refusal, task_answer("t2"))) as at:
+        assert (await at.send()).status == 200
+        assert await at.store.kept() is None
+        assert (await at.send()).json()["output"] == {"task_id": "t2", "task_status": "PENDING"}
+
+
+async def test_a_success_without_a_task_is_kept() -> None:
+    """Nothing says that there is none."""
+    async with place(saying(ok(b'{"output":{}}'), task_answer("t2"))) as at:
+        assert [(await at.send()).body for _ in range(2)] == [b'{"output":{}}'] * 2
 
 
 async def test_a_connection_refused_frees_the_key() -> None:
@@ -361,7 +419,7 @@ async def test_a_bug_keeps_the_key() -> None:
 
 
 async def test_an_answer_that_came_before_the_body_was_whole() -> None:
-    """What was sent is not known, so nothing is compared: the answer is given, never a new task."""
+    """What was sent is not known, so nobody can prove to be the same: no answer, no new task."""
     go = asyncio.Event()
 
     async def early(told: Conversation) -> None:
@@ -373,10 +431,13 @@ async def test_an_answer_that_came_before_the_body_was_whole() -> None:
         head = head_of("POST", SUBMIT, KEY, b"Content-Length: 200000")
         async with calling(at.made.url) as client:
             await client.send(head, BODY[:30], b" " * 100_000)
-            first = await client.answer()
+            assert (await client.answer()).status == 200
         go.set()
-        again = await at.send()
-        assert (again.status, again.body) == (first.status, first.body)
+        others = [(BODY, SUBMIT), (BODY.replace(b"cat", b"dog"), SUBMIT), (BODY, f"{NATIVE}?a")]
+        for body, path in others:
+            answer = await at.send(body, path=path)
+            assert (answer.status, answer.code) == (422, "IdempotencyKeyReused")
+            assert b"t1" not in answer.body
         assert at.submits == 1
 
 
@@ -385,7 +446,7 @@ async def test_an_answer_that_came_before_the_body_was_whole() -> None:
 
 async def test_a_client_that_left_gets_its_answer_by_asking_again() -> None:
     """What the key is for: the connection is lost, the task is made, the retry gets its id."""
-    held = Held(task_answer("t1"))
+    held = Waiting(task_answer("t1"))
     async with place(held) as at:
         async with calling(at.made.url) as client:
             await client.send(request("POST", SUBMIT, BODY, KEY))
@@ -403,7 +464,7 @@ async def test_a_client_that_left_gets_its_answer_by_asking_again() -> None:
 
 async def test_repeats_wait_for_the_first() -> None:
     """Many at once: one is sent, all get its answer, and nobody asks the store meanwhile."""
-    held = Held(task_answer("t1"))
+    held = Waiting(task_answer("t1"))
     async with place(held) as at:
         sent = [asyncio.create_task(at.send()) for _ in range(20)]
         await held.was_reached()
@@ -419,7 +480,7 @@ async def test_repeats_wait_for_the_first() -> None:
 
 async def test_a_repeat_takes_over_when_the_first_came_to_nothing() -> None:
     """It waited, the key became free: one of those who waited is the first now, and only one."""
-    held = Held(b"HTTP/1.1 429 No\r\nContent-Length: 2\r\n\r\n{}", task_answer("t2"))
+    held = Waiting(b"HTTP/1.1 429 No\r\nContent-Length: 2\r\n\r\n{}", task_answer("t2"))
     async with place(held) as at:
         sent = [asyncio.create_task(at.send())]
         await held.was_reached()
@@ -434,7 +495,7 @@ async def test_a_repeat_takes_over_when_the_first_came_to_nothing() -> None:
 
 async def test_a_repeat_does_not_wait_for_ever() -> None:
     """After the time an answer may take: 409, not to be sent again by itself; the key stays."""
-    held = Held(task_answer("t1"))
+    held = Waiting(task_answer("t1"))
     async with place(held, read_timeout=0.3) as at:
         other = Submission("elsewhere", time.time(), time.time() + 60)
         assert await at.store.reserve(PLACE, other) is None
@@ -453,8 +514,13 @@ async def test_a_first_call_in_another_process() -> None:
         await at.store.reserve(PLACE, other)
         again = asyncio.create_task(at.send())
         await eventually(lambda: at.store.asked == 2)
-        done = replace(other, state=State.DONE, status=200, reason="OK", body=b"{}", tasks=("t9",))
-        await at.store.conclude(PLACE, done)
+        measured = Fingerprint(NATIVE)
+        measured.feed(BODY)
+        held = Held(200, "OK", (), b"{}", ("t9",))
+        done = replace(
+            other, target=measured.target, fingerprint=str(measured), outcome=held, is_sending=True
+        )
+        await at.store.advance(PLACE, done)
         answer = await again
         assert (answer.status, answer.body) == (200, b"{}")
         assert (at.submits, at.store.asked) == (0, 3)
@@ -463,7 +529,7 @@ async def test_a_first_call_in_another_process() -> None:
 async def test_a_process_that_died() -> None:
     """A first call that should have ended long ago may have made its task: nobody sends again."""
     async with place(numbered()) as at:
-        dead = Submission("elsewhere", time.time() - 500, time.time() - 1)
+        dead = Submission("elsewhere", time.time() - 500, time.time() - 1, is_sending=True)
         await at.store.reserve(PLACE, dead)
         for _ in range(2):
             answer = await at.send()
@@ -472,9 +538,77 @@ async def test_a_process_that_died() -> None:
         assert (at.submits, await at.store.kept()) == (0, dead)
 
 
+async def test_a_process_that_died_before_it_sent() -> None:
+    """Between reserving and sending: the key is free as soon as that process is not heard of."""
+    async with place(numbered()) as at:
+        now = time.time()
+        await at.store.reserve(PLACE, Submission("elsewhere", now, now + 0.2))
+        answer = await at.send()
+        assert (answer.status, answer.values("x-proxy-replayed")) == (200, [])
+        assert at.submits == 1
+
+
+async def test_a_call_that_runs_is_heard_of() -> None:
+    """However long it takes: others see that it runs, and it leaves nothing running behind."""
+    held = Waiting(task_answer("t1"))
+    async with place(held, key_hold=0.3) as at:
+        first = asyncio.create_task(at.send())
+        await held.was_reached()
+        begun = await at.store.kept()
+        for _ in range(2):
+            at.store.prolonged.clear()
+            await asyncio.wait_for(at.store.prolonged.wait(), 10)
+        known = await at.store.kept()
+        assert begun is not None
+        assert known == replace(begun, due=known.due if known else 0)
+        assert known.due > begun.due
+        held.go.set()
+        assert (await first).status == 200
+        at.store.prolonged.clear()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(at.store.prolonged.wait(), 0.4)
+
+
+async def test_a_call_that_runs_here_runs() -> None:
+    """Whatever the store has heard of it: its repeats wait for its end and get its answer."""
+    held = Waiting(task_answer("t1"))
+    async with place(held, key_hold=0.1) as at:
+        at.store.failing = {"prolong"}
+        first = asyncio.create_task(at.send())
+        await held.was_reached()
+        known = await at.store.kept()
+        assert known is not None
+        await eventually(lambda: not known.is_running(time.time()))
+        again = asyncio.create_task(at.send())
+        await eventually(lambda: at.store.asked == 2)
+        held.go.set()
+        assert (await again).body == (await first).body
+        assert at.submits == 1
+
+
+async def test_who_is_overtaken_sends_nothing() -> None:
+    """A process that slept past its hold before it sent finds its key with another's call."""
+
+    class Asleep(Watched):
+        async def advance(self, place: str, submission: Submission) -> bool:
+            await self.release(place, submission.holder)
+            await self.reserve(place, Submission("elsewhere", time.time(), time.time() + 60))
+            return await super().advance(place, submission)
+
+    store = Asleep()
+    async with scripted(numbered()) as upstream, rig(upstream.url, store=store) as made:
+        answer = await ask(made.url, request("POST", SUBMIT, BODY, KEY))
+        assert (answer.status, answer.code) == (409, "IdempotencyKeyInUse")
+        assert answer.values("x-should-retry") == [b"false"]
+        assert not upstream.conversations
+        known = await store.kept()
+        assert known is not None
+        assert known.holder == "elsewhere"
+
+
 async def test_a_repeat_that_leaves_while_it_waits() -> None:
     """It leaves nothing behind: the first goes on, and a key it never held stays as it was."""
-    held = Held(task_answer("t1"))
+    held = Waiting(task_answer("t1"))
     async with place(held) as at:
         first = asyncio.create_task(at.send())
         await held.was_reached()
@@ -533,26 +667,48 @@ async def test_no_store_no_submit() -> None:
         assert (await at.send()).status == 200
 
 
+@pytest.mark.parametrize("failing", ["begin", "begin, done"])
+async def test_a_store_that_goes_before_anything_is_sent(failing: str) -> None:
+    """Nothing is sent; and the key is free again once the store is there, heard or not."""
+    async with place(numbered()) as at:
+        at.store.failing = {failing, "release"}
+        answer = await at.send()
+        assert (answer.status, answer.code) == (503, "ServiceUnavailable")
+        assert "nothing was sent" in str(answer.json()["message"])
+        assert (at.submits, await Watched.kept(at.store) is None) == (0, False)
+        at.store.failing = set()
+        again = await at.send()
+        assert (again.status, at.submits) == (200, 1)
+
+
 async def test_a_store_that_goes_before_the_end() -> None:
-    """The client gets its answer; the key ends uncertain, which is told, and never free."""
+    """The client gets its answer; the key is never free, and its repeats get it later."""
     async with place(numbered(), read_timeout=0.3) as at:
         at.store.failing = {"conclude"}
         patient = b"X-DashScope-Wait-Timeout: 60"
-        assert (await at.send(BODY, KEY, patient)).status == 200
+        first = await at.send(BODY, KEY, patient)
+        assert first.status == 200
         assert len(at.made.telemetry.named("submit_not_remembered")) == 1
-        at.store.failing = set()
         known = await at.store.kept()
         assert known is not None
-        assert (known.state, known.due > time.time()) == (State.RUNNING, True)
+        assert (known.is_sending, known.outcome) == (True, None)
         assert (await at.send()).status == 409
+        at.store.failing = set()
+        again = await at.send()
+        while again.status == 409:
+            again = await at.send()
+        assert (again.body, again.values("x-proxy-replayed")) == (first.body, [b"true"])
         assert at.submits == 1
 
 
 async def test_a_store_that_will_not_free_a_key() -> None:
-    """Better a key too many than a task: it stays taken, and the client has its answer."""
-    async with place(answering(b"HTTP/1.1 429 No\r\nContent-Length: 2\r\n\r\n{}")) as at:
+    """Better a key too many than a task: it stays taken until the store hears that it is free."""
+    refusal = b"HTTP/1.1 429 No\r\nContent-Length: 2\r\n\r\n{}"
+    async with place(saying(refusal, task_answer("t2"))) as at:
         at.store.failing = {"release"}
         assert (await at.send()).status == 429
         known = await at.store.kept()
         assert known is not None
-        assert known.state is State.RUNNING
+        assert known.is_sending
+        at.store.failing = set()
+        assert (await at.send()).status == 200

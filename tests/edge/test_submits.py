@@ -267,6 +267,7 @@ UNREADABLE = {
     "deep": ok(b"[" * 100_000),
     "half a surrogate pair": ok(b'{"output":{"task_id":"t"},"request_id":"\\ud800"}'),
     "an id for no URL": ok(b'{"output":{"task_id":"../a"}}'),
+    "an id that is a number": ok(b'{"output":{"task_id":7}}'),
     "an id without end": ok(b'{"output":{"task_id":"' + b"a" * 129 + b'"}}'),
 }
 
@@ -284,7 +285,7 @@ async def test_an_answer_nobody_can_read(name: str) -> None:
 
 @pytest.mark.parametrize(
     "output",
-    [{}, {"task_id": 7}, {"task_id": ""}, [], None],
+    [{}, {"task_id": None}, {"task_id": ""}, [], None],
 )
 async def test_an_answer_without_a_task(output: object) -> None:
     """No id that could be polled: nothing to claim, and the answer crosses."""
@@ -311,16 +312,41 @@ async def test_a_huge_answer_is_none() -> None:
         assert len(upstream.conversations) == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 429, 500, 503])
+REFUSAL = b'{"code":"Throttling","message":"no","request_id":"up","output":{"task_id":"x"}}'
+
+
+def failing(status: int, *fields: bytes) -> Script:
+    lines = [b"HTTP/1.1 %d Oh" % status, b"Content-Length: %d" % len(REFUSAL), *fields, b""]
+    return answering(b"\r\n".join([*lines, REFUSAL]))
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 429])
 async def test_upstreams_refusal_crosses(status: int) -> None:
     """Upstream's own error is the client's, untouched, without a word of ours on re-sending."""
-    body = b'{"code":"Throttling","message":"no","request_id":"up","output":{"task_id":"x"}}'
-    wire = b"HTTP/1.1 %d Oh\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
-    async with scripted(answering(wire)) as upstream, rig(upstream.url) as made:
+    async with scripted(failing(status)) as upstream, rig(upstream.url) as made:
         answer = await ask(made.url, made.post())
-        assert (answer.status, answer.body) == (status, body)
+        assert (answer.status, answer.body) == (status, REFUSAL)
         assert not answer.values("x-should-retry")
         assert not await made.store.tasks_of(TENANT, 0, 1e12)
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+async def test_upstreams_failure_is_not_to_be_sent_again(status: int) -> None:
+    """It crosses untouched, but SDKs would send again by themselves what may be paid already."""
+    async with scripted(failing(status)) as upstream, rig(upstream.url) as made:
+        answer = await ask(made.url, made.post())
+        assert (answer.status, answer.body) == (status, REFUSAL)
+        assert answer.values("x-should-retry") == [b"false"]
+        (plain,) = [await ask(made.url, made.post(path=PLAIN))]
+        assert (plain.status, plain.values("x-should-retry")) == (status, [])
+
+
+@pytest.mark.parametrize("advice", [b"true", b"false"])
+async def test_upstreams_own_advice_crosses(advice: bytes) -> None:
+    """Where upstream says itself whether to send again, it knows."""
+    script = failing(503, b"X-Should-Retry: " + advice)
+    async with scripted(script) as upstream, rig(upstream.url) as made:
+        assert (await ask(made.url, made.post())).values("x-should-retry") == [advice]
 
 
 @pytest.mark.parametrize("status", [201, 202])

@@ -77,10 +77,29 @@ async def test_early(call: Call, sandbox: Sandbox) -> None:
     assert (sandbox.requests[0].size, sandbox.requests[0].complete) == (0, False)
 
 
+@pytest.mark.parametrize("status", [408, 504])
+async def test_late(call: Call, sandbox: Sandbox, status: int) -> None:
+    """`late` answers when all was done: there is a task, and the answer does not tell."""
+    sandbox.faults.add(late=status, path=VIDEO)
+    body = {"model": "wan2.6-t2v", "input": {"prompt": "a"}}
+    reply = await call("POST", VIDEO, json=body, headers=ASYNC)
+    (task,) = sandbox.tasks
+    assert (reply.status, task.id in reply.body.decode()) == (status, False)
+    assert set(reply.json()) == {"code", "message", "request_id"}
+
+
+async def test_late_and_refused(call: Call, sandbox: Sandbox) -> None:
+    """What is refused anyway is refused in its own words."""
+    sandbox.faults.add(late=504, path=VIDEO)
+    reply = await call("POST", VIDEO, json={"model": ""}, headers=ASYNC)
+    assert (reply.status, len(sandbox.tasks)) == (400, 0)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"status": "429"}, "status: '429' is not int"),
     ({"reset": "sometimes"}, "reset: 'sometimes'"),
     ({"colour": "red"}, "colour: not a field"),
+    ({"late": "500"}, "late: '500' is not int"),
     ({"early": 429, "match": {"model": "m"}}, "model: not known before"),
 ]
 

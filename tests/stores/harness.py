@@ -69,7 +69,7 @@ def record(task_id: str = "task-1", tenant: str = "ada", **changes: Any) -> Task
     return replace(plain, **changes)
 
 
-PLACE = "tok_1:" + 64 * "a"
+PLACE = 64 * "a"
 
 
 def first(holder: str = "req-1", **changes: Any) -> Submission:  # noqa: ANN401  # any field

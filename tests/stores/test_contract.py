@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from stores.harness import GRANT, NOW, OTHER, PLACE, TOKEN, Place, first, record
 
+from proxy.core.answers import Held
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.idempotency import RETENTION as KEYS_KEPT
-from proxy.core.idempotency import State
+from proxy.core.idempotency import Lost, Submission
 from proxy.core.policy import Grant, GrantUnreadableError
 from proxy.core.tasks import RETENTION, TERMINAL, TaskConflictError, TaskRecord
 
@@ -210,14 +211,17 @@ async def test_any_tenant_name(place: Place, tenant: str) -> None:
     assert await place.store.tasks_of("a", NOW, NOW) == []
 
 
-DONE = first(
-    state=State.DONE,
+SENDING = first(is_sending=True, target="t" * 64)
+DONE = replace(
+    SENDING,
     fingerprint="f" * 64,
-    status=200,
-    reason="Öh-kay",
-    headers=(("X-Two", "a"), ("x-two", "\udcff"), ("Content-Type", "application/json")),
-    body=b'{"output":{"task_id":"t1"}}\x00\xff' + bytes(range(256)) * 100,
-    tasks=("t1", "t2"),
+    outcome=Held(
+        200,
+        "Öh-kay",
+        (("X-Two", "a"), ("x-two", "\udcff"), ("Content-Type", "application/json")),
+        b'{"output":{"task_id":"t1"}}\x00\xff' + bytes(range(256)) * 100,
+        ("t1", "t2"),
+    ),
 )
 
 
@@ -238,51 +242,94 @@ async def test_reserve_at_once(place: Place) -> None:
     assert [one for one in found if one is not None] == [winner] * 19
 
 
-async def test_conclude(place: Place) -> None:
+async def test_what_was_never_sent_is_free_when_due(place: Place) -> None:
+    """To the second; and who held it has lost it, so that only one of the two is ever sent."""
+    await place.store.reserve(PLACE, first())
+    place.clock.at = first().due - 0.1
+    assert await place.store.reserve(PLACE, first("req-2")) == first()
+    place.clock.at = first().due
+    later = first("req-2", created=place.clock.at, due=place.clock.at + 30)
+    assert await place.store.reserve(PLACE, later) is None
+    assert not await place.store.advance(PLACE, SENDING)
+    assert await place.store.advance(PLACE, replace(later, is_sending=True))
+    assert await place.store.reserve(PLACE, first("req-3")) == replace(later, is_sending=True)
+
+
+async def test_what_may_have_been_sent_is_never_free(place: Place) -> None:
+    """Past its due as well: what came of it nobody knows."""
+    await place.store.reserve(PLACE, first())
+    assert await place.store.advance(PLACE, SENDING)
+    place.clock.at = SENDING.due + 1000
+    assert await place.store.reserve(PLACE, first("req-2")) == SENDING
+    assert await place.store.advance(PLACE, DONE)
+    assert await place.store.reserve(PLACE, first("req-2")) == DONE
+
+
+async def test_an_outcome(place: Place) -> None:
     """What came of it comes back byte for byte, and holds the place as the first call did."""
     await place.store.reserve(PLACE, first())
-    await place.store.conclude(PLACE, DONE)
+    assert await place.store.advance(PLACE, DONE)
     assert await place.store.reserve(PLACE, first("req-2")) == DONE
     assert await place.store.reserve(PLACE, first()) is None
 
 
+async def test_an_outcome_stays(place: Place) -> None:
+    """A write that comes late, because its first try seemed lost, undoes none."""
+    await place.store.reserve(PLACE, first())
+    assert await place.store.advance(PLACE, DONE)
+    assert await place.store.advance(PLACE, SENDING)
+    assert await place.store.reserve(PLACE, first("req-2")) == DONE
+
+
 async def test_uncertain(place: Place) -> None:
     """Why there is no answer is remembered as well."""
-    ended = first(state=State.UNCERTAIN, situation="BAD_GATEWAY", message="Gone; “do not”.")
+    ended = replace(SENDING, outcome=Lost("BAD_GATEWAY", "Gone; “do not”."))
     await place.store.reserve(PLACE, first())
-    await place.store.conclude(PLACE, ended)
+    await place.store.advance(PLACE, ended)
     assert await place.store.reserve(PLACE, first("req-2")) == ended
+
+
+async def test_prolong(place: Place) -> None:
+    """Its holder is heard of: due later, and nothing else of it changes."""
+    await place.store.reserve(PLACE, first())
+    await place.store.advance(PLACE, DONE)
+    await place.store.prolong(PLACE, "req-1", NOW + 500.5)
+    assert await place.store.reserve(PLACE, first("req-2")) == replace(DONE, due=NOW + 500.5)
 
 
 async def test_release(place: Place) -> None:
     """A place that was given back is free for the next, once."""
     await place.store.reserve(PLACE, first())
-    await place.store.release(PLACE, first())
+    await place.store.advance(PLACE, SENDING)
+    await place.store.release(PLACE, "req-1")
     assert await place.store.reserve(PLACE, first("req-2")) is None
     assert await place.store.reserve(PLACE, first("req-3")) == first("req-2")
 
 
 async def test_only_the_holder_changes_a_place(place: Place) -> None:
-    """Neither concluding nor releasing reaches what another holds, nor makes anything."""
-    await place.store.conclude(PLACE, DONE)
-    await place.store.release(PLACE, first())
+    """Nothing reaches what another holds, nor makes anything where nothing is."""
+    assert not await place.store.advance(PLACE, DONE)
+    await place.store.prolong(PLACE, "req-1", NOW + 500)
+    await place.store.release(PLACE, "req-1")
     assert await place.store.reserve(PLACE, first("req-2")) is None
-    await place.store.conclude(PLACE, DONE)
-    await place.store.release(PLACE, first())
+    assert not await place.store.advance(PLACE, DONE)
+    await place.store.prolong(PLACE, "req-1", NOW + 500)
+    await place.store.release(PLACE, "req-1")
     assert await place.store.reserve(PLACE, first()) == first("req-2")
 
 
-async def test_a_place_is_kept_for_a_day(place: Place) -> None:
+@pytest.mark.parametrize("kept", [SENDING, DONE])
+async def test_a_place_is_kept_for_a_day(place: Place, kept: Submission) -> None:
     """To the second, however it ended: then it is free again, and the old holder has lost it."""
     await place.store.reserve(PLACE, first())
     await place.store.reserve(PLACE + "b", first())
-    await place.store.conclude(PLACE, DONE)
+    await place.store.advance(PLACE, kept)
     place.clock.at = NOW + KEYS_KEPT - 1
-    assert await place.store.reserve(PLACE, first("req-2")) == DONE
+    assert await place.store.reserve(PLACE, first("req-2")) == kept
     place.clock.at = NOW + KEYS_KEPT
-    later = first("req-2", created=place.clock.at)
+    later = first("req-2", created=place.clock.at, due=place.clock.at + 420)
     assert await place.store.reserve(PLACE, later) is None
-    await place.store.conclude(PLACE, DONE)
+    assert not await place.store.advance(PLACE, kept)
     assert await place.store.reserve(PLACE, first("req-3")) == later
     assert await place.store.reserve(PLACE + "b", later) is None
 
@@ -307,6 +354,8 @@ async def test_closed_store_is_unavailable(place: Place) -> None:
     with pytest.raises(StoreUnavailableError):
         await place.store.reserve(PLACE, first())
     with pytest.raises(StoreUnavailableError):
-        await place.store.conclude(PLACE, first())
+        await place.store.advance(PLACE, first())
     with pytest.raises(StoreUnavailableError):
-        await place.store.release(PLACE, first())
+        await place.store.prolong(PLACE, "req-1", NOW)
+    with pytest.raises(StoreUnavailableError):
+        await place.store.release(PLACE, "req-1")

@@ -1,8 +1,12 @@
 """How records are kept as text, and which status replaces which."""
 
+from dataclasses import replace
+
 import pytest
 from stores.harness import NOW, first, record
 
+from proxy.core.answers import Held
+from proxy.core.idempotency import Lost
 from proxy.core.tasks import RETENTION
 from proxy.stores.records import (
     inputs_from_text,
@@ -75,10 +79,19 @@ def test_supersedes(status: str, known: str, expected: bool) -> None:  # noqa: F
 
 def test_submission_round_trip() -> None:
     """A submission comes back from its fields as it was; all of them are text for any store."""
-    whole = first(body=bytes(range(256)), headers=(("A", "\udcff"),), reason="\udc80", status=200)
-    fields = submission_to_fields(whole)
-    assert submission_from_fields(fields) == whole
-    assert "".join(fields.values()).encode().isascii()
+    answer = Held(200, "\udc80", (("A", "\udcff"),), bytes(range(256)), ("t1", "t2"))
+    for outcome in (answer, replace(answer, tasks=()), Lost("BAD", "Gone; “do not”."), None):
+        whole = first(outcome=outcome, is_sending=True, target="t", fingerprint="f")
+        fields = submission_to_fields(whole)
+        assert submission_from_fields(fields) == whole
+        assert "".join(fields.values()).encode().isascii()
+
+
+def test_what_a_submission_does_not_keep() -> None:
+    """What only the first call was for: upstream's id, and what frees the key is never kept."""
+    answer = Held(200, "OK", (), b"{}", ("t1",), request_id="up-1")
+    fields = submission_to_fields(first(outcome=answer))
+    assert submission_from_fields(fields).outcome == replace(answer, request_id="")
 
 
 @pytest.mark.parametrize("field", sorted(submission_to_fields(first()).keys() - {"holder"}))
@@ -86,6 +99,6 @@ def test_an_unreadable_submission_may_not_be_sent_again(field: str) -> None:
     """Of what cannot be read there may be a task: it is kept, belongs to nobody, and has ended."""
     missing = {**submission_to_fields(first())}
     del missing[field]
-    for fields in (missing, {**submission_to_fields(first()), "state": "?"}):
+    for fields in (missing, {**submission_to_fields(first()), "outcome": "?"}):
         found = submission_from_fields(fields)
         assert (found.holder, found.is_kept(NOW), found.is_running(NOW)) == ("", True, False)

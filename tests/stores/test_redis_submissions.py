@@ -6,7 +6,8 @@ import pytest
 from redis_server import RedisServer
 from stores.harness import PLACE, Clock, first
 
-from proxy.core.idempotency import RETENTION, State, Submission
+from proxy.core.answers import Held
+from proxy.core.idempotency import RETENTION, Submission
 from proxy.stores.records import submission_to_fields
 from proxy.stores.redis import RedisStore
 
@@ -39,13 +40,14 @@ async def test_concluding_does_not_prolong(store: RedisStore, redis: RedisServer
     """The day begins with the first call and not with its end."""
     await store.reserve(PLACE, first())
     redis.cli("EXPIRE", KEY, "100")
-    done = first(state=State.DONE, status=200, body=b"{}")
-    await store.conclude(PLACE, done)
+    done = first(is_sending=True, outcome=Held(200, "OK", (), b"{}"))
+    await store.advance(PLACE, done)
+    await store.prolong(PLACE, "req-1", done.due)
     assert fields_of(redis) == submission_to_fields(done)
     assert 90 < int(redis.cli("TTL", KEY)) <= 100
 
 
-@pytest.mark.parametrize("fields", [("created", "noon"), ("state", "done"), ("what", "ever")])
+@pytest.mark.parametrize("fields", [("created", "noon"), ("sending", "no"), ("what", "ever")])
 async def test_what_nobody_understands(
     store: RedisStore, redis: RedisServer, fields: tuple[str, str]
 ) -> None:
@@ -55,4 +57,6 @@ async def test_what_nobody_understands(
     """
     redis.cli("HSET", KEY, "holder", "req-9", *fields)
     found = await store.reserve(PLACE, first())
-    assert found == (Submission("", float("inf"), 0.0) if fields[0] == "created" else None)
+    assert found == (
+        Submission("", float("inf"), 0.0, is_sending=True) if fields[0] == "created" else None
+    )

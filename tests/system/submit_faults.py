@@ -47,6 +47,7 @@ class Scene:
     redis: RedisServer
     number: int = 1
     fields: tuple[bytes, ...] = ()
+    by_upstream: bool = False
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -193,6 +194,9 @@ async def loses_the_store(scene: Scene) -> Message | None:
     (task,) = scene.stand.sandbox.tasks
     there = "EXISTS", f"dsp:task:{task.id}"
     await eventually(lambda: scene.redis.cli(*there) == "1")
+    if scene.key:
+        remembered = "HGET", scene.redis.cli("KEYS", "dsp:replay:*"), "outcome"
+        await eventually(lambda: scene.redis.cli(*remembered))
     return answer
 
 
@@ -232,6 +236,7 @@ class Phase:
     `again` is what the same call gets with the same `Idempotency-Key` when all is over; a `*`
     stands for an answer that is marked as given before. `holds`: the sandbox answers when the
     scene's `hold` is set. `fields` go with each request. `sdk`: what an SDK can meet as well.
+    `by_upstream`: the error is upstream's, and hides a task.
     """
 
     got: str
@@ -244,6 +249,7 @@ class Phase:
     redis: bool = False
     fields: tuple[bytes, ...] = ()
     sdk: bool = True
+    by_upstream: bool = False
 
 
 LATE = {"PROXY_READ_TIMEOUT": "0.3"}
@@ -265,13 +271,26 @@ PHASES = {
         "504", "504*", {"chunk_bytes": 20, "chunk_delay": 60}, env=LATE
     ),
     "upstream's answer is no JSON": Phase("502", "502*", {"status": 200, "body": "<html>fine"}),
-    "upstream answers 500": Phase("500", "200", {"status": 500}),
+    "upstream answers 500": Phase("500", "500*", {"status": 500}),
+    **{
+        f"upstream makes the task, answers {status}": Phase(
+            f"{status}", f"{status}*", {"late": status}, by_upstream=True
+        )
+        for status in (500, 502, 503, 504, 408)
+    },
+    "upstream makes the task, redirects": Phase(
+        "307",
+        "307*",
+        {"late": 307, "body": "", "headers": {"Location": ELSEWHERE}},
+        sdk=False,
+        by_upstream=True,
+    ),
     "upstream answers 429": Phase("429", "200", {"status": 429}),
     "upstream refuses before the body": Phase(
         "400", "200", {"early": 400}, asks_slowly, large=True, sdk=False
     ),
     "upstream redirects": Phase(
-        "307", "200", {"status": 307, "body": "", "headers": {"Location": ELSEWHERE}}, sdk=False
+        "307", "307*", {"status": 307, "body": "", "headers": {"Location": ELSEWHERE}}, sdk=False
     ),
     "the client leaves within the body": Phase(
         "gone", "200", act=leaves_early, large=True, sdk=False
@@ -284,7 +303,7 @@ PHASES = {
     ),
     "the store goes before the claim": Phase(
         "200",
-        "409",
+        "200*",
         act=loses_the_store,
         holds=True,
         redis=True,
@@ -313,7 +332,7 @@ async def scene_of(
     async with standing(env) as stand:
         token = await stand.token(tenant=TENANT)
         scene = Scene(stand, token, path, framing, key, phase.large, store, redis)
-        scene.fields = phase.fields
+        scene.fields, scene.by_upstream = phase.fields, phase.by_upstream
         if phase.fault is not None or phase.holds:
             hold = {"hold": scene.hold} if phase.holds else {}
             stand.sandbox.faults.add(path=NATIVE, **(phase.fault or {}), **hold)

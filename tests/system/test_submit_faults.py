@@ -2,7 +2,8 @@
 
 In each row of `submit_faults.PHASES`: upstream sees at most one submit per request of a client;
 each answer with a task that arrives belongs to an owner; and where a task was made and its answer
-got lost, the client is told that there may be one, and not to re-send. The table of all of it is
+got lost, the client is told that there may be one, and not to re-send; the latter also where
+upstream answers with an error, which crosses in its own words. The table of all of it is
 printed at the end of the run, counted by the sandbox's own ledger.
 """
 
@@ -78,8 +79,8 @@ async def check(scene: Scene, told: Told, requests: int) -> tuple[int, ...]:
     if told.status == 200:
         assert (created, owned) == (1, 1)
     if created > owned:
-        assert WORDS in told.message
-        assert told.never is not False
+        assert told.never is not False or told.status == 307  # which nobody takes for a failure
+        assert scene.by_upstream or WORDS in told.message
     return numbers
 
 
@@ -194,14 +195,14 @@ SDKS = {"SDK 1.x": submit_1x, "SDK v2": submit_v2}
 async def test_the_sdks_own_habits(
     name: str, client: str, redis: RedisServer, tmp_path: Path, report: Report
 ) -> None:
-    """Where there may be a task no SDK sends again; upstream's own refusals it treats as ever."""
+    """Where there may be a task no SDK sends again; only where upstream says that there is none."""
     phase: Phase = PHASES[name]
     async with scene_of(phase, redis, tmp_path, ALIASES["native"]) as scene:
         base = f"{scene.stand.url}/api/v1"
         prompt = "a" * PADDING if phase.large else "a cat"
         told = await asyncio.to_thread(SDKS[client], base, scene.token, prompt)
         numbers = await check(scene, told, 1)
-        if "upstream answers" not in name:
+        if phase.got != "429":
             assert numbers[0] == 1
         assert numbers[3] <= 1
         report(Row(ORDER[name], name, client, numbers, str(told), ""))
