@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
 
-from proxy.core.latest import Latest
+from proxy.core.notes import Notes
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -58,7 +58,7 @@ class FairQueue(Generic[Item]):
     def __init__(self) -> None:
         self._lines: dict[str, Ranked[Item]] = {}
         self._tenants: Ranked[str] = Ranked()
-        self._served: Latest[str, int] = Latest(TENANTS)
+        self._served: Notes[str, int] = Notes(TENANTS)
         self._count = count(1)
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 SDKs give a paid task up at the first poll that is not 200, or ask again without a pause
 (protocol section 4). So a poll is answered with a state: upstream's, or the last one known.
 
-| what asking came to (`proxy.core.findings`) | is said | again, without asking |
+| what asking came to (`proxy.core.hearings`) | is said | again, without asking |
 |---|---|---|
 | SUCCEEDED, FAILED, CANCELED | as it is | until the task is a day old |
 | any other state, UNKNOWN too | as it is | for `hold` seconds |
@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from proxy.core.beijing import local_time
 from proxy.core.compact import compact
-from proxy.core.findings import Finding, Sighting, Verdict
 from proxy.core.headers import Fields
+from proxy.core.hearings import Hearing, Sighting, Verdict
 from proxy.core.tasks import PENDING, TaskRecord
 
 LIFE = 24 * 60 * 60
@@ -55,13 +55,13 @@ class Recalled:
     """What is remembered of a task: the last state heard, and what asking came to last."""
 
     state: Sighting | None = None
-    latest: Finding | None = None
+    latest: Hearing | None = None
 
-    def after(self, finding: Finding) -> "Recalled":
+    def after(self, hearing: Hearing) -> "Recalled":
         """What is remembered when this was heard as well."""
-        if isinstance(finding, Sighting) and finding.verdict is Verdict.STATE:
-            return Recalled(finding, finding)
-        return Recalled(self.state, finding)
+        if isinstance(hearing, Sighting) and hearing.verdict is Verdict.STATE:
+            return Recalled(hearing, hearing)
+        return Recalled(self.state, hearing)
 
 
 NOTHING = Recalled()
@@ -71,7 +71,7 @@ class Step(NamedTuple):
     """What to say about a task: `said`, or what the record says where that is None."""
 
     outcome: PollOutcome
-    said: Finding | None
+    said: Hearing | None
 
 
 def next_step(recalled: Recalled, age: float, now: float, hold: float) -> Step | None:
@@ -84,10 +84,10 @@ def next_step(recalled: Recalled, age: float, now: float, hold: float) -> Step |
     return None
 
 
-def step_after(finding: Finding, state: Sighting | None, age: float, outcome: PollOutcome) -> Step:
+def step_after(hearing: Hearing, state: Sighting | None, age: float, outcome: PollOutcome) -> Step:
     """What to say when asking came to this; `state` is the last one heard before."""
-    if finding.verdict.is_about_the_task or age >= LIFE:
-        return Step(outcome, finding)
+    if hearing.verdict.is_about_the_task or age >= LIFE:
+        return Step(outcome, hearing)
     return Step(PollOutcome.LAST_KNOWN, state)
 
 

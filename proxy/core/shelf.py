@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from proxy.core.findings import Sighting
 from proxy.core.freshness import NOTHING, Recalled
+from proxy.core.hearings import Sighting
 
 CAPACITY = 32 * 1024 * 1024
 """Bytes of all answers together: between six and thirty thousand tasks."""

@@ -11,7 +11,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True, eq=False)
-class _Flight(Generic[Answer]):
+class _SharedCall(Generic[Answer]):
     task: asyncio.Task[Answer]
     passengers: int = 0
 
@@ -20,7 +20,7 @@ class Flights(Generic[Key, Answer]):
     """Questions under way, by key."""
 
     def __init__(self) -> None:
-        self._under_way: dict[Key, _Flight[Answer]] = {}
+        self._under_way: dict[Key, _SharedCall[Answer]] = {}
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -39,7 +39,7 @@ class Flights(Generic[Key, Answer]):
         flight = self._under_way.get(key)
         joined = flight is not None
         if flight is None:
-            flight = self._under_way[key] = _Flight(asyncio.create_task(ask()))
+            flight = self._under_way[key] = _SharedCall(asyncio.create_task(ask()))
             flight.task.add_done_callback(partial(self._landed, key, flight, keep))
         flight.passengers += 1
         try:
@@ -59,7 +59,7 @@ class Flights(Generic[Key, Answer]):
     def _landed(
         self,
         key: Key,
-        flight: _Flight[Answer],
+        flight: _SharedCall[Answer],
         keep: Callable[[Answer], None],
         task: asyncio.Task[Answer],
     ) -> None:
@@ -67,7 +67,7 @@ class Flights(Generic[Key, Answer]):
         if self._remove(key, flight) and not task.cancelled() and task.exception() is None:
             keep(task.result())
 
-    def _remove(self, key: Key, flight: _Flight[Answer]) -> bool:
+    def _remove(self, key: Key, flight: _SharedCall[Answer]) -> bool:
         """Whether it was still the one to join."""
         if self._under_way.get(key) is not flight:
             return False

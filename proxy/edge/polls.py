@@ -16,9 +16,9 @@ from http import HTTPStatus
 from proxy.core.accounts import Account
 from proxy.core.envelope import CONTENT_TYPE
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.findings import Finding, Silence, Verdict
 from proxy.core.freshness import PollOutcome, Step, aged, next_step, stand_in, step_after
 from proxy.core.headers import Fields
+from proxy.core.hearings import Hearing, Silence, Verdict
 from proxy.core.policy import Grant, may_see
 from proxy.core.routes import Match
 from proxy.core.shelf import Key, Shelf
@@ -69,7 +69,7 @@ class Polls:
         self._queries = Queries(tasks, accounts, upstream, telemetry, patience)
         self._hold = hold
         self._shelf = Shelf()
-        self._flights: Flights[Key, Finding] = Flights()
+        self._flights: Flights[Key, Hearing] = Flights()
 
     async def own_task(self, match: Match, grant: Grant) -> TaskRecord | None:
         """The task in the path, where the route has one.
@@ -98,9 +98,9 @@ class Polls:
         step = next_step(self._shelf.get(key), age, time.monotonic(), self._hold)
         if step is None:
             ask = partial(self._queries.ask, record, target, fields)
-            finding, joined = await self._flights.join(key, ask, partial(self._keep, key))
+            hearing, joined = await self._flights.join(key, ask, partial(self._keep, key))
             outcome = PollOutcome.COALESCED if joined else PollOutcome.FRESH
-            step = step_after(finding, self._shelf.get(key).state, age, outcome)
+            step = step_after(hearing, self._shelf.get(key).state, age, outcome)
         return _told(step, record, request_id)
 
     def forget(self, record: TaskRecord) -> None:
@@ -108,10 +108,10 @@ class Polls:
         self._flights.forget(_key(record))
         self._shelf.drop(_key(record))
 
-    def _keep(self, key: Key, finding: Finding) -> None:
+    def _keep(self, key: Key, hearing: Hearing) -> None:
         """Remember for those who come later."""
-        if finding.verdict is not Verdict.UNASKED:
-            self._shelf.put(key, self._shelf.get(key).after(finding))
+        if hearing.verdict is not Verdict.UNASKED:
+            self._shelf.put(key, self._shelf.get(key).after(hearing))
 
 
 async def unhurried(error: ProxyError) -> ProxyError:

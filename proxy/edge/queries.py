@@ -10,9 +10,9 @@ from http import HTTPMethod, HTTPStatus
 from proxy.core.accounts import Account
 from proxy.core.answers import AnswerUnreadableError, error_code, read_json, task_status
 from proxy.core.errors import ProxyError, Situation, StoreUnavailableError
-from proxy.core.findings import Finding, Sighting, Silence, Verdict
 from proxy.core.headers import Fields, outbound, unconditional, value_of
-from proxy.core.latest import Latest
+from proxy.core.hearings import Hearing, Sighting, Silence, Verdict
+from proxy.core.notes import Notes
 from proxy.core.outages import Outage
 from proxy.core.pacing import pause_after
 from proxy.core.shelf import LARGEST, Key
@@ -58,8 +58,8 @@ class Queries:
         self._telemetry = telemetry
         self._patience = min(patience, PATIENCE)
         self._turns = {a.name: Turns(a.polls_per_second) for a in self._accounts.values()}
-        self._asked: Latest[Key, float] = Latest(ASKED)
-        self._odd: Latest[Key, bool] = Latest(ODD)
+        self._asked: Notes[Key, float] = Notes(ASKED)
+        self._odd: Notes[Key, bool] = Notes(ODD)
         self._outages: defaultdict[str, Outage] = defaultdict(Outage)
 
     def account_of(self, record: TaskRecord) -> Account:
@@ -71,8 +71,8 @@ class Queries:
             )
         return account
 
-    async def ask(self, record: TaskRecord, target: str, fields: Fields) -> Finding:
-        """Ask for `target` as soon as there is a turn. Raises nothing: a finding tells it all."""
+    async def ask(self, record: TaskRecord, target: str, fields: Fields) -> Hearing:
+        """Ask for `target` as soon as there is a turn. Raises nothing: a hearing tells it all."""
         try:
             call = self._call(self.account_of(record), target, fields)
         except ProxyError as error:
@@ -85,11 +85,11 @@ class Queries:
                 headers=(("Retry-After", "1"),),
             )
             return _silence(Verdict.UNASKED, busy)
-        finding = await self._hear(call)
-        self._learn(record, finding)
-        if isinstance(finding, Sighting) and finding.state:
-            await self._note(record, finding.state)
-        return finding
+        hearing = await self._hear(call)
+        self._learn(record, hearing)
+        if isinstance(hearing, Sighting) and hearing.state:
+            await self._note(record, hearing.state)
+        return hearing
 
     def _call(self, account: Account, target: str, fields: Fields) -> Call:
         """The poll that answers all who ask: whole, in no coding, whatever one has already."""
@@ -106,7 +106,7 @@ class Queries:
         self._asked.note(key, time.monotonic())
         return True
 
-    async def _hear(self, call: Call) -> Finding:
+    async def _hear(self, call: Call) -> Hearing:
         """One exchange; twice its patience with silence is what all of it may take."""
         try:
             async with asyncio.timeout(2 * call.read_timeout), self._upstream.send(call) as reply:
@@ -121,17 +121,17 @@ class Queries:
             return _silence(seen.verdict, _too_large())
         return seen
 
-    def _learn(self, record: TaskRecord, finding: Finding) -> None:
+    def _learn(self, record: TaskRecord, hearing: Hearing) -> None:
         """Slow down, and tell of what is odd, and of an outage that begins or ends with this."""
-        seen = finding if isinstance(finding, Sighting) else None
+        seen = hearing if isinstance(hearing, Sighting) else None
         if seen and seen.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._turns[record.account].pause(pause_after(seen.headers))
-        if finding.verdict is Verdict.UNREADABLE:
+        if hearing.verdict is Verdict.UNREADABLE:
             self._not_understood(record, seen)
-        elif isinstance(finding, Silence):
-            self._failed(record.account, why=finding.message)
-        elif finding.verdict is Verdict.FAILURE:
-            self._failed(record.account, **_told_of(finding))
+        elif isinstance(hearing, Silence):
+            self._failed(record.account, why=hearing.message)
+        elif hearing.verdict is Verdict.FAILURE:
+            self._failed(record.account, **_told_of(hearing))
         else:
             self._answered(record.account)
 

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from proxy.core.errors import Situation
-from proxy.core.findings import Finding, Sighting, Silence, Verdict
 from proxy.core.freshness import (
     KEPT,
     LIFE,
@@ -18,6 +17,7 @@ from proxy.core.freshness import (
     stand_in,
     step_after,
 )
+from proxy.core.hearings import Hearing, Sighting, Silence, Verdict
 from proxy.core.tasks import TERMINAL, TaskRecord
 
 NOW = 1000.0
@@ -37,11 +37,11 @@ def silence(seconds_ago: float = 0) -> Silence:
     return Silence(Verdict.FAILURE, Situation.BAD_GATEWAY, "m", NOW - seconds_ago)
 
 
-def recalled(*findings: Finding) -> Recalled:
+def recalled(*hearings: Hearing) -> Recalled:
     """What is remembered when this was heard, the latest last."""
     all_of_it = NOTHING
-    for finding in findings:
-        all_of_it = all_of_it.after(finding)
+    for hearing in hearings:
+        all_of_it = all_of_it.after(hearing)
     return all_of_it
 
 
@@ -80,16 +80,16 @@ def test_what_to_do_about_a_poll(known: Recalled, age: float, step: Step | None)
     assert next_step(known, age, NOW, hold=1.0) == step
 
 
-@pytest.mark.parametrize("finding", [seen("RUNNING"), refusal(400, "BadRequest"), silence()])
-def test_nothing_is_held_for_no_time(finding: Finding) -> None:
+@pytest.mark.parametrize("hearing", [seen("RUNNING"), refusal(400, "BadRequest"), silence()])
+def test_nothing_is_held_for_no_time(hearing: Hearing) -> None:
     """With a hold of 0 each poll asks, but for what has ended."""
-    assert next_step(recalled(finding), YOUNG, NOW, hold=0) is None
+    assert next_step(recalled(hearing), YOUNG, NOW, hold=0) is None
     end = seen("FAILED", 60)
     assert next_step(recalled(end), YOUNG, NOW, hold=0) == Step(HELD, end)
 
 
 @pytest.mark.parametrize(
-    ("finding", "age", "step"),
+    ("hearing", "age", "step"),
     [
         (RUNNING, YOUNG, Step(FRESH, RUNNING)),
         (FINAL, YOUNG, Step(FRESH, FINAL)),
@@ -99,9 +99,9 @@ def test_nothing_is_held_for_no_time(finding: Finding) -> None:
         (silence(), OLD, Step(FRESH, silence())),
     ],
 )
-def test_what_to_say_after_asking(finding: Finding, age: float, step: Step) -> None:
+def test_what_to_say_after_asking(hearing: Hearing, age: float, step: Step) -> None:
     """What is about the task, and to an old task everything; else the last state."""
-    assert step_after(finding, LATE_RUNNING, age, FRESH) == step
+    assert step_after(hearing, LATE_RUNNING, age, FRESH) == step
 
 
 def test_a_state_outlasts_what_is_none() -> None:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.findings import Sighting
 from proxy.core.freshness import NOTHING, Recalled
+from proxy.core.hearings import Sighting
 from proxy.core.shelf import Key, Shelf
 
 
@@ -45,8 +45,8 @@ def test_the_sum_is_kept(puts: list[tuple[str, int]]) -> None:
     """Never over the capacity, and nothing is left when all is dropped."""
     shelf = Shelf(capacity=20_000, largest=8000)
     for name, size in puts:
-        finding = seen(size, "RUNNING" if size % 2 else None)
-        shelf.put(key(name), shelf.get(key(name)).after(finding))
+        hearing = seen(size, "RUNNING" if size % 2 else None)
+        shelf.put(key(name), shelf.get(key(name)).after(hearing))
         assert 0 <= shelf.size <= 20_000
     for name in "abcdefgh":
         shelf.drop(key(name))

@@ -505,10 +505,10 @@ async def test_no_tenant_takes_anothers_turns() -> None:
 
         floods = [asyncio.create_task(flood(one.task_id)) for one in many]
         await eventually(lambda: len(upstream.conversations) >= 20)
-        for _ in range(4):
-            assert told(await ask(made.url, poll("theirs", token="other"))) == "RUNNING"
+        theirs_told = [await ask(made.url, poll("theirs", token="other")) for _ in range(4)]
         served.set()
         await asyncio.gather(*floods)
+        assert [told(one) for one in theirs_told] == ["RUNNING"] * 4
         visits = made.telemetry.visits
         assert [v.poll for v in visits if v.tenant == "b"] == ["fresh"] * 4
         assert {"last_known"} <= {v.poll for v in visits if v.tenant == TENANT}

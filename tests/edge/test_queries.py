@@ -19,7 +19,7 @@ from edge.rig import (
 )
 
 from proxy.core.errors import Situation, StoreUnavailableError
-from proxy.core.findings import Finding, Sighting, Silence, Verdict
+from proxy.core.hearings import Hearing, Sighting, Silence, Verdict
 from proxy.core.shelf import LARGEST
 from proxy.core.tasks import TaskRecord
 from proxy.edge.queries import MOST, Queries
@@ -50,7 +50,7 @@ class Asking:
         asked = replace(account(url), polls_per_second=rate)
         self.queries = Queries(self.store, [asked], upstream, self.telemetry, patience)
 
-    async def ask(self, record: TaskRecord = RECORD) -> Finding:
+    async def ask(self, record: TaskRecord = RECORD) -> Hearing:
         return await self.queries.ask(record, f"/api/v1/tasks/{record.task_id}", ())
 
     @property

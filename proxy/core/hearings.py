@@ -99,7 +99,7 @@ class Silence:
         return ProxyError(self.situation, self.message, headers=self.headers)
 
 
-Finding: TypeAlias = Sighting | Silence
+Hearing: TypeAlias = Sighting | Silence
 
 
 def verdict(status: int, state: str | None, code: str) -> Verdict:

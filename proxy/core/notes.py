@@ -7,7 +7,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Latest(Generic[Key, Value]):
+class Notes(Generic[Key, Value]):
     """What was noted of the last `most` keys."""
 
     def __init__(self, most: int) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.core.errors import Situation
-from proxy.core.findings import ACCOUNT_CODES, TASK_CODES, Sighting, Silence, Verdict, verdict
+from proxy.core.hearings import ACCOUNT_CODES, TASK_CODES, Sighting, Silence, Verdict, verdict
 
 
 @pytest.mark.parametrize(
