@@ -45,8 +45,8 @@ class Intake:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the last byte has been taken out."""
-        return self._content.at_eof()
+        """Whether the last byte has been taken out, and all is well."""
+        return self._content.at_eof() and self._content.exception() is None
 
     def refuse_at_once(self) -> None:
         """Refuse what the header already tells, before a byte of the body is read.

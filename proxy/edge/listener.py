@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 from proxy.core.envelope import CONTENT_TYPE, render
@@ -74,6 +75,22 @@ class Connection(web.RequestHandler):
         """See `asyncio.Protocol`."""
         cast("asyncio.Transport", transport).set_write_buffer_limits(WRITE_BUFFER)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`; a body whose coding breaks fails its request at once.
+
+        aiohttp tells of it as of another request, whose turn comes when this one has ended; and
+        this one waits for its body.
+        """
+        super().data_received(data)
+        request = self._current_request
+        last = self._messages[-1][0] if self._messages else None
+        if request is None or last is None or isinstance(last, RawRequestMessage):
+            return
+        if not request.content.is_eof():
+            request.content.set_exception(last.exc)
+            request.content.feed_eof()  # nobody need wait for the rest
+            self.close()
 
     def eof_received(self) -> None:
         """Take a client that has shut its sending side for one that has left.

@@ -249,13 +249,24 @@ async def test_an_upgrade_nobody_offers_is_an_ordinary_request() -> None:
     [b"zz\r\nhello\r\n0\r\n\r\n", b"5\r\nhelloworld\r\n0\r\n\r\n", b"5 \x01\r\nhello\r\n"],
 )
 @pytest.mark.parametrize("path", [SUBMIT, "/api/v1/files"])
-async def test_broken_chunks_are_bad_http_at_once(path: str, broken: bytes) -> None:
-    """A body whose chunks make no sense is refused when that is seen, once, and goes nowhere."""
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("begun", [b'{"model"', BODY])
+async def test_broken_chunks_are_bad_http_at_once(
+    path: str, broken: bytes, begun: bytes, *, late: bool
+) -> None:
+    """A body whose chunks make no sense is refused when that is seen, once, and goes nowhere.
+
+    Also when they come while the body is being waited for, and behind a whole document.
+    """
     scopes = frozenset({"inference", "account"})
     async with scripted(answering(task_answer())) as upstream:
         async with rig(upstream.url, scopes=scopes) as made, calling(made.url) as client:
-            head = head_of("POST", path, b"Transfer-Encoding: chunked")
-            await client.send(head, b'8\r\n{"model"\r\n')
+            expect = [b"Expect: 100-continue"] if late else []
+            head = head_of("POST", path, b"Transfer-Encoding: chunked", *expect)
+            await client.send(head)
+            if late:
+                assert (await client.head()).startswith(b"HTTP/1.1 100 ")
+            await client.send(b"%x\r\n%b\r\n" % (len(begun), begun))
             await client.send(broken)
             assert told(await client.answer()) is Situation.ILLEGAL_INPUT
             assert await client.rest() == b""
