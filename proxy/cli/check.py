@@ -91,7 +91,7 @@ def _deeds(route: Route) -> list[str]:
     places += [f"path.{route.path_model}"] if route.path_model else []
     if places:
         deeds.append(f"judges {', '.join(places)}")
-    deeds += [_confined(path, values) for path, values in route.tenant_safe]
+    deeds += [_confined(document, path, values) for path, values in route.tenant_safe]
     if route.asynchronous is Async.ALWAYS:
         deeds.append("always async")
     deeds += [f"{' '.join(patterns)} go to {target}" for patterns, target in route.retargets]
@@ -106,6 +106,6 @@ def _deeds(route: Route) -> list[str]:
     return deeds
 
 
-def _confined(path: Path, values: tuple[Safe, ...]) -> str:
+def _confined(document: str, path: Path, values: tuple[Safe, ...]) -> str:
     safe = "|".join(map(shown, values))
-    return f"body.{dotted(path)} only {safe} without scope account"
+    return f"{document}.{dotted(path)} only {safe} without scope account"

@@ -7,7 +7,7 @@ from proxy.config.schema import RouteEntry
 from proxy.core.routes import CAPTURE
 
 _LITERAL = re.compile(r"(?!\.{1,2}$)[^{}%;?#\\\s]+")  # as `parse_target` would decode a segment
-_OF_HTTP = ("asynchronous", "retarget", "claims", "task", "tenant_safe", "answer")
+_OF_HTTP = ("asynchronous", "retarget", "claims", "task", "answer")
 
 
 def flaws_of(entry: RouteEntry, methods: frozenset[str], pattern: str) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _place_flaws(entry: RouteEntry) -> Iterator[str]:
 def _socket_flaws(entry: RouteEntry, methods: frozenset[str]) -> Iterator[str]:
     """Where a WebSocket and plain HTTP are mixed up."""
     foreign = "frame." if entry.websocket is None else "body."
-    for place in (*entry.model, *entry.also_model):
+    for place in (*entry.model, *entry.also_model, *(safe.at for safe in entry.tenant_safe)):
         if place.startswith(foreign):
             yield f"{place}: a WebSocket has frames, everything else has a body"
     if entry.websocket is None:

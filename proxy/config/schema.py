@@ -20,8 +20,8 @@ from proxy.core.accounts import POLLS_PER_SECOND
 
 _MATCH = re.compile(r"([A-Z]+(?:,[A-Z]+)*) (/\S*|\{[a-z]+\}/\S*)")
 _BODY_PLACE = r"body(\.[A-Za-z_]+\??(\[\])?){1,5}(?<![\]?])"
-_FRAME_PLACE = r"frame(\.[A-Za-z_]+){1,3}"
-_MODEL_PLACE = rf"body(\.[A-Za-z_]+){{1,2}}|{_FRAME_PLACE}|query\.[A-Za-z_]+|path\.[a-z_]+"
+_FRAME_PLACE = r"frame(\.[A-Za-z_]+\??(\[\])?){1,5}(?<![\]?])"
+_MODEL_PLACE = r"body(\.[A-Za-z_]+){1,2}|frame(\.[A-Za-z_]+){1,3}|query\.[A-Za-z_]+|path\.[a-z_]+"
 _ANSWER_PLACE = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
 _TARGET = r"(/(?!\.{1,2}(/|$))([^{}?#\s/\\]|\{[a-z_]+(\*\*)?\})+)+/?"
 _PREFIX = r"(/[^/\s]+)+"
@@ -127,10 +127,10 @@ class Retarget(_Strict):
 
 
 class TenantSafe(_Strict):
-    """Values at a place in the body without which the call acts on the whole account."""
+    """Values at a place in the document without which the call acts on the whole account."""
 
-    at: Annotated[str, _like(_BODY_PLACE)] = Field(
-        description="a place in the body, as in body.input.action"
+    at: Annotated[str, _like(f"{_BODY_PLACE}|{_FRAME_PLACE}")] = Field(
+        description="a place in the body or in a WebSocket's text frames, as in body.input.action"
     )
     values: Annotated[list[SafeValue], BeforeValidator(_as_list), Field(min_length=1)] = Field(
         description="one value or several, as in create_voice, true, or null for absent"

@@ -7,19 +7,22 @@ Rule 1: what names a model is judged, wherever the route says that one may stand
         read in one way only is refused, as in a body (`proxy.core.gate`).
 Rule 2: an action that is not known to leave the model as it is counts like `run-task`.
 Rule 3: what goes up is the text that was judged, its comments blanked.
+Rule 4: places are an allow-list of where upstream is known, or likely, to read a name. Not any
+        `model` anywhere: the words of a conversation and the arguments of its tools are full of
+        such members, and nobody would be safer for having them refused.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from proxy.core.compact import compact
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Gate, Heard, dotted
+from proxy.core.gate import Gate, Heard, Judge, dotted
 from proxy.core.jsonscan import Path
-from proxy.core.judging import judge_model
-from proxy.core.policy import Grant
+from proxy.core.judging import judge_confined, judge_model
+from proxy.core.policy import ACCOUNT, Grant, has_scope
 from proxy.core.routes import Route, Websocket
 
 ACTION: Path = ("header", "action")
@@ -39,12 +42,17 @@ _MAX_EVENT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One readable text frame. `named` are the models it names, by the place in the route."""
+    """One readable text frame.
+
+    `named` are the models it names and `confined` what stands where the route confines tokens
+    without `account`; each with its place, in the order they came.
+    """
 
     text: bytes
     task_id: str
     action: str
-    named: Mapping[Path, str]
+    named: Sequence[tuple[Path, str]]
+    confined: Sequence[tuple[Path, Heard]]
 
     @property
     def begins(self) -> bool:
@@ -55,20 +63,32 @@ class Frame:
 class FrameReader:
     """Reads one text frame. Feed `gate` with it as it is convenient, then `finish` with what came.
 
-    `task_id` and `event_id` are what was read so far, also of a frame that turns out unreadable.
+    `task_id`, `action` and `event_id` are what was read so far, also of a frame that turns out
+    unreadable.
     """
 
     def __init__(self, route: Route) -> None:
-        self._places = (*route.models, *route.also_models)
         self._heard: dict[Path, str] = {}
-        heard = (*self._places, *_HEARD[route.websocket or Websocket.FRAMES])
-        demands = {path: partial(self._hear, path) for path in heard}
-        self.gate = Gate(demands, demands, "A text frame")
+        self._named: list[tuple[Path, str]] = []
+        self._confined: list[tuple[Path, Heard]] = []
+        demands: dict[Path, Judge] = {}
+        for path in _HEARD[route.websocket or Websocket.FRAMES]:
+            demands[path] = partial(self._hear, path)
+        for path in (*route.models, *route.also_models):
+            demands[path] = partial(self._hear_model, path)
+        for path, _ in route.tenant_safe:
+            demands[path] = partial(self._hear_confined, path)
+        self.gate = Gate(demands, demands, "A text frame", route.texts)
 
     @property
     def task_id(self) -> str:
         """The client's name for the task, or nothing."""
         return self._heard.get(TASK, "")
+
+    @property
+    def action(self) -> str:
+        """What the client wants done, or nothing."""
+        return self._heard.get(ACTION, "")
 
     @property
     def event_id(self) -> str:
@@ -78,30 +98,41 @@ class FrameReader:
     def finish(self, approved: bytes) -> Frame:
         """The frame; `approved` is what the gate let out. Raises `ProxyError`."""
         text = approved + self.gate.finish()
-        named = {path: self._heard[path] for path in self._places if path in self._heard}
-        return Frame(text, self.task_id, self._heard.get(ACTION, ""), named)
+        return Frame(text, self.task_id, self.action, self._named, self._confined)
 
     def _hear(self, path: Path, told: Heard) -> None:
         self._heard[path] = told if isinstance(told, str) else ""
+
+    def _hear_model(self, path: Path, told: Heard) -> None:
+        self._named.append((path, told if isinstance(told, str) else ""))
+
+    def _hear_confined(self, path: Path, told: Heard) -> None:
+        self._confined.append((path, told))
 
 
 def must_be_judged(route: Route, frame: Frame) -> bool:
     """Whether the caller's grant decides about this frame."""
     begins = route.websocket is Websocket.FRAMES and frame.begins
-    return begins or bool(frame.named)
+    return begins or bool(frame.named or frame.confined)
 
 
 def judge_frame(route: Route, frame: Frame, grant: Grant) -> str | None:
-    """Judge every model that a frame names; return the one its task is about, if it names it.
+    """Judge all that a frame names; return the model its task is about, if it names it.
 
-    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`.
+    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`, `ACCESS_DENIED`.
     """
+    for path, name in frame.named:
+        judge_model(dotted(path), name, grant)
+    named = dict(frame.named)
     if route.websocket is Websocket.FRAMES and frame.begins:
         for path in route.models:
-            judge_model(dotted(path), frame.named.get(path), grant)
-    for path, name in frame.named.items():
-        judge_model(dotted(path), name, grant)
-    return next((frame.named[path] for path in route.models if path in frame.named), None)
+            if path not in named:
+                judge_model(dotted(path), None, grant)
+    if not has_scope(grant, ACCOUNT):
+        safe = dict(route.tenant_safe)
+        for path, value in frame.confined:
+            judge_confined(path, safe[path], value)
+    return next((named[path] for path in route.models if path in named), None)
 
 
 def task_failed(code: str, message: str, task_id: str) -> bytes:

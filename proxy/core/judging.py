@@ -112,19 +112,23 @@ def _model_judge(path: Path, grant: Grant, named: Named) -> Judge:
 
 
 def _tenant_judge(path: Path, values: tuple[Safe, ...]) -> Judge:
-    patterns = tuple(value for value in values if isinstance(value, str))
-
     def judge(value: Heard) -> None:
-        safe = matches(patterns, value) if isinstance(value, str) else value in values
-        if not safe:
-            raise ProxyError(
-                Situation.ACCESS_DENIED,
-                f"{dotted(path)}: must be {' or '.join(map(shown, values))} to stay within the "
-                f"tenant; anything else needs a token with the scope `{ACCOUNT}`.",
-                param=dotted(path),
-            )
+        judge_confined(path, values, value)
 
     return judge
+
+
+def judge_confined(path: Path, values: tuple[Safe, ...], value: Heard) -> None:
+    """Raise `ProxyError` (`ACCESS_DENIED`) unless a value keeps the call within the tenant."""
+    patterns = tuple(pattern for pattern in values if isinstance(pattern, str))
+    safe = matches(patterns, value) if isinstance(value, str) else value in values
+    if not safe:
+        raise ProxyError(
+            Situation.ACCESS_DENIED,
+            f"{dotted(path)}: must be {' or '.join(map(shown, values))} to stay within the "
+            f"tenant; anything else needs a token with the scope `{ACCOUNT}`.",
+            param=dotted(path),
+        )
 
 
 def shown(value: Safe) -> str:

@@ -57,7 +57,7 @@ class SessionRelay(Relay):
         """See `Relay.heard`."""
         reader = FrameReader(self._route)
         try:
-            judged = await self._judged(reader, message) if message.is_text else message
+            judged = await self._judged(reader, message)
         except ProxyError as error:
             await self._down(Message(error_event(error, reader.event_id), is_text=True))
             return
@@ -65,10 +65,13 @@ class SessionRelay(Relay):
             await self._up(leg, judged)
 
     async def _judged(self, reader: FrameReader, message: Message) -> Message:
-        """What may go up. Raises `ProxyError`."""
+        """What may go up. Raises `ProxyError`.
+
+        The protocol is JSON: bytes are read as the text that upstream may take them for.
+        """
         frame = await _read(reader, message)
         judge_frame(self._route, frame, await self._regrant())
-        return Message(frame.text, is_text=True)
+        return Message(frame.text, message.is_text)
 
 
 class TaskRelay(Relay):
@@ -153,7 +156,7 @@ class TaskRelay(Relay):
         model = judge_frame(self._route, frame, grant)
         if self._stopping:
             raise ProxyError(Situation.STOPPING, "The proxy is being stopped; connect again.")
-        account = self._choose(model, grant, frame.named.values())
+        account = self._choose(model, grant, [name for _, name in frame.named])
         if account.name not in self._at:
             self.use(account, await self._dial(account))
         leg = self._at[account.name]

@@ -15,7 +15,7 @@ from proxy.core.frames import (
     must_be_judged,
     task_failed,
 )
-from proxy.core.policy import Grant
+from proxy.core.policy import ACCOUNT, INFERENCE, Grant
 from proxy.core.routes import Route, Websocket
 
 ROUTES = {route.websocket: route for route in load_routing(PACKAGED, {}).table.routes}
@@ -68,8 +68,45 @@ JUDGED: list[tuple[str, Situation | None]] = [
         frame("run-task", {"model": ALLOWED, "parameters": {"prompt_extend_model": FORBIDDEN}}),
         Situation.MODEL_NOT_FOUND,
     ),
-    (frame("run-task", {"model": ALLOWED, "input": {"model": FORBIDDEN}}), None),
+    (frame("run-task", {"model": ALLOWED}, model=FORBIDDEN), Situation.MODEL_NOT_FOUND),
+    (
+        json.dumps({**json.loads(frame("finish-task", {})), "model": FORBIDDEN}),
+        Situation.MODEL_NOT_FOUND,
+    ),
+    (
+        frame("run-task", {"model": ALLOWED, "input": {"model": FORBIDDEN}}),
+        Situation.MODEL_NOT_FOUND,
+    ),
+    (frame("continue-task", {"parameters": {"model": FORBIDDEN}}), Situation.MODEL_NOT_FOUND),
+    (frame("run-task", {"model": ALLOWED, "input": "plain text"}), None),
+    (frame("run-task", {"model": ALLOWED, "resources": [{"resource_id": "x"}]}), None),
+    (
+        frame(
+            "run-task", {"model": ALLOWED, "resources": [{"model": FORBIDDEN}, {"model": ALLOWED}]}
+        ),
+        Situation.MODEL_NOT_FOUND,
+    ),
+    (frame("continue-task", {"input": {"text": [{"model": FORBIDDEN}]}}), None),
 ]
+
+WHOLE = Grant("g", "caller", "t", ("*",), frozenset({INFERENCE, ACCOUNT}))
+
+
+@pytest.mark.parametrize("name", ["app_id", "workspace_id"])
+@pytest.mark.parametrize("action", ["run-task", "continue-task"])
+def test_what_belongs_to_the_account_needs_its_scope(action: str, name: str) -> None:
+    """Another tenant's application is not named by who may only run models; null names none."""
+    inside = {"model": ALLOWED, "input": {"directive": "Start", name: "llm-other"}}
+    assert verdict(frame(action, inside)) is Situation.ACCESS_DENIED
+    assert verdict(frame(action, {**inside, "input": {name: None}})) is None
+    judge_frame(FRAMES, read(frame(action, inside)), WHOLE)
+
+
+@pytest.mark.parametrize("name", ["appId", "workspaceId", "APP_ID"])
+def test_a_look_alike_of_what_is_confined_is_refused(name: str) -> None:
+    """Nobody knows how upstream matches names."""
+    text = frame("run-task", {"model": ALLOWED, "input": {name: "llm-other"}})
+    assert verdict(text) is Situation.ILLEGAL_INPUT
 
 
 @pytest.mark.parametrize(("text", "situation"), JUDGED)
@@ -129,6 +166,15 @@ EVENTS: list[tuple[object, Situation | None]] = [
         {"type": "session.update", "session": {"input_audio_transcription": {"model": "other"}}},
         Situation.MODEL_NOT_FOUND,
     ),
+    (
+        {"session": {"audio": {"input": {"transcription": {"model": "other"}}}}},
+        Situation.MODEL_NOT_FOUND,
+    ),
+    ({"session": {"audio": {"output": {"voice": "x"}}}}, None),
+    ({"session": {"transcription": {"model": "other"}}}, Situation.MODEL_NOT_FOUND),
+    ({"session": {"translation": {"model": "other"}}}, Situation.MODEL_NOT_FOUND),
+    ({"input_audio_transcription": {"model": "other"}}, Situation.MODEL_NOT_FOUND),
+    ({"type": "conversation.item.create", "item": {"model": "other"}}, Situation.MODEL_NOT_FOUND),
     ({"type": "response.create", "response": {"model": "other"}}, Situation.MODEL_NOT_FOUND),
     ({"type": "response.create", "model": "other"}, Situation.MODEL_NOT_FOUND),
     ({"type": "response.create", "model": ""}, Situation.EMPTY_MODEL),

@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 from edge.rig import (
+    BOTH,
     TENANT,
     TOKEN,
     Conversation,
@@ -297,10 +298,47 @@ async def test_an_event_that_names_another_model_is_answered() -> None:
         await withdraw(made)
         await client.say('{"type":"response.create"}')
         assert (await client.hear()).json()["error"]["code"] == "InvalidApiKey"
-        await client.say(b"bytes are nobody's business")
-        assert (await client.hear()).data == b"bytes are nobody's business"
+        await client.say(b'{"type":"response.create"}')
+        assert (await client.hear()).json()["error"]["code"] == "InvalidApiKey"
         assert not heard.was_told("response.create")
         assert not heard.was_told("session.update")
+
+
+async def test_bytes_in_a_session_are_judged_like_text() -> None:
+    """The protocol is JSON, and upstream may read it in bytes: those are no way around."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url, REALTIME) as client,
+    ):
+        for said in (b'{"session":{"model":"bad-1"}}', b'{"session":{"model":"good-1"}} {', b"\0"):
+            await client.say(said)
+            assert b'"type":"error"' in (await client.hear()).data
+        await client.say(b'{"session":{"model":"good-1"}}')
+        assert (await client.hear()).data == b'{"session":{"model":"good-1"}}'
+        assert not heard.was_told("bad-1")
+        assert len(heard.heard) == 1
+
+
+async def test_an_application_of_the_account_needs_its_scope() -> None:
+    """A dialogue names its application in the frame: `account` or nothing, told within the task."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "m", input={"app_id": "llm-other"}))
+        assert await refused(client) == ("t", "AccessDenied")
+        assert not heard.heard
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url, scopes=BOTH) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "m", input={"app_id": "llm-own"}))
+        assert (await client.hear()).event == ("task-started", "t")
 
 
 # -- drain -----------------------------------------------------------------------------------------
@@ -352,8 +390,8 @@ async def test_a_session_lasts_until_the_drain_is_over() -> None:
         shaken(made.url, REALTIME) as client,
     ):
         made.gateway.sockets.drain()
-        await client.say(b"still here")
-        assert (await client.hear()).data == b"still here"
+        await client.say(b'{"type":"still here"}')
+        assert (await client.hear()).data == b'{"type":"still here"}'
         made.gateway.sockets.end()
         assert (await client.hear()).kind == CLOSE
         await client.close(1001)
