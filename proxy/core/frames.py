@@ -13,7 +13,7 @@ Rule 4: places are an allow-list of where upstream is known, or likely, to read 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,7 +29,9 @@ ACTION: Path = ("header", "action")
 TASK: Path = ("header", "task_id")
 EVENT_ID: Path = ("event_id",)
 
-HARMLESS = frozenset({"continue-task", "finish-task"})
+FINISH = "finish-task"
+
+HARMLESS = frozenset({"continue-task", FINISH})
 """Actions that go on with a task as it is."""
 
 ENDINGS = frozenset({"task-finished", "task-failed"})
@@ -91,6 +93,11 @@ class FrameReader:
         return self._heard.get(ACTION, "")
 
     @property
+    def may_begin(self) -> bool:
+        """Whether it is the start of a task, for all that was read of it."""
+        return self.action not in HARMLESS
+
+    @property
     def event_id(self) -> str:
         """The client's name for the event, or nothing."""
         return self._heard.get(EVENT_ID, "")
@@ -147,6 +154,12 @@ def task_failed(code: str, message: str, task_id: str) -> bytes:
     return compact({"header": header, "payload": {}})
 
 
+def finish_task(task_id: str) -> bytes:
+    """The proxy's own word to upstream that nothing more comes for a task, as the SDK says it."""
+    header = {"action": FINISH, "task_id": task_id, "streaming": "duplex"}
+    return compact({"header": header, "payload": {"input": {}}})
+
+
 def error_event(error: ProxyError, event_id: str) -> bytes:
     """A refusal within a session: what the client asked for was not done, the session goes on."""
     kind = "server_error" if error.situation.is_ours else "invalid_request_error"
@@ -174,8 +187,14 @@ def event_of(text: bytes) -> tuple[str, str]:
     return event if isinstance(event, str) else "", task_id if isinstance(task_id, str) else ""
 
 
-def no_such_task() -> ProxyError:
-    """What a frame gets that goes on with a task nobody began here."""
-    return ProxyError(
-        Situation.ILLEGAL_INPUT, "header.task_id: no task of this socket; begin it with `run-task`."
-    )
+def demand_task(frame: Frame, is_known: Callable[[str], bool]) -> None:
+    """Raise `ProxyError` unless a frame names a task: a new one, or one that was begun here."""
+    if not frame.task_id:
+        raise ProxyError(
+            Situation.ILLEGAL_INPUT, "header.task_id: missing, empty or no string; name the task."
+        )
+    if not frame.begins and not is_known(frame.task_id):
+        raise ProxyError(
+            Situation.ILLEGAL_INPUT,
+            "header.task_id: no task of this socket; begin it with `run-task`.",
+        )

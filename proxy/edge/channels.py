@@ -13,7 +13,8 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
-from proxy.edge.peers import GOING_AWAY, SocketPeer
+from proxy.core.closing import GOING_AWAY
+from proxy.edge.peers import SocketPeer
 from proxy.ports import Call, HandshakeRefusedError, Headers, Terms
 
 MAX_REFUSAL = 1024 * 1024

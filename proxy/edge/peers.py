@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import aiohttp
 from aiohttp import web
 
+from proxy.core.closing import GOING_AWAY, NO_CODE, VANISHED
 from proxy.ports import Closed, Message, PeerGoneError, Terms
 
 LINGER = 5.0
@@ -21,10 +22,6 @@ would be a reset, and the sender would not learn why."""
 
 _LAST_LOOK = 0.1
 """Seconds in which what is in the kernel already is read."""
-
-NO_CODE = 1005
-VANISHED = 1006
-GOING_AWAY = 1001
 
 End: TypeAlias = web.WebSocketResponse[Any] | aiohttp.ClientWebSocketResponse[Any]
 

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
+from proxy.core.closing import GOING_AWAY, INTERNAL, VANISHED, speakable
+from proxy.edge.legs import Leg
 from proxy.ports import Closed, Message, Peer, PeerGoneError, Telemetry, Visit
 
 GOODBYE = 1.0
@@ -15,11 +17,6 @@ GOODBYE = 1.0
 
 AT_ONCE = 0.05
 """The same, when the client is gone already and nobody profits from waiting."""
-
-OK, GOING_AWAY, TOO_BIG, INTERNAL, BAD_GATEWAY = 1000, 1001, 1009, 1011, 1014
-NO_CODE, VANISHED = 1005, 1006
-_UNSPEAKABLE = {NO_CODE: OK, VANISHED: BAD_GATEWAY, 1015: BAD_GATEWAY}
-"""Codes that stand for what happened and are never sent, and what is said instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ BUG = both(INTERNAL, "the proxy failed")
 
 
 def _speakable(closed: Closed) -> Closed:
-    return Closed(_UNSPEAKABLE.get(closed.code, closed.code), closed.reason)
+    return Closed(speakable(closed.code), closed.reason)
 
 
 class Relay:
@@ -75,7 +72,8 @@ class Relay:
         self._idle = idle
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
-        self._legs: dict[Peer, asyncio.Task[None]] = {}
+        self._legs: dict[Leg, asyncio.Task[None]] = {}
+        self._farewells: set[asyncio.Task[None]] = set()
         self._last = self._loop.time()
         self._stopping = False
 
@@ -95,9 +93,17 @@ class Relay:
         if not self._ended.done():
             self._ended.set_result(ending)
 
-    def attend(self, leg: Peer) -> None:
+    def attend(self, leg: Leg) -> None:
         """Pass on what upstream says on this leg from now on."""
         self._legs[leg] = self._loop.create_task(self._guarded(self._attend(leg)))
+
+    def drop(self, leg: Leg, closed: Closed) -> None:
+        """Answer the goodbye of a leg that is lost, and let it go; others need not wait for it."""
+        listening = self._legs.pop(leg)
+        leaving = self._loop.create_task(self._guarded(leg.close(_speakable(closed), GOODBYE)))
+        for task in (listening, leaving):
+            self._farewells.add(task)
+            task.add_done_callback(self._farewells.discard)
 
     async def run(self) -> None:
         """Relay until one side ends, then take leave of both. Cancelled, the client is gone.
@@ -125,18 +131,20 @@ class Relay:
             # While the legs are listened to: aiohttp hears upstream's goodbye only then.
             leaving = [leg.close(ending.to_upstream, ending.patience) for leg in self._legs]
             await asyncio.gather(self._client.close(ending.to_client, ending.patience), *leaving)
-            await _cancelled(self._legs.values())
+            if self._farewells:
+                await asyncio.wait(self._farewells, timeout=ending.patience)
+            await _cancelled([*self._legs.values(), *self._farewells])
 
     async def heard(self, message: Message) -> None:
         """Take a message from the client. Raises `PeerGoneError` when the client is gone."""
         raise NotImplementedError
 
-    async def told(self, leg: Peer, message: Message) -> None:
+    async def told(self, leg: Leg, message: Message) -> None:
         """Take a message from upstream. Raises `PeerGoneError` when the client is gone."""
         del leg
         await self._down(message)
 
-    async def lost(self, leg: Peer, closed: Closed) -> Ending | None:
+    async def lost(self, leg: Leg, closed: Closed) -> Ending | None:
         """Do without this leg, or end."""
         del leg
         return upstream_ended(closed)
@@ -150,7 +158,7 @@ class Relay:
             self._visit.bytes_in += len(came.data)
             await self.heard(came)
 
-    async def _attend(self, leg: Peer) -> Ending | None:
+    async def _attend(self, leg: Leg) -> Ending | None:
         while True:
             came = await leg.next()
             if isinstance(came, Closed):
@@ -180,7 +188,7 @@ class Relay:
         await self._client.send(message)
         self._visit.bytes_out += len(message.data)
 
-    async def _up(self, leg: Peer, message: Message) -> None:
+    async def _up(self, leg: Leg, message: Message) -> None:
         """To upstream; one that takes nothing any more is lost like one that left."""
         try:
             await leg.send(message)
@@ -189,7 +197,7 @@ class Relay:
             if ending is not None:
                 self.end(ending)
 
-    async def _without(self, leg: Peer, closed: Closed) -> Ending | None:
+    async def _without(self, leg: Leg, closed: Closed) -> Ending | None:
         if self._ended.done():
             return None
         return await self.lost(leg, closed)

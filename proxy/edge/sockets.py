@@ -7,8 +7,9 @@ the client's answer; otherwise the first task of an account opens the way to it.
 
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -19,10 +20,11 @@ from proxy.core.envelope import render
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import inbound, outbound, value_of, values_of
 from proxy.core.policy import Grant
-from proxy.core.routes import Envelope, Websocket
+from proxy.core.routes import Envelope, Route, Websocket
 from proxy.edge.asked import Asked
-from proxy.edge.conversations import Regrant, SessionRelay, TaskRelay
+from proxy.edge.conversations import Regrant, Rules, SessionRelay, TaskRelay
 from proxy.edge.health import AccountHealth
+from proxy.edge.legs import Legs
 from proxy.edge.listener import SERVER
 from proxy.edge.peers import SocketPeer
 from proxy.edge.relay import STOPPING, Relay
@@ -95,57 +97,37 @@ class Sockets:
         wanted = _wanted_subprotocols(asked)
         if self._stopping:
             raise ProxyError(Situation.STOPPING, "The proxy is being stopped; connect again.")
-        async with AsyncExitStack() as legs:
+        rules = Rules(asked.match.route, regrant)
+        is_settled = self._is_settled(rules.route)
+        connect = partial(self._connect, asked, wanted if is_settled else ())
+        async with Legs(self._choose, connect) as legs:
+            leg, channel = None, None
             try:
-                first = await self._first_leg(asked, grant, model, wanted, legs)
+                if is_settled:
+                    asked.visit.model = model or ""
+                    asked.visit.account, leg = legs.of(model, grant)
+                    channel = await leg.open()
             except HandshakeRefusedError as refused:
                 return await _refused(asked, refused)
-            return await self._relay(asked, first, regrant, legs)
+            response = await self._upgrade(asked, channel)
+            relay = self._relay(asked, response, rules, legs)
+            if leg is not None:
+                relay.attend(leg)
+            await self._run(relay)
+            return response
 
-    async def _first_leg(
-        self,
-        asked: Asked,
-        grant: Grant,
-        model: str | None,
-        wanted: Sequence[str],
-        legs: AsyncExitStack,
-    ) -> tuple[Account, Channel] | None:
-        """The leg that is known before any frame: a session's, or that of the only account."""
+    def _is_settled(self, route: Route) -> bool:
+        """Whether the account is known before any frame: a session's, or the only one."""
         usable = [account for account in self._accounts if account.weight > 0]
-        if asked.match.route.websocket is Websocket.FRAMES and len(usable) > 1:
-            return None
-        account = self._choose(model, grant)
-        asked.visit.model, asked.visit.account = model or "", account.name
-        return account, await self._dial(asked, account, wanted, legs)
+        return route.websocket is Websocket.SESSION or len(usable) <= 1
 
-    async def _relay(
-        self,
-        asked: Asked,
-        first: tuple[Account, Channel] | None,
-        regrant: Regrant,
-        legs: AsyncExitStack,
-    ) -> web.StreamResponse:
-        """Upgrade, and stay until one side ends."""
-        limits, visit, route = self._limits, asked.visit, asked.match.route
-        response = await self._upgrade(asked, first[1] if first else None)
-        client = SocketPeer(response, limits.terms())
-        relay: Relay
-        if route.websocket is Websocket.SESSION:
-            relay = SessionRelay(client, visit, self._telemetry, limits.idle, route, regrant)
-            if first:
-                relay.attend(first[1])
-        else:
-
-            async def dial(account: Account) -> Channel:
-                return await self._dial(asked, account, (), legs)
-
-            relay = TaskRelay(
-                client, visit, self._telemetry, limits.idle, route, regrant, self._choose, dial
-            )
-            if first:
-                relay.use(*first)
-        await self._run(relay)
-        return response
+    def _relay(
+        self, asked: Asked, response: web.WebSocketResponse[Any], rules: Rules, legs: Legs
+    ) -> Relay:
+        client, idle = SocketPeer(response, self._limits.terms()), self._limits.idle
+        if rules.route.websocket is Websocket.SESSION:
+            return SessionRelay(client, asked.visit, self._telemetry, idle, rules)
+        return TaskRelay(client, asked.visit, self._telemetry, idle, rules, legs)
 
     async def _run(self, relay: Relay) -> None:
         self._open.add(relay)
@@ -179,9 +161,10 @@ class Sockets:
     def _choose(self, model: str | None, grant: Grant, also: Iterable[str] = ()) -> Account:
         return choose(self._accounts, model, grant.tenant, self._health.unhealthy(), also)
 
-    async def _dial(
-        self, asked: Asked, account: Account, wanted: Sequence[str], legs: AsyncExitStack
-    ) -> Channel:
+    @asynccontextmanager
+    async def _connect(
+        self, asked: Asked, wanted: Sequence[str], account: Account
+    ) -> AsyncIterator[Channel]:
         call = Call(
             method="GET",
             account=account,
@@ -190,11 +173,10 @@ class Sockets:
             body=None,
             read_timeout=self._limits.handshake,
         )
-        opening = self._upstream.connect(call, self._limits.terms(wanted))
-        channel = await legs.enter_async_context(opening)
-        asked.visit.upstream_status = HTTPStatus.SWITCHING_PROTOCOLS
-        asked.visit.upstream_request_id = value_of(channel.headers, "x-request-id") or ""
-        return channel
+        async with self._upstream.connect(call, self._limits.terms(wanted)) as channel:
+            asked.visit.upstream_status = HTTPStatus.SWITCHING_PROTOCOLS
+            asked.visit.upstream_request_id = value_of(channel.headers, "x-request-id") or ""
+            yield channel
 
 
 def _wanted_subprotocols(asked: Asked) -> list[str]:

@@ -31,6 +31,7 @@ from edge.wsrig import (
 )
 
 from proxy.core.policy import Grant, digest_of
+from proxy.edge.conversations import ASKED_EVERY, MOST_TOLD, MOST_UNREADABLE
 from proxy.stores.memory import MemoryStore
 
 MODELS = ("good-*", "qwen-omni")
@@ -59,14 +60,15 @@ async def test_a_forbidden_task_fails_alone() -> None:
         assert await refused(client) == ("second", "model_not_found")
         await client.say(go_on("second", input={"text": "secret"}))
         await client.say(go_on("second", "finish-task", input={}))
-        await client.say(b"audio of the first")
-        assert (await client.hear()).data == b"audio of the first"
+        await client.say(b"audio of the second")
         await client.say(go_on("first", "finish-task", input={}))
         assert (await client.hear()).event == ("task-finished", "first")
         await client.say(run_task("third", "good-2"))
         assert (await client.hear()).event == ("task-started", "third")
         assert heard.was_told("first")
         assert not heard.was_told("second")
+        await client.say(b"audio of the third")
+        assert (await client.hear()).data == b"audio of the third"
         events = made.telemetry.named("socket_task")
         assert [(one["task_id"], one["model"]) for one in events] == [
             ("first", "good-1"),
@@ -118,18 +120,41 @@ async def test_a_frame_that_may_not_pass_is_answered(frame: dict[str, object], c
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[]", "{}", '{"header":{"action":"run-task"}}', "{"])
-async def test_a_frame_without_a_task_ends_the_socket(text: str) -> None:
-    """Nobody could tell which task it was: it is said so, and both ends are closed."""
+async def test_a_frame_without_a_task_fails_alone(text: str) -> None:
+    """Nobody can tell which task it was of: it is said so, and what runs goes on."""
+    heard = Obeying()
     async with (
-        scripted(obeying) as upstream,
+        scripted(heard) as upstream,
         rig(upstream.url, models=MODELS) as made,
         shaken(made.url) as client,
     ):
+        await client.say(run_task("t", "good-1"))
+        await client.hear()
         await client.say(text)
         assert await refused(client) == ("", "BadRequest.IllegalInput")
+        await client.say(b"of what it may have begun")
+        await client.say(go_on("t", "finish-task", input={}))
+        assert (await client.hear()).event == ("task-finished", "t")
+        assert not heard.was_told("may have begun")
+
+
+async def test_too_many_frames_without_a_task_end_the_socket() -> None:
+    """Who goes on like that is told 1008; the events in the log are bounded, too."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        for number in range(MOST_TOLD + 50):
+            await client.say(go_on(f"t{number}", input={}))
+            assert await refused(client) == (f"t{number}", "BadRequest.IllegalInput")
+        for _ in range(MOST_UNREADABLE + 1):
+            await client.say("nonsense")
+            assert await refused(client) == ("", "BadRequest.IllegalInput")
         assert (await client.hear()).code == 1008
         await client.close(1008)
         assert (await made.finished()).close_code == 1008
+        assert len(made.telemetry.named("socket_task_refused")) == MOST_TOLD
 
 
 async def test_another_model_in_the_middle_of_a_task_fails_it() -> None:
@@ -156,7 +181,7 @@ async def test_of_a_task_that_failed_here_nothing_more_is_heard() -> None:
         end = await accept(told)
         await end.hear()
         await end.say(event("task-started", "t"))
-        assert (await end.hear()).data == b"now"
+        assert b'"now"' in (await end.hear()).data
         await end.say(event("result-generated", "t"))
         await end.say(event("result-generated", "other"))
         await told.gone()
@@ -170,7 +195,7 @@ async def test_of_a_task_that_failed_here_nothing_more_is_heard() -> None:
         assert (await client.hear()).event == ("task-started", "t")
         await client.say(run_task("t", "bad-1"))
         assert await refused(client) == ("t", "model_not_found")
-        await client.say(b"now")
+        await client.say(go_on("u", input={"text": "now"}))
         assert (await client.hear()).event == ("result-generated", "other")
 
 
@@ -206,6 +231,106 @@ async def test_the_grant_counts_when_a_task_begins(change: object, code: str) ->
         assert await refused(client) == ("t2", code)
         await client.say(go_on("t1", "finish-task", input={}))
         assert (await client.hear()).event == ("task-finished", "t1")
+
+
+@pytest.mark.parametrize("change", [withdraw, expire])
+async def test_a_revoked_token_spends_nothing_more(change: object) -> None:
+    """Text of a running task is asked about each time: it fails, and is finished upstream."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "m"))
+        await client.hear()
+        assert callable(change)
+        await change(made)
+        await client.say(go_on("t", input={"text": "billed"}))
+        assert await refused(client) == ("t", "InvalidApiKey")
+        await eventually(lambda: heard.was_told("finish-task"))
+        assert not heard.was_told("billed")
+
+
+async def test_bytes_of_a_revoked_token_are_asked_about_too() -> None:
+    """Not each, there may be hundreds a second; but soon the task fails and is finished."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "m"))
+        await client.hear()
+        await withdraw(made)
+        await asyncio.sleep(ASKED_EVERY)
+        await client.say(b"billed")
+        assert await refused(client) == ("t", "InvalidApiKey")
+        await eventually(lambda: heard.was_told("finish-task"))
+        assert not heard.was_told("billed")
+
+
+async def test_a_revoked_token_may_finish_what_runs() -> None:
+    """Also with the model repeated, as the SDK does; upstream then hears our words."""
+    heard = Obeying()
+    async with (
+        scripted(heard) as upstream,
+        rig(upstream.url) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "m"))
+        await client.hear()
+        await withdraw(made)
+        await client.say(go_on("t", "finish-task", model="another", input={}))
+        assert (await client.hear()).event == ("task-finished", "t")
+        assert not heard.was_told("another")
+
+
+async def test_a_running_task_outlives_the_stores_outage() -> None:
+    """An outage revokes nothing; what names no model needs no grant."""
+    store = MemoryStore()
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url, store=store) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "m"))
+        await client.hear()
+        store.set_available(up=False)
+        await client.say(go_on("t", input={"text": "x"}))
+        await client.say(go_on("t", "finish-task", input={}))
+        assert (await client.hear()).event == ("task-finished", "t")
+
+
+async def test_a_task_that_failed_here_is_ended_upstream() -> None:
+    """It gets a finish-task of ours; its last events and its sound are for nobody."""
+    heard: list[object] = []
+
+    async def speaking(told: Conversation) -> None:
+        end = await accept(told)
+        await end.hear()
+        await end.say(event("task-started", "t"))
+        heard.append((await end.hear()).json()["header"]["action"])
+        await end.say(b"sound of t")
+        await end.say(event("task-finished", "t"))
+        await end.hear()
+        await end.say(event("task-started", "u"))
+        await end.say(b"sound of u")
+        await told.gone()
+
+    async with (
+        scripted(speaking) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "good-1"))
+        await client.hear()
+        await client.say(go_on("t", model="bad-1", input={"text": "x"}))
+        assert await refused(client) == ("t", "model_not_found")
+        await client.say(run_task("u", "good-1"))
+        assert (await client.hear()).event == ("task-started", "u")
+        assert (await client.hear()).data == b"sound of u"
+        assert heard == ["finish-task"]
 
 
 async def test_a_store_that_is_gone_begins_nothing() -> None:
@@ -369,17 +494,34 @@ async def test_a_task_may_end_while_the_proxy_stops() -> None:
         await client.say(run_task("t1", "m"))
         await client.hear()
         made.gateway.sockets.drain()
-        await client.say(run_task("t2", "m"))
-        assert await refused(client) == ("t2", "ServiceUnavailable")
         waiting = asyncio.ensure_future(made.gateway.drained())
         await client.say(b"still here")
         assert (await client.hear()).data == b"still here"
+        await client.say(run_task("t2", "m"))
+        assert await refused(client) == ("t2", "ServiceUnavailable")
         assert not waiting.done()
         await client.say(go_on("t1", "finish-task", input={}))
         assert (await client.hear()).event == ("task-finished", "t1")
         assert (await client.hear()).code == 1001
         await client.close(1001)
         await waiting
+
+
+async def test_a_drain_ends_with_a_task_that_fails_here() -> None:
+    """Whichever way the last task ends, nothing is waited for any more."""
+    async with (
+        scripted(obeying) as upstream,
+        rig(upstream.url, models=MODELS) as made,
+        shaken(made.url) as client,
+    ):
+        await client.say(run_task("t", "good-1"))
+        await client.hear()
+        made.gateway.sockets.drain()
+        await client.say(go_on("t", model="bad-1"))
+        assert await refused(client) == ("t", "model_not_found")
+        assert (await client.hear()).code == 1001
+        await client.close(1001)
+        await made.gateway.drained()
 
 
 async def test_a_session_lasts_until_the_drain_is_over() -> None:
