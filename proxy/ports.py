@@ -252,8 +252,7 @@ class Visit:
 
     Written along the way, read only by `Telemetry`: no decision rests on it. `started` is on
     the clock of `time.perf_counter`, `first_byte` and `total` are seconds from there.
-    `poll` is how a poll was answered; `model` and `account` of a socket with several tasks are
-    the first one's: each has an event of its own.
+    `poll` is how a poll was answered; a socket's `model` and `account` are its first task's.
     Empty and None mean "not known", and are left out of the line.
     """
 
