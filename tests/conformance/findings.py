@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from typing import TypeAlias
 
 from conformance.relay import Exchange
 from conformance.running import Side
@@ -16,6 +17,37 @@ OWN, HELD = "own", "held"
 """What a finding is about when not upstream but the proxy gave an answer, its own words or
 upstream's earlier ones: all of it."""
 
+Field: TypeAlias = tuple[str, str]
+
+PLACED: Mapping[str, Sequence[str]] = {
+    REQUEST: (
+        "host",
+        "upgrade",
+        "connection",
+        "sec-websocket-version",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "x-dashscope-async",
+        "accept-encoding",
+        "authorization",
+        "x-dashscope-workspace",
+        "transfer-encoding",
+    ),
+    ANSWER: (
+        "x-proxy-request-id",
+        "x-should-retry",
+        "server",
+        "date",
+        "transfer-encoding",
+        "upgrade",
+        "connection",
+        "sec-websocket-accept",
+        "sec-websocket-protocol",
+    ),
+}
+"""The fields that the proxy puts somewhere, in the order in which they stand where it puts them;
+every other one stays among its neighbours."""
+
 _DATE = "Date"
 
 
@@ -24,9 +56,11 @@ class Finding:
     """Something is not the same. `asked` is the request it is about, as upstream would hear it.
 
     `what` is a header's name in lower case, or one of: count, line, body, framing, chunks,
-    trailers, interim, frames, blanks, end; for the value it is its number. `sent` before it
-    means: not what the client sent reached upstream. `direct` and `proxied` are what stood there
-    (or what was sent, and what upstream got), with this run's addresses, keys and times replaced.
+    trailers, interim, frames, blanks, order, cut, end; for the value it is its number. `sent`
+    before it means: not what the client sent reached upstream; `told`: not what upstream said
+    reached the client; `place of`: a field that has a place of its own stands elsewhere.
+    `direct` and `proxied` are what stood there (or what went in, and what came out), with this
+    run's addresses, keys and times replaced. `messages` are the two that it was found in.
     """
 
     where: str
@@ -34,6 +68,7 @@ class Finding:
     direct: object
     proxied: object
     asked: str = ""
+    messages: tuple[Message, Message] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return (
@@ -68,14 +103,25 @@ def _requests(direct: Side, proxied: Side) -> Iterator[Finding]:
 
 
 def _crossings(proxied: Side) -> Iterator[Finding]:
-    """What the proxy changed so that upstream heard what it hears directly."""
+    """What the proxy changed so that both ends heard what they hear directly."""
     if len(proxied.front) != len(proxied.back):
         return
     for front, back in zip(proxied.front, proxied.back, strict=True):
+        asked, pair = _asked(proxied, back), (front.request, back.request)
         for what, look in _CROSSINGS.items():
-            sent, got = look(front.request, proxied), look(back.request, proxied)
+            sent, got = (look(message, proxied) for message in pair)
             if sent != got:
-                yield Finding(REQUEST, f"sent {what}", sent, got, _asked(proxied, back))
+                yield Finding(REQUEST, f"sent {what}", sent, got, asked, pair)
+        yield from _dates(front.answer, back.answer, asked)
+
+
+def _dates(heard: Message | None, said: Message | None, asked: str) -> Iterator[Finding]:
+    """A date is not the same in two runs, but in one it is whatever upstream said."""
+    if heard is None or said is None or _given_by_the_proxy(heard):
+        return
+    dates = said.values("date")
+    if dates and heard.values("date") != dates:
+        yield Finding(ANSWER, "told date", dates, heard.values("date"), asked)
 
 
 def _answers(direct: Side, proxied: Side) -> Iterator[Finding]:
@@ -93,8 +139,16 @@ def _answers(direct: Side, proxied: Side) -> Iterator[Finding]:
             yield Finding(ANSWER, kind, mine.answer, other.answer, asked)
             continue
         yield from _message(ANSWER, asked, mine.answer, other.answer, direct, proxied)
-        if mine.answer.framing in {"close", "cut"} and mine.end != other.end:
-            yield Finding(ANSWER, "end", mine.end, other.end, asked)
+        is_over = mine.answer.framing in {"close", "cut"} and not _is_cut_once(mine, other)
+        if is_over and mine.end != other.end:
+            pair = (mine.answer, other.answer)
+            yield Finding(ANSWER, "end", mine.end, other.end, asked, pair)
+
+
+def _is_cut_once(mine: Exchange, other: Exchange) -> bool:
+    """Whether one answer broke off and the other did not: then that is one finding by itself."""
+    cuts = [one.answer is not None and one.answer.framing == "cut" for one in (mine, other)]
+    return cuts[0] != cuts[1]
 
 
 def _given_by_the_proxy(answer: Message) -> str | None:
@@ -120,13 +174,57 @@ def _values(direct: Side, proxied: Side) -> Iterator[Finding]:
 def _message(
     where: str, asked: str, mine: Message, other: Message, direct: Side, proxied: Side
 ) -> Iterator[Finding]:
+    pair = (mine, other)
+    is_cut_once = "cut" in {mine.framing, other.framing} and mine.framing != other.framing
+    if is_cut_once:
+        yield Finding(where, "cut", mine, other, asked, pair)
     for what, look in _LOOKS.items():
         a, b = look(mine, direct), look(other, proxied)
-        if a != b:
-            yield Finding(where, what, a, b, asked)
-    a_fields, b_fields = _fields(mine, direct), _fields(other, proxied)
+        if a != b and not (is_cut_once and what in _OF_A_BODY):
+            yield Finding(where, what, a, b, asked, pair)
+    ours, theirs = _fields(mine, direct), _fields(other, proxied)
+    a_fields, b_fields = Counter(ours), Counter(theirs)
     for name in sorted({key.lower() for key, _ in (a_fields - b_fields) + (b_fields - a_fields)}):
-        yield Finding(where, name, _of(a_fields, name), _of(b_fields, name), asked)
+        yield Finding(where, name, _of(a_fields, name), _of(b_fields, name), asked, pair)
+    for what, a, b in _orders(where, ours, theirs):
+        yield Finding(where, what, a, b, asked, pair)
+
+
+def _orders(
+    where: str, ours: Sequence[Field], theirs: Sequence[Field]
+) -> Iterator[tuple[str, object, object]]:
+    """What stands elsewhere in a header, by what it is, with how it stood there.
+
+    Fields that are in one header only, or are others there, have been found already. The places
+    of a field are given as the names before it and behind it.
+    """
+    for name in PLACED[where]:
+        if _place(theirs, name) and not _stands_alike(where, ours, theirs, name):
+            yield f"place of {name}", _place(ours, name), _place(theirs, name)
+    a, b = (
+        [pair for pair in one if pair[0].lower() not in PLACED[where]] for one in (ours, theirs)
+    )
+    common = Counter(a) & Counter(b)
+    a, b = ([pair for pair in one if pair in common] for one in (a, b))
+    if a != b and Counter(a) == Counter(b):
+        yield "order", a, b
+
+
+def _stands_alike(where: str, ours: Sequence[Field], theirs: Sequence[Field], name: str) -> bool:
+    """Whether the same fields stand before it, of those that both headers have and none places."""
+    mine, other = _place(ours, name), _place(theirs, name)
+    if mine is None or other is None:
+        return False
+    both = {key.lower() for key, _ in ours} & {key.lower() for key, _ in theirs}
+    both -= set(PLACED[where])
+    return [one for one in mine[0] if one in both] == [one for one in other[0] if one in both]
+
+
+def _place(fields: Sequence[Field], name: str) -> tuple[list[str], list[str]] | None:
+    names = [key.lower() for key, _ in fields]
+    if name not in names:
+        return None
+    return names[: names.index(name)], names[names.index(name) + 1 :]
 
 
 def _body(message: Message, side: Side) -> object:
@@ -167,6 +265,8 @@ _LOOKS: dict[str, Callable[[Message, Side], object]] = {
 }
 
 
+_OF_A_BODY = {"framing", "body", "chunks"}
+
 _BOUNDARY = re.compile(r'multipart/form-data; boundary="?([^";]+)')
 
 
@@ -176,20 +276,19 @@ def _said(message: Message, side: Side, text: str) -> str:
     return side.named(text.replace(found[1], "<boundary>") if found else text)
 
 
-def _fields(message: Message, side: Side) -> Counter[tuple[str, str]]:
-    """The header as a multiset of spelled names and values."""
+def _fields(message: Message, side: Side) -> list[Field]:
+    """The header as spelled names and values."""
     fields = [(name, _said(message, side, value.strip(" \t"))) for name, value in message.fields]
     length = str(len(message.body))
-    exact = [
+    return [
         (name, "<as long as the body>")
         if name.lower() == "content-length" and value == length
         else (name, "<date>" if name == _DATE and value.endswith(" GMT") else value)
         for name, value in fields
     ]
-    return Counter(exact)
 
 
-def _of(fields: Counter[tuple[str, str]], name: str) -> list[tuple[str, str]]:
+def _of(fields: Counter[Field], name: str) -> list[Field]:
     return sorted(pair for pair in fields.elements() if pair[0].lower() == name)
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ class Side:
 
     `front` is what the client said and heard, `back` what upstream heard and said; talking to
     upstream directly they are the same. `values` is what the client's caller got, `routes` the
-    names of the proxy's routes that were taken.
+    names of the proxy's routes that were taken, and led to an answer below 400.
     """
 
     front: list[Exchange]
@@ -65,7 +66,11 @@ async def directly(operation: Operation, client: str, point: Point, photo: Path)
         at = Place(relay.url, upstream_base(client), UPSTREAM_KEY, photo, alias=False)
         values = await _values(operation.clients[client], at, point, upstream.url)
         await relay.sockets_closed()
-        names = {_netloc(relay): "<proxy>", _netloc(upstream): "<sandbox>"}
+        names = {
+            _netloc(relay): "<proxy>",
+            _netloc(upstream): "<sandbox>",
+            UPSTREAM_KEY: "<key>",
+        }
         exchanges = relay.exchanges()
         return Side(exchanges, exchanges, values, names)
 
@@ -81,10 +86,15 @@ async def through_the_proxy(operation: Operation, client: str, point: Point, pho
             _netloc(front): "<proxy>",
             _netloc(back): "<upstream>",
             _netloc(upstream): "<sandbox>",
+            UPSTREAM_KEY: "<key>",
             token: "<token>",
         }
     # Only now has every request its line in the log.
-    routes = frozenset(str(line.get("route", "")) for line in stand.requests)
+    routes = frozenset(
+        str(line.get("route", ""))
+        for line in stand.requests
+        if int(str(line["status"])) < HTTPStatus.BAD_REQUEST
+    )
     return Side(front.exchanges(), back.exchanges(), values, names, routes)
 
 

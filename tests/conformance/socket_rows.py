@@ -76,13 +76,17 @@ RECOGNITION = [
 ]
 
 SOCKETS: Mapping[str, Operation] = {
-    "socket: speech": Operation(socket(INFERENCE, SPEECH), differs=["handshake"]),
-    "socket: recognition": Operation(socket(INFERENCE, RECOGNITION), differs=["handshake"]),
+    "socket: speech": Operation(
+        socket(INFERENCE, SPEECH), differs=["handshake", "handshake-answer"]
+    ),
+    "socket: recognition": Operation(
+        socket(INFERENCE, RECOGNITION), differs=["handshake", "handshake-answer"]
+    ),
     "socket: two tasks": Operation(
-        socket(f"{INFERENCE}/", SPEECH + RECOGNITION), differs=["handshake"]
+        socket(f"{INFERENCE}/", SPEECH + RECOGNITION), differs=["handshake", "handshake-answer"]
     ),
     "socket: realtime": Operation(
         socket(REALTIME, [({"type": "session.update", "session": {}}, "session.updated")]),
-        differs=["handshake"],
+        differs=["handshake", "handshake-answer"],
     ),
 }

@@ -4,16 +4,17 @@ from collections.abc import Callable
 
 import pytest
 from conformance.differences import DIFFERENCES, explanation
-from conformance.findings import compare
+from conformance.explains import error_frame
+from conformance.findings import ANSWER, HELD, OWN, REQUEST, VALUE, Finding, compare
 from conformance.operations import Operation
 from conformance.relay import Tape
 from conformance.running import Side
 from conformance.table import TABLE
-from conformance.wire import answers_in, requests_in
+from conformance.wire import Message, answers_in, requests_in
 
 ASKED = (
-    b"POST /api/v1/x?a HTTP/1.1\r\nHost: h\r\nX-Tag: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"2\r\n{}\r\n0\r\n\r\n"
+    b"POST /api/v1/x?a HTTP/1.1\r\nHost: h\r\nX-Tag: a\r\nX-More: b\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 )
 TOLD = (
     b"HTTP/1.1 200 OK\r\nx-request-id: 1\r\nX-Tag: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -68,8 +69,29 @@ TAMPERED: list[tuple[str, Callable[[], Side]]] = [
         "answer chunks",
         lambda: side(ASKED, TOLD.replace(b"2\r\nab\r\n2\r\ncd", b"4\r\nabcd"), 1),
     ),
-    ("answer framing", lambda: side(ASKED, TOLD.removesuffix(b"0\r\n\r\n"), 1, end="closed")),
+    ("answer cut", lambda: side(ASKED, TOLD.removesuffix(b"0\r\n\r\n"), 1, end="closed")),
     ("answer line", lambda: side(ASKED, b"", 1)),
+    (
+        "request order",
+        lambda: side(
+            ASKED.replace(b"X-Tag: a\r\nX-More: b", b"X-More: b\r\nX-Tag: a"),
+            TOLD,
+            1,
+        ),
+    ),
+    (
+        "answer order",
+        lambda: side(
+            ASKED,
+            TOLD.replace(b"x-request-id: 1\r\nX-Tag: a", b"X-Tag: a\r\nx-request-id: 1"),
+            1,
+        ),
+    ),
+    (
+        "request place of host",
+        lambda: side(ASKED.replace(b"Host: h\r\nX-Tag: a", b"X-Tag: a\r\nHost: h"), TOLD, 1),
+    ),
+    ("answer cut", lambda: side(ASKED, TOLD.removesuffix(b"2\r\ncd\r\n0\r\n\r\n"), 1)),
     ("value 0", lambda: side(ASKED, TOLD, 2)),
     ("value count", lambda: side(ASKED, TOLD, 1, 1)),
 ]
@@ -79,6 +101,144 @@ TAMPERED: list[tuple[str, Callable[[], Side]]] = [
 def test_tampering_is_found(what: str, tampered: Callable[[], Side]) -> None:
     """Each thing a proxy could do to a request, an answer or a value is an unexplained finding."""
     assert what in unexplained(tampered())
+
+
+BYSTANDER = "POST /api/v1/services/x"
+POLLED = "GET /api/v1/tasks/t1"
+
+
+def answer(data: bytes, *, closed: bool = True) -> Message:
+    """One answer read from the wire."""
+    return answers_in(data, ["GET"], closed=closed)[0]
+
+
+def plain(body: bytes, status: int = 200, *fields: bytes) -> Message:
+    """An answer with a length."""
+    head = [b"HTTP/1.1 %d Fine" % status, *fields, b"Content-Length: %d" % len(body)]
+    return answer(b"\r\n".join(head) + b"\r\n\r\n" + body)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CUT = answer(CHUNKED + b"2\r\nab\r\n")
+WHOLE = answer(CHUNKED + b"2\r\nab\r\n0\r\n\r\n")
+PENDING = plain(b'{"output":{"task_id":"t1"}}')
+OTHERS = plain(b'{"output":{"task_id":"t2"}}')
+LISTED = plain(b'{"object":"list","data":[]}')
+REFUSED = plain(b'{"code":"NotFound","message":"m"}', 404)
+INVENTED = plain(b'{"code":"Invented","message":"m"}', 404)
+CLOSING = plain(b'{"code":"NotFound","message":"m"}', 404, b"Connection: close")
+
+REAL_FAULTS: list[tuple[str, Finding]] = [
+    ("broken", Finding(ANSWER, "cut", CUT, WHOLE, messages=(CUT, WHOLE))),
+    ("broken", Finding(ANSWER, "body", "ab", "abX", messages=(CUT, CUT))),
+    ("broken", Finding(ANSWER, "chunks", ["ab"], ["a", "b"], messages=(CUT, CUT))),
+    ("broken", Finding(ANSWER, "end", "reset", "open", messages=(CUT, CUT))),
+    ("broken", Finding(ANSWER, "end", "closed", "reset", messages=(WHOLE, WHOLE))),
+    ("error-frame", Finding(ANSWER, "cut", CUT, WHOLE, messages=(CUT, WHOLE))),
+    ("refusal", Finding(ANSWER, OWN, PENDING, INVENTED)),
+    ("refusal", Finding(ANSWER, OWN, PENDING, CLOSING)),
+    ("refusal", Finding(ANSWER, OWN, REFUSED, PENDING)),
+    ("refusal", Finding(ANSWER, "line", None, "HTTP/1.1 200 OK")),
+    ("refusal", Finding(REQUEST, "count", 0, 1, BYSTANDER)),
+    ("refusal", Finding(VALUE, "0", {"code": "a"}, "TypeError")),
+    ("held", Finding(ANSWER, HELD, PENDING, OTHERS, POLLED)),
+    ("held", Finding(ANSWER, HELD, PENDING, REFUSED, POLLED)),
+    ("held", Finding(ANSWER, HELD, PENDING, PENDING, BYSTANDER)),
+    ("held", Finding(REQUEST, "count", 1, 0, BYSTANDER)),
+    ("held", Finding(REQUEST, "count", 0, 1, POLLED)),
+    ("own-models", Finding(ANSWER, OWN, LISTED, PENDING, "GET /api/v1/models")),
+    ("own-models", Finding(ANSWER, OWN, REFUSED, REFUSED, "GET /api/v1/models")),
+    ("own-models", Finding(ANSWER, OWN, LISTED, LISTED, "GET /api/v1/models/qwen-plus")),
+    ("own-tasks", Finding(ANSWER, OWN, LISTED, LISTED, POLLED)),
+    ("own-tasks", Finding(VALUE, "0", {"total": 3, "data": []}, {"total": 2, "data": []})),
+    ("own-tasks", Finding(VALUE, "0", {"tasks": 3}, "TypeError")),
+    ("gathered", Finding(VALUE, "0", 1, 2)),
+    ("framing", Finding(ANSWER, "chunks", ["{}"], ["GARBAGE"], messages=(WHOLE, WHOLE))),
+    (
+        "framing",
+        Finding(
+            ANSWER,
+            "content-length",
+            [("Content-Length", "2")],
+            [("Content-Length", "99")],
+            messages=(PENDING, PENDING),
+        ),
+    ),
+    ("conditions", Finding(REQUEST, "range", [("Range", "0-")], [], BYSTANDER)),
+    ("conditions", Finding(REQUEST, "if-match", [("If-Match", "a")], [], "GET /api/v1/files/1")),
+    (
+        "identity",
+        Finding(
+            REQUEST,
+            "accept-encoding",
+            [("Accept-Encoding", "gzip")],
+            [("Accept-Encoding", "identity")],
+            BYSTANDER,
+            (next(requests_in(ASKED))[1],) * 2,
+        ),
+    ),
+    ("version", Finding(REQUEST, "line", "HTTP/1.1", "HTTP/1.0", BYSTANDER)),
+    (
+        "connection",
+        Finding(ANSWER, "connection", [], [("Connection", "close")], messages=(REFUSED, REFUSED)),
+    ),
+    (
+        "async",
+        Finding(
+            REQUEST,
+            "sent x-dashscope-async",
+            [],
+            ["enable"],
+            BYSTANDER,
+            (next(requests_in(ASKED))[1],) * 2,
+        ),
+    ),
+    ("key", Finding(REQUEST, "sent authorization", ["Bearer <token>"], ["Bearer sk-other"])),
+    ("server", Finding(ANSWER, "told date", ["Mon, 01 Jan 2001 00:00:00 GMT"], ["now"])),
+]
+
+
+@pytest.mark.parametrize(("row", "found"), REAL_FAULTS)
+def test_no_row_excuses_a_fault(row: str, found: Finding) -> None:
+    """What looks like a difference of the list and is none stays unexplained where it is stated."""
+    explained = explanation(found, {row})
+    assert explained is None, explained.name
+
+
+FRAME = b'event:error\n:HTTP_STATUS/502\ndata:{"code":"BadGateway","request_id":"1"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "is_one"),
+    [
+        (b"", False),
+        (FRAME, True),
+        (FRAME * 2, False),
+        (FRAME.replace(b"error", b"result"), False),
+        (FRAME.replace(b"502", b"500"), False),
+        (FRAME.removesuffix(b"\n"), False),
+        (b"X" + FRAME, False),
+    ],
+)
+def test_an_error_frame_is_exactly_one(said: bytes, is_one: bool) -> None:  # noqa: FBT001 - a column of the table
+    """It follows what came before the break, whole and alone, and the answer then ends."""
+    chunk = b"%x\r\n%b\r\n" % (len(said), said) if said else b""
+    told = answer(CHUNKED + b"2\r\nab\r\n" + chunk + b"0\r\n\r\n")
+    for mine in (CUT, WHOLE):
+        found = Finding(ANSWER, "cut", mine, told, messages=(mine, told))
+        assert error_frame(found) is (is_one and mine is CUT)
+
+
+def test_a_date_is_upstreams() -> None:
+    """The dates of two runs differ; in one, the client hears upstream's own."""
+    dated = [
+        TOLD.replace(b"X-Tag", b"Date: Mon, 0%d Jan 2001 00:00:00 GMT\r\nX-Tag" % day)
+        for day in (1, 2)
+    ]
+    first, second = (side(ASKED, told, 1) for told in dated)
+    assert compare(first, second) == []
+    changed = Side(second.front, first.back, [1], {})
+    assert [found.what for found in compare(second, changed)] == ["told date"]
 
 
 def test_the_list_is_in_order() -> None:

@@ -247,7 +247,7 @@ ANSWERS: Mapping[str, Operation] = {
     "answer: breaks off between frames": Operation(
         played([replace(post(PLAIN, HELLO), headers=SSE)]),
         faults=[{"wire": BROKEN}],
-        differs=["broken", "server"],
+        differs=["error-frame", "server"],
     ),
 }
 
