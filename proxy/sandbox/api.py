@@ -72,10 +72,12 @@ def services(customization: Customization) -> dict[str, Service]:
         "services/aigc/text-generation/generation": inference.text,
         "services/aigc/multimodal-generation/generation[/]": inference.multimodal,
         "services/aigc/code-generation/generation": inference.text,
+        "aigc/code-generation/generation": inference.text,
         "services/aigc/image2video/face-detect": inference.detection,
         "services/aigc/image2video/aa-detect": inference.detection,
         "services/vision/image-process/process": inference.detection,
         "services/nlp/nlu/understanding": inference.text,
+        "nlp/nlu/understanding": inference.text,
         "services/embeddings/multimodal-embedding/multimodal-embedding": (
             inference.multimodal_embedding
         ),

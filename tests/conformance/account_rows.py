@@ -56,11 +56,13 @@ SCRIPTS: Mapping[str, Script] = {
     "runs of a thread": life("threads/t1/runs", {"assistant_id": "a"}, "submit_tool_outputs"),
     "model permissions": [
         post("models/permissions", {"models": [{"model": "qwen-plus"}]}),
+        get("models/permissions/{task}"),
         get("models/permissions/none"),
     ],
     "model limits": [
         post("models/limits", {"models": [{"model": "qwen-plus", "rpm": 1}]}),
         get("models/limits?model=qwen-plus"),
+        get("models/limits/{task}"),
         get("models/limits/none"),
     ],
     "app": [post("apps/app-1/completion", {"input": {"prompt": "hi"}, "parameters": {}})],
@@ -140,10 +142,27 @@ SURFACE: Mapping[str, Run] = {
     "deployments": deployments,
 }
 
+UNDOCUMENTED: Mapping[str, Step] = {
+    "voices": get(f"{CUSTOMIZATION}/anything"),
+    "OpenAI's rerank": post("/compatible-api/v1/anything", {}),
+    "Anthropic's": post("/apps/anthropic/v1/anything", {}, anthropic_version="2023-06-01"),
+}
+"""Routes of the whole account below which upstream documents nothing; it is told to answer."""
+
 ACCOUNT: Mapping[str, Operation] = {
-    name: Operation(
-        {**({V1: SURFACE[name]} if name in SURFACE else {}), **played(script, CURL, BYTES)},
-        scopes=SCOPES,
-    )
-    for name, script in SCRIPTS.items()
+    **{
+        f"account: below {name}": Operation(
+            played([step], CURL, BYTES),
+            scopes=SCOPES,
+            faults=[{"status": 200, "body": '{"id":"1"}'}],
+        )
+        for name, step in UNDOCUMENTED.items()
+    },
+    **{
+        name: Operation(
+            {**({V1: SURFACE[name]} if name in SURFACE else {}), **played(script, CURL, BYTES)},
+            scopes=SCOPES,
+        )
+        for name, script in SCRIPTS.items()
+    },
 }

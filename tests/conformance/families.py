@@ -90,6 +90,18 @@ TASKS: Mapping[str, tuple[str, Body]] = {
         ),
     ),
     "pixverse": (VIDEO, _body("pixverse/pixverse-v5.6-kf2v", {"media": _media(first_frame=OTHER)})),
+    "pixverse lipsync": (
+        VIDEO,
+        _body("pixverse/pixverse-lipsync", {"media": _media(video=CLIP, driving_audio=SOUND)}),
+    ),
+    "pixverse motion": (
+        VIDEO,
+        _body("pixverse/pixverse-motioncontrol", {"media": _media(image_url=PICTURE, video=CLIP)}),
+    ),
+    "pixverse upscale": (
+        VIDEO,
+        _body("pixverse/pixverse-upscale", {"media": _media(video=CLIP)}, resolution="1080P"),
+    ),
     "vidu": (VIDEO, _body("vidu/viduq3-pro_start-end2video", {"media": _media(image_url=OTHER)})),
     "MiniMax": (VIDEO, _body("MiniMax/MiniMax-H3", {**CAT, "media": []}, resolution="768P")),
     "style transform": (VIDEO, _body("video-style-transform", {"video_url": CLIP}, style=0)),
@@ -132,6 +144,7 @@ TASKS: Mapping[str, tuple[str, Body]] = {
     ),
     "wan2.2 t2i": (TEXT_TO_IMAGE, _body("wan2.2-t2i-flash", CAT, n=2, size="1024*1024")),
     "wanx-v1": (TEXT_TO_IMAGE, _body("wanx-v1", CAT, style="<auto>", ref_mode="repaint")),
+    "flux": (TEXT_TO_IMAGE, _body("flux-schnell", CAT, size="1024*1024", steps=4)),
     "poster": (
         TEXT_TO_IMAGE,
         _body("wanx-poster-generation-v1", {"title": "t", "wh_ratios": "竖版"}),
@@ -171,6 +184,10 @@ TASKS: Mapping[str, tuple[str, Body]] = {
     ),
     "word semantic": (f"{AIGC}/wordart/semantic", _body("wordart-semantic", {"text": "a"})),
     "transcription": (TRANSCRIPTION, _body("paraformer-v2", {"file_urls": [SOUND, SOUND]})),
+    "fun-asr": (
+        TRANSCRIPTION,
+        _body("fun-asr", {"file_urls": [SOUND]}, diarization_enabled=True, channel_id=[0]),
+    ),
     "file transcription": (
         TRANSCRIPTION,
         _body("qwen3-asr-flash-filetrans", {"file_url": SOUND}, enable_itn=False),

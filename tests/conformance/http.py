@@ -1,6 +1,7 @@
 """Requests as data, and the clients that send them: curl, and sockets that dawdle.
 
-A script is a list of steps. `{task}` in a path stands for the first task id that an answer named.
+A script is a list of steps. `{task}` in a path stands for the first id of a task, or of anything
+else, that an answer named.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from conformance.wire import Message, answers_in
 SLOW_BYTES = 4096
 """Bytes of a request that go out one at a time; the rest of a large one in larger slices."""
 
-_TASK = re.compile(rb'"task_id":"([^"]+)"')
+_TASK = re.compile(rb'"(?:task_)?id":"([^"]+)"')
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,26 @@ TOLD: Mapping[str, Mapping[str, str]] = {
 
 _OK = b"HTTP/1.1 200 OK\r\nx-request-id: 1\r\nServer: s\r\nDate: d\r\n"
 
+CHUNKS = (
+    _OK
+    + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"".join(
+        b"%x\r\n%b\r\n" % (len(part), part)
+        for part in (
+            b"data:1\n\n",
+            b":\n\n",
+            b"da",
+            b"ta:2\n",
+            b"\n",
+            b"data:3\n\ndata:4\n\n",
+            b"\n" * 99,
+        )
+    )
+    + b"0\r\n\r\n"
+)
+"""Chunks of all sizes that upstream sends at once, so that nobody paces them: each arrives as it
+was cut, a comment, a part of a frame and two frames alike."""
+
 ODDITIES: Mapping[str, Operation] = {
     **{
         f"stops: {name}": Operation(
@@ -68,6 +88,13 @@ ODDITIES: Mapping[str, Operation] = {
     "hand: expect": Operation(
         by_hand(request("POST", PLAIN, b"Expect: 100-continue", body=BODY)), differs=["expect"]
     ),
+    "hand: coding in front": Operation(
+        by_hand(
+            b"POST %BASE%/services/aigc/text-generation/generation HTTP/1.1\r\n"
+            b"Transfer-Encoding: chunked\r\nAuthorization: Bearer %KEY%\r\nHost: %HOST%\r\n"
+            b"Content-Type: application/json\r\nX-Tag: a\r\n\r\n" + b"".join(coded(BODY)) + b"\r\n"
+        )
+    ),
     "hand: chunk extensions": Operation(
         by_hand(chunked(PLAIN, b"%x;a=b\r\n%b\r\n0;c\r\n\r\n" % (len(BODY), BODY)))
     ),
@@ -89,6 +116,14 @@ ODDITIES: Mapping[str, Operation] = {
             }
         ],
         differs=["framing"],
+    ),
+    "hand: answer with a date of its own": Operation(
+        by_hand(POST), faults=[{"headers": {"Date": "Mon, 01 Jan 2001 00:00:00 GMT"}}]
+    ),
+    "hand: chunks of one write": Operation(by_hand(POST), faults=[{"wire": CHUNKS}]),
+    "hand: a stream's chunks of one write": Operation(
+        by_hand(POST),
+        faults=[{"wire": CHUNKS.replace(b"application/json", b"text/event-stream")}],
     ),
     "hand: answer 204 with a length": Operation(
         by_hand(POST),
