@@ -89,6 +89,7 @@ class Proxy:
                     idle=env.socket_idle,
                     handshake=env.connect_timeout,
                     patience=env.write_timeout,
+                    per_token=env.max_sockets,
                 ),
             ),
             self._health,

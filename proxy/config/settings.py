@@ -81,6 +81,12 @@ def _workers(value: object) -> object:
     raise ValueError(f"{value!r} must be a number from 1 to {_MOST_WORKERS}, or auto")
 
 
+def _sockets(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}", value) and int(value) > 0:
+        return int(value)
+    raise ValueError(f"{value!r} must be a number from 1 to 999999")
+
+
 def _rate(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\d{1,5}(\.\d{1,6})?", value):
         rate = float(value)
@@ -171,6 +177,12 @@ class Environment(BaseModel):
         300,
         alias="PROXY_SOCKET_IDLE",
         description="seconds without a message either way after which a WebSocket is closed",
+    )
+    max_sockets: Annotated[int, BeforeValidator(_sockets)] = Field(
+        256,
+        alias="PROXY_MAX_SOCKETS",
+        description="WebSockets that one token may have open at a process; times "
+        "`PROXY_MAX_MESSAGE` is what it can make that hold in memory",
     )
     spool: Size = Field(
         1024**3,

@@ -70,14 +70,16 @@ class SocketPeer:
 
     async def close(self, closing: Closed, patience: float) -> None:
         """See `proxy.ports.Peer.close`."""
-        with suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._end.close(code=closing.code, message=closing.reason.encode())
-                if self._rest is not None:
-                    await self._rest
-        for task in (self._errand, self._rest):
-            if task is not None:
-                task.cancel()
+        try:
+            with suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._end.close(code=closing.code, message=closing.reason.encode())
+            if self._rest is not None:
+                await self._rest  # for `LINGER` at most, however short a goodbye is
+        finally:
+            for task in (self._errand, self._rest):
+                if task is not None:
+                    task.cancel()
 
     async def _receive(self) -> aiohttp.WSMessage:
         self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._ask)

@@ -5,22 +5,24 @@ it is known already which account will serve, upstream is asked first too, and i
 the client's answer; otherwise the first task of an account opens the way to it.
 """
 
+import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.log import ws_logger
 
 from proxy.core.accounts import Account, choose
-from proxy.core.envelope import render
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import inbound, outbound, value_of, values_of
 from proxy.core.policy import Grant
-from proxy.core.routes import Envelope, Route, Websocket
+from proxy.core.routes import Route, Websocket
 from proxy.edge.asked import Asked
 from proxy.edge.conversations import Regrant, Rules, SessionRelay, TaskRelay
 from proxy.edge.health import AccountHealth
@@ -34,12 +36,17 @@ _FRAMING = frozenset({"content-length", "content-type", "content-encoding"})
 """Of an answer that has no body: aiohttp would take them for its own."""
 
 
+_KEY_WORD = "openai-insecure-api-key."
+
+
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
     """What a socket may take: `max_message` is bytes, the rest is seconds.
 
     `handshake` is for upstream's answer to one, `idle` without a message either way, `patience`
     for an end to accept a message, `heartbeat` of silence until it is asked if it is there.
+    `per_token` is how many sockets a token may have open: aiohttp gathers a message before
+    anybody else sees it, so this times `max_message` is what a token can make it hold.
     """
 
     max_message: int = 16 * 1024 * 1024
@@ -47,6 +54,7 @@ class SocketLimits:
     handshake: float = 10.0
     patience: float = 300.0
     heartbeat: float = 30.0
+    per_token: int = 256
 
     def terms(self, subprotocols: Sequence[str] = ()) -> Terms:
         """What is agreed with either end."""
@@ -70,6 +78,9 @@ class Sockets:
         self._limits = limits
         self._health = health
         self._open: set[Relay] = set()
+        self._held: Counter[str] = Counter()
+        # It tells what a client offered, its key maybe among it, where upstream took nothing.
+        ws_logger.setLevel(logging.CRITICAL)
         self._stopping = False
 
     def __len__(self) -> int:
@@ -97,6 +108,33 @@ class Sockets:
         wanted = _wanted_subprotocols(asked)
         if self._stopping:
             raise ProxyError(Situation.STOPPING, "The proxy is being stopped; connect again.")
+        with self._place(grant.id):
+            return await self._served(asked, grant, model, regrant, wanted)
+
+    @contextmanager
+    def _place(self, token: str) -> Iterator[None]:
+        """One of a token's sockets. Raises `ProxyError` (`RATE_LIMITED`)."""
+        if self._held[token] >= self._limits.per_token:
+            raise ProxyError(
+                Situation.RATE_LIMITED,
+                f"At most {self._limits.per_token} WebSockets may be open for one token.",
+            )
+        self._held[token] += 1
+        try:
+            yield
+        finally:
+            self._held[token] -= 1
+            if not self._held[token]:
+                del self._held[token]
+
+    async def _served(
+        self,
+        asked: Asked,
+        grant: Grant,
+        model: str | None,
+        regrant: Regrant,
+        wanted: Sequence[str],
+    ) -> web.StreamResponse:
         rules = Rules(asked.match.route, regrant)
         is_settled = self._is_settled(rules.route)
         connect = partial(self._connect, asked, wanted if is_settled else ())
@@ -188,33 +226,35 @@ def _wanted_subprotocols(asked: Asked) -> list[str]:
             headers=(("Upgrade", "websocket"), ("Connection", "Upgrade")),
         )
     offers = values_of(asked.fields, "sec-websocket-protocol")
-    wanted = [word.strip() for offer in offers for word in offer.split(",") if word.strip()]
-    trial: web.WebSocketResponse[Any] = web.WebSocketResponse(protocols=wanted, compress=False)
+    words = [word.strip() for offer in offers for word in offer.split(",") if word.strip()]
+    trial: web.WebSocketResponse[Any] = web.WebSocketResponse(protocols=words, compress=False)
     if asked.request.version < (1, 1) or not trial.can_prepare(asked.request):
         raise ProxyError(
             Situation.ILLEGAL_INPUT,
             "Sec-WebSocket-Key and Sec-WebSocket-Version: send a key of 16 bytes and version 13.",
         )
-    return wanted
+    return [word for word in words if not _tells_a_secret(word, asked.token)]
+
+
+def _tells_a_secret(word: str, token: str) -> bool:
+    """Whether a subprotocol is none: browsers send their key so, for want of a header field."""
+    return word.lower().startswith(_KEY_WORD) or bool(token and token in word)
 
 
 async def _refused(asked: Asked, refused: HandshakeRefusedError) -> web.StreamResponse:
-    """Upstream's own answer to a handshake; where it says nothing, its status in our words."""
+    """Upstream's own answer to a handshake. Raises `ProxyError` for one that is no answer."""
     asked.visit.upstream_status = refused.status
     asked.visit.upstream_request_id = value_of(refused.headers, "x-request-id") or ""
-    status = refused.status if refused.status >= HTTPStatus.OK else HTTPStatus.BAD_GATEWAY
-    if not refused.body:
-        error = ProxyError(
-            Situation.BAD_GATEWAY,
-            f"Upstream refused the WebSocket with status {refused.status}, without a reason.",
+    if refused.status < HTTPStatus.OK:
+        raise ProxyError(
+            Situation.BAD_GATEWAY, f"Upstream answered the handshake with status {refused.status}."
         )
-        body = render(error, Envelope.NATIVE, asked.visit.request_id)
-        return await asked.replier.send_json(status, body)
 
     async def body_of() -> AsyncIterator[bytes]:
-        yield refused.body
+        if refused.body:
+            yield refused.body
 
-    return await asked.replier.relay(status, refused.reason, refused.headers, body_of())
+    return await asked.replier.relay(refused.status, refused.reason, refused.headers, body_of())
 
 
 def _writable(fields: Headers) -> Headers:

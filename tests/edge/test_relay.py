@@ -27,6 +27,7 @@ from edge.wsrig import (
 )
 
 from proxy.edge.gateway import Limits
+from proxy.edge.relay import GOODBYE
 from proxy.edge.sockets import SocketLimits
 
 MIB = 1024 * 1024
@@ -198,6 +199,18 @@ async def test_a_message_has_a_limit(size: int) -> None:
             else:
                 assert len(heard.data) == size
             await asyncio.gather(writing, return_exceptions=True)
+            giving.wire.writer.close()  # or the rest of what it sends would be waited for
+
+
+async def test_a_message_that_is_too_long_may_come_slowly() -> None:
+    """Its rest is heard out for longer than a goodbye takes: a reset would swallow the 1009."""
+    async with relayed(limits(1000)) as (client, _, __):
+        pieces = 30
+        whole = frame(TEXT, bytes(pieces * 1000))
+        for at in range(0, len(whole), 1000):
+            await client.wire.send(whole[at : at + 1000])
+            await asyncio.sleep(2 * GOODBYE / pieces)
+        assert (await client.hear()).code == 1009
 
 
 async def test_fragments_count_together() -> None:

@@ -165,12 +165,45 @@ async def test_upstreams_refusal_is_told_in_kind(status: int) -> None:
         assert (await made.finished()).upstream_status == status
 
 
-async def test_a_refusal_without_words_gets_ours() -> None:
-    """The status is upstream's, the envelope is one that an SDK can read."""
+async def test_a_refusal_without_words_stays_without() -> None:
+    """Upstream's status says it all: a code of ours beside it would be another error's."""
     said = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
     async with scripted(answering(said)) as upstream, rig(upstream.url) as made:
         answer = await ask(made.url, handshake())
-        assert (answer.status, answer.code) == (403, "BadGateway")
+        assert (answer.status, answer.body) == (403, b"")
+
+
+@pytest.mark.parametrize("chosen", [b"realtime", None])
+async def test_a_key_among_the_subprotocols_goes_nowhere(
+    chosen: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Browsers have no other place for it: neither upstream nor the log gets to see it."""
+
+    async def script(told: Conversation) -> None:
+        await accept(told, *([b"Sec-WebSocket-Protocol: " + chosen] if chosen else []))
+        await told.gone()
+
+    async with scripted(script) as upstream, rig(upstream.url) as made:
+        offers = f"Sec-WebSocket-Protocol: realtime, OpenAI-Insecure-API-Key.other, x.{TOKEN}"
+        async with shaken(made.url, REALTIME, offers.encode()) as client:
+            assert client.answer.value("sec-websocket-protocol") == chosen
+            asked = (await upstream.heard()).request
+            assert asked.values("sec-websocket-protocol") == [b"realtime"]
+            assert TOKEN.encode() not in asked.head
+    assert TOKEN not in caplog.text
+
+
+async def test_a_token_has_so_many_sockets() -> None:
+    """One more is refused with 429 until one of them ends: each may hold a message in memory."""
+    few = dataclasses.replace(LIMITS, sockets=SocketLimits(per_token=2))
+    async with scripted(obeying) as upstream, rig(upstream.url, limits=few) as made:
+        async with shaken(made.url), shaken(made.url):
+            answer = await ask(made.url, handshake())
+            assert (answer.status, answer.code) == (429, "Throttling.RateQuota")
+            assert upstream.connections == 2
+        await made.finished(3)
+        async with shaken(made.url):
+            pass
 
 
 async def test_a_redirect_is_not_followed() -> None:
