@@ -1,6 +1,5 @@
 """The environment -> `Settings`. Flags of the command line are laid over it by name."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from proxy.config import ConfigError
+from proxy.config.amounts import rate_of, size_of, sockets_of, workers_of
 from proxy.config.routing import PACKAGED, Routing, checked_key, key_from_file, load_routing
 from proxy.core.accounts import POLLS_PER_SECOND, Account
 
@@ -22,10 +22,7 @@ ACCOUNT_NAME = "default"
 """Name of the one account given by variables. It stands in task records, so it never changes."""
 
 _LAST_PORT = 2**16 - 1
-_MOST_WORKERS = 256
 _MOST_SECONDS = 24 * 60 * 60
-_HIGHEST_RATE = 10_000
-_UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +61,6 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"(\d{1,15})\s*([KMG]i?B)?", value.strip())
-    if not found:
-        raise ValueError(f"{value!r} is no size; write bytes as a plain number, or 128MiB")
-    return int(found[1]) * _UNITS[found[2] or ""]
-
-
-def _workers(value: object) -> object:
-    if value == "auto":
-        return os.cpu_count() or 1
-    if isinstance(value, str) and value.isdecimal() and 0 < int(value) <= _MOST_WORKERS:
-        return int(value)
-    raise ValueError(f"{value!r} must be a number from 1 to {_MOST_WORKERS}, or auto")
-
-
-def _sockets(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}", value) and int(value) > 0:
-        return int(value)
-    raise ValueError(f"{value!r} must be a number from 1 to 999999")
-
-
-def _rate(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"\d{1,5}(\.\d{1,6})?", value):
-        rate = float(value)
-        if 0 < rate <= _HIGHEST_RATE:
-            return rate
-    raise ValueError(f"{value!r} must be a number over 0, up to {_HIGHEST_RATE}")
-
-
 def _root_url(url: str) -> str:
     if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):  # not shown: it may hold a password
         raise ValueError("is no root URL; write https://host, without path or credentials")
@@ -108,7 +74,7 @@ def _header_value(text: str) -> str:
 
 
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_addresses)]
-Size = Annotated[int, BeforeValidator(_size)]
+Size = Annotated[int, BeforeValidator(size_of)]
 Seconds = Annotated[float, Field(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)]
 
 
@@ -160,7 +126,7 @@ class Environment(BaseModel):
     routes: str = Field(
         "", alias="PROXY_ROUTES", description="route table and accounts; default: the packaged one"
     )
-    workers: Annotated[int, BeforeValidator(_workers)] = Field(
+    workers: Annotated[int, BeforeValidator(workers_of)] = Field(
         1, alias="PROXY_WORKERS", description="processes sharing the listening port; `auto` = cores"
     )
     max_body: Size = Field(
@@ -178,11 +144,8 @@ class Environment(BaseModel):
         alias="PROXY_SOCKET_IDLE",
         description="seconds without a message either way after which a WebSocket is closed",
     )
-    max_sockets: Annotated[int, BeforeValidator(_sockets)] = Field(
-        256,
-        alias="PROXY_MAX_SOCKETS",
-        description="WebSockets that one token may have open at a process; times "
-        "`PROXY_MAX_MESSAGE` is what it can make that hold in memory",
+    max_sockets: Annotated[int, BeforeValidator(sockets_of)] = Field(
+        256, alias="PROXY_MAX_SOCKETS", description="WebSockets of one token open at a process"
     )
     spool: Size = Field(
         1024**3,
@@ -213,7 +176,7 @@ class Environment(BaseModel):
     poll_hold: Seconds = Field(
         1, alias="PROXY_POLL_HOLD", description="seconds that a task's state is said again, unasked"
     )
-    polls_per_second: Annotated[float, BeforeValidator(_rate)] = Field(
+    polls_per_second: Annotated[float, BeforeValidator(rate_of)] = Field(
         POLLS_PER_SECOND,
         alias="PROXY_POLLS_PER_SECOND",
         description="task queries a second to that account, from all `PROXY_WORKERS` together",
