@@ -202,6 +202,12 @@ def values_of(fields: Fields, name: str) -> list[str]:
     return [value for key, value in fields if key.lower() == name]
 
 
+def is_coded(fields: Fields) -> bool:
+    """Whether a body is on the wire in a transfer coding other than `chunked`."""
+    told = ",".join(values_of(fields, "transfer-encoding"))
+    return not {coding.strip().lower() for coding in told.split(",")} <= {"", "chunked"}
+
+
 def _crossing(
     fields: Fields, stopped: tuple[frozenset[str], tuple[str, ...]]
 ) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from yarl import URL
 
 from proxy.core.closing import GOING_AWAY
 from proxy.edge.peers import SocketPeer
+from proxy.edge.session_reply import refuse_coded
 from proxy.ports import Call, HandshakeRefusedError, Headers, Terms
 
 MAX_REFUSAL = 1024 * 1024
@@ -110,6 +111,7 @@ class _Handshake:
         if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
             return response
         async with response:
+            refuse_coded(self.answered)
             body = await _gathered(response)
         raise HandshakeRefusedError(response.status, response.reason or "", self.answered, body)
 

@@ -8,7 +8,7 @@ from typing import cast
 import aiohttp
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.headers import value_of
+from proxy.core.headers import is_coded, value_of
 from proxy.ports import Headers
 
 READ_BUFFER = 64 * 1024
@@ -91,6 +91,20 @@ class SessionReply:
     def _lost(self, _: asyncio.Future[None]) -> None:
         """The session tells nobody when it closes because of chunks that are none."""
         self.fail(aiohttp.ClientPayloadError("the connection was closed"))
+
+
+def refuse_coded(fields: Headers) -> None:
+    """Raise `ProxyError` for what nobody here can decode: passed on, it would be another body.
+
+    The coding is a matter between upstream and us, so its name does not cross. Nobody asked for
+    one either: `TE` does not cross to upstream.
+    """
+    if is_coded(fields):
+        raise ProxyError(
+            Situation.BAD_GATEWAY,
+            "Upstream sent its answer in a transfer coding that nobody asked for; "
+            "the request may have been carried out.",
+        )
 
 
 def _fields(response: aiohttp.ClientResponse) -> Headers:

@@ -18,7 +18,7 @@ from proxy.core.errors import ProxyError, Situation, UnreachableError
 from proxy.core.headers import value_of
 from proxy.edge.channels import SocketChannel, open_channel
 from proxy.edge.connections import Connector
-from proxy.edge.session_reply import READ_BUFFER, SessionReply
+from proxy.edge.session_reply import READ_BUFFER, SessionReply, refuse_coded
 from proxy.ports import Call, Reply, Terms
 
 KEEP_ALIVE = 15.0
@@ -79,6 +79,7 @@ class SessionUpstream:
         if isinstance(body, _Watched):
             body.tell(reply)
         try:
+            refuse_coded(reply.headers)
             yield reply
         finally:
             reply.let_go()

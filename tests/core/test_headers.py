@@ -13,6 +13,7 @@ from proxy.core.headers import (
     Stopped,
     asks_async,
     inbound,
+    is_coded,
     outbound,
     unconditional,
     value_of,
@@ -244,6 +245,22 @@ def test_hop_by_hop_is_the_same_list_both_ways() -> None:
     """One list, so that neither direction forgets a field."""
     assert HOP_BY_HOP in REQUEST_STOPPED
     assert HOP_BY_HOP in REPLY_STOPPED
+
+
+@pytest.mark.parametrize(
+    ("told", "coded"),
+    [
+        ([], False),
+        (["chunked"], False),
+        (["Chunked ,"], False),
+        (["gzip, chunked"], True),
+        (["gzip", "chunked"], True),
+        (["deflate"], True),
+    ],
+)
+def test_a_transfer_coding_is_seen(told: list[str], *, coded: bool) -> None:
+    """`chunked` alone is framing; in any field, beside it or without it, the rest is a coding."""
+    assert is_coded([("Transfer-Encoding", value) for value in told]) is coded
 
 
 def test_a_whole_answer_is_asked_for() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from edge.rig import PATIENCE, Conversation, account, answering, eventually, scripted
+from edge.rig import PATIENCE, Conversation, account, answering, chunked, eventually, scripted
 from edge.wsrig import accept
 
 from proxy.core.errors import ProxyError, Situation
@@ -75,6 +75,17 @@ async def test_a_refusal_without_end_is_none(session: SessionUpstream) -> None:
                 pass
         assert caught.value.situation is Situation.BAD_GATEWAY
         await eventually(lambda: not upstream.running)
+
+
+async def test_a_refusal_in_a_transfer_coding_is_none(session: SessionUpstream) -> None:
+    """What cannot be decoded is a bad gateway, and never the body itself."""
+    head = b"HTTP/1.1 429 Slow\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    async with scripted(answering(head, chunked(b"\x1f\x8b"))) as upstream:
+        with pytest.raises(ProxyError) as caught:
+            async with session.connect(call(upstream.url), TERMS):
+                pass
+        assert caught.value.situation is Situation.BAD_GATEWAY
+        assert "transfer coding" in caught.value.message
 
 
 async def test_leaving_the_context_cuts_it_off(session: SessionUpstream) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import gzip
 import weakref
 from collections.abc import AsyncIterator
 
@@ -407,6 +408,26 @@ class UpstreamContract:
                 await told.gone()
             else:
                 told.reset()
+
+        async with scripted(script) as server:
+            assert await self.refused(upstream, call(server.url)) is Situation.BAD_GATEWAY
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            b"Transfer-Encoding: gzip, chunked\r\n",
+            b"Transfer-Encoding: gzip\r\nTransfer-Encoding: Chunked\r\n",
+            b"Transfer-Encoding: deflate\r\nConnection: close\r\n",
+        ],
+    )
+    async def test_a_transfer_coding(self, upstream: Upstream, fields: bytes) -> None:
+        """Its name is hop-by-hop, so the body would be taken for another: a bad gateway."""
+        coded = gzip.compress(b"{}")
+
+        async def script(told: Conversation) -> None:
+            await told.whole()
+            await told.send(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n" + chunked(coded))
+            await told.gone()
 
         async with scripted(script) as server:
             assert await self.refused(upstream, call(server.url)) is Situation.BAD_GATEWAY
