@@ -13,7 +13,7 @@ import click
 from proxy.cli import minting
 from proxy.cli.minting import TokenError
 from proxy.cli.options import Result, fail, settings_from, store_option, visible, with_store
-from proxy.core.policy import SCOPES, Grant, digest_of, is_active
+from proxy.core.policy import SCOPES, Grant, GrantUnreadableError, digest_of, is_active
 from proxy.ports import Store
 
 _models = click.option(
@@ -69,7 +69,7 @@ def list_tokens(store: str | None, *, as_json: bool) -> None:
     """List all tokens, oldest first; a secret is never shown again."""
     found = _run(store, minting.all_tokens)
     if as_json:
-        click.echo(json.dumps([_facts(d, g) for d, g in found if isinstance(g, Grant)]))
+        click.echo(json.dumps([_listed(digest, grant) for digest, grant in found]))
         return
     rows = [("ID", "NAME", "TENANT", "STATE", "EXPIRES", "SCOPES", "MODELS")]
     for digest, grant in found:
@@ -280,6 +280,16 @@ def _date(seconds: float | None) -> str:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError):  # after the year 9999, as a control plane may write it
         return f"{seconds:.0f}"
+
+
+def _listed(digest: str, grant: Grant | GrantUnreadableError) -> dict[str, object]:
+    """The facts of a token; of one that cannot be read, those that are known, and why."""
+    if isinstance(grant, Grant):
+        return _facts(digest, grant)
+    unknown = dict.fromkeys(("name", "tenant", "created", "expires"))
+    allowed: dict[str, object] = {"models": [], "scopes": []}
+    known = {"id": digest[:16], "state": "unreadable", "digest": digest, "why": str(grant)}
+    return {**known, **unknown, **allowed}
 
 
 def _facts(digest: str, grant: Grant) -> dict[str, object]:

@@ -406,17 +406,33 @@ def test_a_planted_name_keeps_the_table(
     assert r"x\ntok_1" in said.out
 
 
-def test_an_unreadable_grant_can_be_revoked(cli: Cli, create: Create, state: Path) -> None:
-    """What `list` shows as unreadable goes away by the id that it shows."""
-    create("known")
+def plant_unreadable(state: Path) -> None:
+    """A grant as a faulty control plane writes it."""
     with sqlite3.connect(state / "dashscope-proxy" / "proxy.db") as store:
         fields = json.dumps({"models": "*", "expires": "tomorrow"})
         store.execute("INSERT INTO tokens VALUES (?, ?)", ("f" * 64, fields))
     store.close()
+
+
+def test_an_unreadable_grant_can_be_revoked(cli: Cli, create: Create, state: Path) -> None:
+    """What `list` shows as unreadable goes away by the id that it shows."""
+    create("known")
+    plant_unreadable(state)
     (row,) = [row for row in cli("token", "list").rows if "unreadable" in row]
     assert "'tomorrow' is not Unix seconds" in row
     assert cli("token", "revoke", row.split()[0]).code == 0
     assert [row["name"] for row in cli("token", "list", "--json").json()] == ["known"]
+
+
+def test_an_unreadable_grant_is_listed_for_programs(cli: Cli, create: Create, state: Path) -> None:
+    """`--json` hides no token: one that cannot be read has the same fields, and says why."""
+    create("known")
+    plant_unreadable(state)
+    known, unreadable = sorted(cli("token", "list", "--json").json(), key=lambda one: one["state"])
+    assert unreadable.pop("why").endswith("'tomorrow' is not Unix seconds")
+    assert unreadable.keys() == known.keys()
+    told = {name: value for name, value in unreadable.items() if value}
+    assert told == {"id": "f" * 16, "state": "unreadable", "digest": "f" * 64}
 
 
 def test_memory_keeps_no_token(cli: Cli) -> None:
