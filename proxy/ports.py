@@ -109,6 +109,11 @@ class Submissions(Protocol):
 class Store(Tokens, Tasks, Submissions, Protocol):
     """One place that remembers all three, with a lifetime."""
 
+    @property
+    def trouble(self) -> str:
+        """Why the store is down, or was last: for the operator's log, not for clients."""
+        ...
+
     async def open(self) -> None:
         """Connect. A store that cannot be reached is not an error here: see `ping`."""
         ...

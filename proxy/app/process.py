@@ -162,7 +162,7 @@ class Proxy:
             self._drain.reschedule(0)
 
     def _store_changed(self, is_up: bool) -> None:  # noqa: FBT001 - the stores' own form
-        why = "" if is_up else getattr(self.store, "trouble", "")
+        why = "" if is_up else self.store.trouble
         self._telemetry.store_changed(is_up=is_up, why=why)
 
     async def readiness(self) -> dict[str, str]:

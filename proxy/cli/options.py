@@ -96,7 +96,7 @@ def with_store(settings: Settings, use: Callable[[Store], Awaitable[Result]]) ->
 def unavailable(settings: Settings, store: Store, error: StoreUnavailableError) -> str:
     """Why the store does not answer, in the words of what failed; a client never sees them."""
     cause = error.__cause__
-    why = f"{type(cause).__name__}: {cause}" if cause else getattr(store, "trouble", "")
+    why = f"{type(cause).__name__}: {cause}" if cause else store.trouble
     return f"PROXY_STORE: the {settings.store.partition(':')[0]} store does not answer: {why}"
 
 

@@ -46,6 +46,11 @@ class MemoryStore:
             self._available = up
             self._on_change(up)
 
+    @property
+    def trouble(self) -> str:
+        """See `proxy.ports.Store.trouble`."""
+        return "closed" if self._closed else "an outage is played"
+
     async def open(self) -> None:
         """Nothing to connect."""
         self._closed = False

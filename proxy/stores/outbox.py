@@ -94,9 +94,8 @@ class Outboxed:
 
     @property
     def trouble(self) -> str:
-        """Why the store is down, or was last: for the operator's log, not for clients."""
-        trouble: str = getattr(self._store, "trouble", "")
-        return trouble
+        """See `proxy.ports.Store.trouble`: of the shared store."""
+        return self._store.trouble
 
     async def open(self) -> None:
         """Connect, and begin with what an earlier process left behind.

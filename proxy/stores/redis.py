@@ -78,7 +78,7 @@ class RedisStore:
 
     @property
     def trouble(self) -> str:
-        """Why the store is down, or was last: for the operator's log, not for clients."""
+        """See `proxy.ports.Store.trouble`."""
         return self._feed.trouble
 
     async def open(self) -> None:

@@ -91,6 +91,7 @@ class SqliteFile:
         if self._thread is None:
             return
         thread, self._thread = self._thread, None
+        self.trouble = "closed"
         await asyncio.get_running_loop().run_in_executor(thread, self._drop_writer)
         thread.shutdown()
         self._drop_reader()

@@ -347,6 +347,7 @@ async def test_closed_store_is_unavailable(place: Place) -> None:
     await place.store.close()
     with pytest.raises(StoreUnavailableError):
         await place.store.ping()
+    assert place.store.trouble == "closed"
     with pytest.raises(StoreUnavailableError):
         await place.store.grant(OTHER)
     with pytest.raises(StoreUnavailableError):

@@ -15,6 +15,7 @@ async def test_played_outage() -> None:
     await store.save_grant(TOKEN, GRANT)
     store.set_available(up=False)
     store.set_available(up=False)
+    assert "outage" in store.trouble
     with pytest.raises(StoreUnavailableError):
         await store.grant(TOKEN)
     with pytest.raises(StoreUnavailableError):
