@@ -20,22 +20,21 @@ from proxy.core.envelope import CONTENT_TYPE, render
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY
 from proxy.core.routes import Envelope
-from proxy.edge.connections import WRITE_BUFFER, abort_if_closing, has_hung_up
+from proxy.edge.backlog import WRITE_BUFFER
+from proxy.edge.endings import abort_if_closing
+from proxy.edge.hangups import Hangups, hangups
 from proxy.ports import Telemetry, Visit
 
 IDLE = 330.0
 """Seconds a connection may be idle, or take to send a header: longer than OkHttp's pool keeps
 one (300), so that it is the client who closes and no request meets a closing socket."""
 
-LINGER = 30.0
+UPLOAD_LINGER = 30.0
 """Seconds for which the rest of a refused upload is read and dropped: a client that is cut off
 while it sends takes that for a network error, and sends it all again."""
 
 MAX_FIELD = 16 * 1024
 """Bytes of one header field or of the request line."""
-
-_GLANCE = 0.03
-"""Seconds between two looks whether a client has left whose upload has to wait."""
 
 _LOOK = 0.02
 """Seconds between two looks whether everybody has asked."""
@@ -55,26 +54,33 @@ class Connection(web.RequestHandler):
     That is for every path: the parser keeps nothing of a request it gives up, not even its target.
     """
 
-    __slots__ = ("_glance", "_telemetry")
+    __slots__ = ("_descriptor", "_hangups", "_telemetry")
 
-    def __init__(self, server: "Listener", telemetry: Telemetry) -> None:
+    def __init__(self, server: "Listener", telemetry: Telemetry, hung_up: Hangups) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to say "none"
             auto_decompress=False,
             keepalive_timeout=IDLE,
-            lingering_time=LINGER,
+            lingering_time=UPLOAD_LINGER,
             max_field_size=MAX_FIELD,
             max_line_size=MAX_FIELD,
         )
         self._telemetry = telemetry
-        self._glance: asyncio.TimerHandle | None = None
+        self._hangups = hung_up
+        self._descriptor = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         cast("asyncio.Transport", transport).set_write_buffer_limits(WRITE_BUFFER)
+        self._descriptor = transport.get_extra_info("socket").fileno()
         super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._hangups.forget(self._descriptor)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`; a body whose coding breaks fails its request at once.
@@ -106,23 +112,18 @@ class Connection(web.RequestHandler):
     def force_close(self) -> None:
         """See `web.RequestHandler`; whoever takes nothing is not waited for."""
         if self.transport is not None:
-            abort_if_closing(self.transport, LINGER)
+            abort_if_closing(self.transport, UPLOAD_LINGER)
         super().force_close()
 
     def _pause_transport_reading(self) -> None:
-        """Look for a client's leaving: nobody is told of it while nobody reads."""
+        """Have a client's leaving told: a transport hears of it only while it is read."""
         super()._pause_transport_reading()
-        if self._glance is None:
-            self._glance = self._loop.call_later(_GLANCE, self._look_for_the_end)
+        if self.transport is not None and not self.transport.is_closing():
+            self._hangups.watch(self._descriptor, self.transport.abort)
 
-    def _look_for_the_end(self) -> None:
-        self._glance = None
-        if self.transport is None or self.transport.is_reading():
-            return
-        if has_hung_up(self.transport):
-            self.transport.abort()
-            return
-        self._glance = self._loop.call_later(_GLANCE, self._look_for_the_end)
+    def _resume_transport_reading(self) -> None:
+        self._hangups.forget(self._descriptor)
+        super()._resume_transport_reading()
 
     @property
     def is_idle(self) -> bool:
@@ -175,10 +176,16 @@ class Listener(web.Server):
     def __init__(self, handler: Handler, telemetry: Telemetry) -> None:
         super().__init__(handler, handler_cancellation=True)
         self._telemetry = telemetry
+        self._hangups = hangups()
 
     def __call__(self) -> web.RequestHandler:
         """Make the protocol for one connection, as asyncio asks for it."""
-        return Connection(self, self._telemetry)
+        return Connection(self, self._telemetry, self._hangups)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
+        """See `web.Server`."""
+        await super().shutdown(timeout)
+        self._hangups.close()
 
     def has_idle(self) -> bool:
         """Whether there are connections that wait for a request."""

@@ -24,7 +24,8 @@ from proxy.core.envelope import CONTENT_TYPE, ID_FIELDS, render, sse_frame
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
 from proxy.core.routes import Envelope
-from proxy.edge.connections import abort_if_closing, close_within, not_taken, reset
+from proxy.edge.backlog import not_taken
+from proxy.edge.endings import abort_if_closing, close_within, reset
 from proxy.edge.intake import ClientGoneError
 from proxy.edge.listener import SERVER
 from proxy.ports import Headers, Visit

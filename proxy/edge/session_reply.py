@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import cast
 
 import aiohttp
 
@@ -84,8 +83,12 @@ class SessionReply:
         return piece
 
     def _say_what_is_here(self) -> None:
-        """Let go of what arrived before a break; the session would keep it to itself."""
-        self._content.set_exception(cast("BaseException", None))
+        """Let go of what arrived before a break; the session would keep it to itself.
+
+        Every way to read a `StreamReader` (aiohttp 3.14) raises its exception first and for ever,
+        also while there are bytes in its buffer, and none takes the exception back.
+        """
+        self._content._exception = None  # noqa: SLF001 - see above
         self._content.feed_eof()
 
     def _lost(self, _: asyncio.Future[None]) -> None:

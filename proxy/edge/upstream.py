@@ -12,12 +12,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPMethod
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from proxy.core.errors import ProxyError, Situation, UnreachableError
 from proxy.core.headers import value_of
 from proxy.edge.channels import SocketChannel, open_channel
-from proxy.edge.connections import Connector
+from proxy.edge.endings import reset
 from proxy.edge.session_reply import READ_BUFFER, SessionReply, refuse_coded
 from proxy.ports import Call, Reply, Terms
 
@@ -55,7 +57,7 @@ class SessionUpstream:
     async def open(self) -> None:
         """Create the session, within the running loop."""
         self._session = aiohttp.ClientSession(
-            connector=Connector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            connector=_Connector(limit=0, keepalive_timeout=KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),  # `acw_tc` would stick to the next tenant
             auto_decompress=False,
             max_field_size=MAX_FIELD,
@@ -129,6 +131,18 @@ class SessionUpstream:
             if isinstance(body, _Watched) and body.failure is not None:
                 raise body.failure from error
             raise _translated(error) from error
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Gives connections up at once; aiohttp's own first waits for an upload to go out."""
+
+    def _release(
+        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
+    ) -> None:
+        transport = protocol.transport
+        if should_close and transport is not None and transport.get_write_buffer_size():
+            reset(transport)
+        super()._release(key, protocol, should_close=should_close)
 
 
 class _Exactly:

@@ -27,7 +27,7 @@ from edge.rig import (
     settled,
 )
 
-from proxy.edge.connections import WRITE_BUFFER
+from proxy.edge.backlog import WRITE_BUFFER
 from proxy.edge.session_reply import READ_BUFFER
 
 READ = 256 * 1024
