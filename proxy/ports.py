@@ -63,10 +63,8 @@ class Tasks(Protocol):
 
         Another's task and no task at all are one case on every way through a store: what is
         asked, how long it takes, and what happens in an outage, `StoreUnavailableError`. Own
-        tasks seen before stay known through it.
-
-        Who owns a task never changes; `status` may lag behind what other processes saw, other
-        than in `tasks_of`.
+        tasks seen before stay known through it. Who owns a task never changes; `status` may lag
+        behind what other processes saw, other than in `tasks_of`.
         """
         ...
 
@@ -156,7 +154,6 @@ class Reply(Protocol):
 
         Never two chunks of the chunked coding in one; a chunk comes in parts only when it is
         large, or arrives with a pause in it. What arrived before a break comes before the error.
-
         Raises `ProxyError` (`BAD_GATEWAY`, `GATEWAY_TIMEOUT`) when upstream breaks midway.
         """
         ...
@@ -224,10 +221,8 @@ class HandshakeRefusedError(Exception):
 
     def __init__(self, status: int, reason: str, headers: Headers, body: bytes) -> None:
         super().__init__(f"status {status}")
-        self.status = status
-        self.reason = reason
-        self.headers = headers
-        self.body = body
+        self.status, self.reason = status, reason
+        self.headers, self.body = headers, body
 
 
 class Upstream(Protocol):
