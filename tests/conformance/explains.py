@@ -34,6 +34,11 @@ def _values(fields: object) -> list[str]:
     return [value for _, value in fields] if isinstance(fields, list) else []
 
 
+def upgrades(sent: list[str], got: list[str]) -> bool:
+    """`Connection: Upgrade`, in whatever words the client asked for it."""
+    return "upgrade" in ", ".join(sent).lower().split(", ") and got == ["Upgrade"]
+
+
 def ignoring_case(sent: list[str], got: list[str]) -> bool:
     """The same words, as RFC 6455 has them in a handshake."""
     return [value.lower() for value in sent] == [value.lower() for value in got]
@@ -304,6 +309,71 @@ def listing(name: str) -> Explains:
         return len(shapes) == 2 and shapes[0] == shapes[1]
 
     return explains
+
+
+# -- frames --------------------------------------------------------------------------------------
+
+Said: TypeAlias = list[tuple[int, int, str]]
+"""Frames as findings have them: FIN and reserved bits, opcode, payload."""
+
+_FINAL, _TEXT, _CLOSE, _PING, _PONG = 8, 1, 8, 9, 10
+_GOODBYE = (_FINAL, _CLOSE)
+
+
+def frames(where: str, test: Callable[[Said, Said], bool]) -> Explains:
+    """The frames of one direction, directly and by the proxy."""
+
+    def explains(found: Finding) -> bool:
+        if (found.where, found.what) != (where, "frames"):
+            return False
+        said, came = found.direct, found.proxied
+        return isinstance(said, list) and isinstance(came, list) and test(said, came)
+
+    return explains
+
+
+def defragmented(said: Said, came: Said) -> bool:
+    """Fragments have become one frame; nothing else has changed."""
+    whole: Said = []
+    for bits, opcode, payload in said:
+        if opcode == 0 and whole:
+            first = whole.pop()
+            whole.append((first[0] | bits, first[1], first[2] + payload))
+        else:
+            whole.append((bits, opcode, payload))
+    return came == whole != said
+
+
+def without_pings(said: Said, came: Said) -> bool:
+    """A ping, and its answer, goes no farther than the one who heard it."""
+    return came == [one for one in said if one[1] not in {_PING, _PONG}] != said
+
+
+def with_a_code(said: Said, came: Said) -> bool:
+    """A goodbye without a code has become 1000."""
+    return said[-1:] == [(*_GOODBYE, "")] and came == [*said[:-1], (*_GOODBYE, _code(1000))]
+
+
+def echoed(said: Said, came: Said) -> bool:
+    """The answer to the client's goodbye has its reason, too, which upstream leaves out."""
+    if said[:-1] != came[:-1] or [one[:2] for one in (said[-1], came[-1])] != [_GOODBYE] * 2:
+        return False
+    return came[-1][2].startswith(said[-1][2]) and len(said[-1][2]) == len(_code(1000))
+
+
+def broken_off(said: Said, came: Said) -> bool:
+    """Upstream left without a word: the tasks that ran have failed, and the goodbye is 1014."""
+    more = came[len(said) :]
+    failed = all(
+        (bits, opcode) == (_FINAL, _TEXT)
+        and json.loads(told)["header"].get("event") == "task-failed"
+        for bits, opcode, told in more[:-1]
+    )
+    return came[: len(said)] == said and more[-1:] == [(*_GOODBYE, _code(1014))] and failed
+
+
+def _code(number: int) -> str:
+    return number.to_bytes(2, "big").decode("utf-8", "surrogateescape")
 
 
 # -- what the client's caller got ----------------------------------------------------------------

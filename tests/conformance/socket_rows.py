@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import aiohttp
 from conformance.clients import BY_HAND
+from conformance.frames import BINARY, CLOSE, PING, TEXT, closing, frame, framed
 from conformance.operations import Answers, Operation, Place, Run
 
 Said: TypeAlias = Mapping[str, Any] | bytes
@@ -75,7 +76,75 @@ RECOGNITION = [
     (task("t2", "finish-task"), "task-finished"),
 ]
 
+RUN = (
+    '{ "payload":{"model":"cosyvoice-v2" , "input":{},"task_group":"audio","task":"tts",'
+    '"function":"SpeechSynthesizer","parameters":{"x":1.0,"\\u00e9":[ ]}},\n'
+    '\t"header":{"streaming":"duplex","action":"run-task","task_id":"t1"} } '
+)
+GO_ON = (
+    '{"header":{"task_id":"t1","action":"continue-task"} ,'
+    '"payload":{"input":{"text":"caf\\u00e9 猫"}}}'
+)
+FINISH = '{"header":{"action":"finish-task","task_id":"t1"}, "payload":{ "input":{}}}'
+BEGIN = (frame(TEXT, RUN), b"task-started")
+WHOLE = [BEGIN, (frame(TEXT, GO_ON), b""), (frame(TEXT, FINISH), b"task-finished")]
+UPDATE = '{ "type":"session.update","session":{"voice":"a"},"event_id":"e1" }'
+OWN = ["handshake"]
+
+BY_FRAMES: Mapping[str, Operation] = {
+    "frames: as they are": Operation(
+        framed(INFERENCE, [*WHOLE, (closing(4000, "bye — 猫"), b"")]),
+        differs=[*OWN, "goodbye"],
+    ),
+    "frames: realtime": Operation(
+        framed(REALTIME, [(frame(TEXT, UPDATE), b"session.updated"), (closing(3001, "b"), b"")]),
+        differs=[*OWN, "goodbye"],
+    ),
+    "frames: binary": Operation(
+        framed(
+            INFERENCE,
+            [
+                (frame(TEXT, RUN), b"task-started"),
+                (frame(BINARY, bytes(range(256)) * 4), b""),
+                (frame(BINARY, b""), b""),
+                (frame(TEXT, FINISH), b"task-finished"),
+                (closing(1000, ""), b""),
+            ],
+        ),
+        differs=OWN,
+    ),
+    "frames: upstream's goodbye": Operation(
+        framed(INFERENCE, [BEGIN, (frame(TEXT, GO_ON), b"told to fail")]),
+        faults=[{"path": INFERENCE, "close_code": 4123, "after_frames": 2}],
+        differs=OWN,
+    ),
+    "frames: fragments": Operation(
+        framed(
+            INFERENCE,
+            [
+                (frame(TEXT, RUN[:50], is_last=False) + frame(0, RUN[50:]), b"task-started"),
+                *WHOLE[1:],
+                (closing(1000, ""), b""),
+            ],
+        ),
+        differs=[*OWN, "fragments"],
+    ),
+    "frames: pings": Operation(
+        framed(INFERENCE, [(frame(PING, b"hello?"), b"hello?"), *WHOLE, (closing(1000, ""), b"")]),
+        differs=[*OWN, "pings"],
+    ),
+    "frames: no code": Operation(
+        framed(INFERENCE, [*WHOLE, (frame(CLOSE), b"")]), differs=[*OWN, "no-code"]
+    ),
+    "frames: upstream is gone": Operation(
+        framed(INFERENCE, [BEGIN, (frame(TEXT, GO_ON), b"BadGateway")]),
+        faults=[{"path": INFERENCE, "close_code": 0, "after_frames": 2}],
+        differs=[*OWN, "vanished"],
+    ),
+}
+
 SOCKETS: Mapping[str, Operation] = {
+    **BY_FRAMES,
     "socket: speech": Operation(
         socket(INFERENCE, SPEECH), differs=["handshake", "handshake-answer"]
     ),

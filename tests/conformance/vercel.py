@@ -54,13 +54,18 @@ def vercel(operation: str) -> dict[str, Run]:
         assert process.stdout is not None
         process.stdin.write(json.dumps(pointed) + "\n")
         process.stdin.flush()
-        return [json.loads(process.stdout.readline())]
+        line = process.stdout.readline()
+        assert line, "node/drive.mjs ended; why stands above"
+        return [json.loads(line)]
 
     return {VERCEL: run}
 
 
 def _process() -> subprocess.Popen[str]:
     if not _running:
+        assert (FOLDER / "node_modules").is_dir(), (
+            f"the packages of the provider are missing: `make tools`, or `npm ci` in {FOLDER}"
+        )
         command = ["node", str(FOLDER / "drive.mjs")]
         _running.append(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
