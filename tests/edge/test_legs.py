@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from edge.rig import Conversation, Rig, account, eventually, rig, scripted
+from edge.rig import PATIENCE, Conversation, Rig, account, eventually, rig, scripted
 from edge.wsrig import (
     Heard,
     Obeying,
@@ -114,7 +114,8 @@ async def test_a_lost_leg_is_answered_and_closed_at_once() -> None:
         for number in range(1, 6):
             await client.say(run_task(f"tb{number}", "b-1"))
             assert (await client.hear()).event == ("task-finished", f"tb{number}")
-            await answers.get()
+            async with asyncio.timeout(PATIENCE):
+                await answers.get()
         await client.say(go_on("ta", "finish-task", input={}))
         assert (await client.hear()).event == ("task-finished", "ta")
 
@@ -162,4 +163,5 @@ async def test_a_client_that_leaves_ends_a_dial() -> None:
         await dialled.wait()
         await client.close(1000)
         assert (await client.hear()).code == 1000
-        await gone.wait()
+        async with asyncio.timeout(PATIENCE):
+            await gone.wait()
