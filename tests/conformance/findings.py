@@ -258,12 +258,25 @@ _LOOKS: dict[str, Callable[[Message, Side], object]] = {
     "chunks": _chunks,
     "trailers": lambda message, _: message.trailers,
     "interim": lambda message, _: message.interim,
-    "frames": lambda message, side: [
-        (frame.bits, frame.opcode, side.named(_text(frame.payload))) for frame in message.frames
-    ],
+    "frames": lambda *said: _frames(*said),  # noqa: PLW0108 - it stands below
     "blanks": lambda message, _: [key for key, value in message.fields if value[:1] != " "],
 }
 
+
+def _frames(message: Message, side: Side) -> list[tuple[int, int, str]]:
+    """Bits, opcode and payload, with the ids that an SDK makes up replaced by their number."""
+    made_up: dict[str, str] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return made_up.setdefault(found[0], f"<id {len(made_up)}>")
+
+    return [
+        (frame.bits, frame.opcode, _MADE_UP.sub(numbered, side.named(_text(frame.payload))))
+        for frame in message.frames
+    ]
+
+
+_MADE_UP = re.compile(r"(?<=\")(?:event_)?[0-9a-f]{32}(?=\")")
 
 _OF_A_BODY = {"framing", "body", "chunks"}
 

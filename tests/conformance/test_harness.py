@@ -128,6 +128,8 @@ REFUSED = plain(b'{"code":"NotFound","message":"m"}', 404)
 INVENTED = plain(b'{"code":"Invented","message":"m"}', 404)
 CLOSING = plain(b'{"code":"NotFound","message":"m"}', 404, b"Connection: close")
 
+SAID = (8, 1, '{"a":1}')
+
 REAL_FAULTS: list[tuple[str, Finding]] = [
     ("broken", Finding(ANSWER, "cut", CUT, WHOLE, messages=(CUT, WHOLE))),
     ("broken", Finding(ANSWER, "body", "ab", "abX", messages=(CUT, CUT))),
@@ -194,6 +196,19 @@ REAL_FAULTS: list[tuple[str, Finding]] = [
         ),
     ),
     ("key", Finding(REQUEST, "sent authorization", ["Bearer <token>"], ["Bearer sk-other"])),
+    ("handshake", Finding(REQUEST, "frames", [SAID], [(8, 1, '{"a": 1}')])),
+    ("handshake", Finding(REQUEST, "x-tag", [("X-Tag", "a")], [])),
+    ("handshake-answer", Finding(ANSWER, "x-tag", [("X-Tag", "a")], [])),
+    ("fragments", Finding(REQUEST, "frames", [(0, 1, "a"), (8, 0, "b")], [(8, 1, "ba")])),
+    ("fragments", Finding(REQUEST, "frames", [SAID, SAID], [(8, 1, SAID[2] * 2)])),
+    ("pings", Finding(REQUEST, "frames", [(8, 9, "a"), SAID], [])),
+    ("no-code", Finding(REQUEST, "frames", [(8, 8, "")], [(8, 8, "\x03\udce9")])),
+    ("no-code", Finding(REQUEST, "frames", [(8, 8, "\x03\udce9a")], [(8, 8, "\x03\udce8")])),
+    ("goodbye", Finding(ANSWER, "frames", [(8, 8, "\x03\udce8")], [(8, 8, "\x03\udce9a")])),
+    ("goodbye", Finding(ANSWER, "frames", [SAID, (8, 8, "\x03\udce8")], [(8, 8, "\x03\udce8a")])),
+    ("vanished", Finding(ANSWER, "frames", [SAID], [SAID])),
+    ("vanished", Finding(ANSWER, "frames", [SAID], [(8, 8, "\x03\udcf6")])),
+    ("vanished", Finding(ANSWER, "frames", [SAID], [SAID, (8, 8, "\x03\udce8")])),
     ("server", Finding(ANSWER, "told date", ["Mon, 01 Jan 2001 00:00:00 GMT"], ["now"])),
 ]
 
