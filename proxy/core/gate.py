@@ -132,7 +132,7 @@ class _Reader:
         judged = self._folded.get((level, _fold(name)))
         if judged is None:
             return path if path == NOTED_LEVEL or path in _NOTED_PATHS else None
-        if path != judged or raw_name != name.encode():
+        if path not in self._strict or raw_name != name.encode():
             raise _ambiguous("spell this name plainly, just so", judged)
         if path in self._seen:
             raise _ambiguous("given twice", path)

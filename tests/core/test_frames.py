@@ -92,17 +92,20 @@ JUDGED: list[tuple[str, Situation | None]] = [
 WHOLE = Grant("g", "caller", "t", ("*",), frozenset({INFERENCE, ACCOUNT}))
 
 
-@pytest.mark.parametrize("name", ["app_id", "workspace_id"])
+@pytest.mark.parametrize("name", ["app_id", "appId", "workspace_id"])
 @pytest.mark.parametrize("action", ["run-task", "continue-task"])
 def test_what_belongs_to_the_account_needs_its_scope(action: str, name: str) -> None:
-    """Another tenant's application is not named by who may only run models; null names none."""
+    """Another tenant's application is not named by who may only run models; null names none.
+
+    The SDK's TingWu writes `appId`, its dialogues `app_id`.
+    """
     inside = {"model": ALLOWED, "input": {"directive": "Start", name: "llm-other"}}
     assert verdict(frame(action, inside)) is Situation.ACCESS_DENIED
     assert verdict(frame(action, {**inside, "input": {name: None}})) is None
     judge_frame(FRAMES, read(frame(action, inside)), WHOLE)
 
 
-@pytest.mark.parametrize("name", ["appId", "workspaceId", "APP_ID"])
+@pytest.mark.parametrize("name", ["AppId", "workspaceId", "APP_ID"])
 def test_a_look_alike_of_what_is_confined_is_refused(name: str) -> None:
     """Nobody knows how upstream matches names."""
     text = frame("run-task", {"model": ALLOWED, "input": {name: "llm-other"}})

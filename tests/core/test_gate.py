@@ -375,3 +375,17 @@ def test_no_tool_gets_through_with_another_model(body: bytes, places: list[int])
             verdicts.append(None)
             assert set(map(repr, tool_models(out))) <= {"'ok'", "'a/b'", "None"}
     assert verdicts[0] is verdicts[1]
+
+
+@pytest.mark.parametrize("order", [("app_id", "appId"), ("appId", "app_id")])
+def test_two_spellings_may_both_be_demanded(order: tuple[str, str]) -> None:
+    """A name that is judged itself is no look-alike of another one, and still given once only."""
+    heard: list[Heard] = []
+    demands: dict[Path, Judge] = {(name,): heard.append for name in ("app_id", "appId")}
+    gate = Gate(demands, demands)
+    body = json.dumps({name: name for name in order}).encode()
+    assert gate.feed(body) + gate.finish() == body
+    assert heard == list(order)
+    twice = Gate(demands, demands)
+    with pytest.raises(ProxyError):
+        twice.feed(b'{"appId":"a","appId":"b"}')
