@@ -5,6 +5,7 @@ whoever is slow slows the other end down. Whatever ends it, both ends are told w
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ def _speakable(closed: Closed) -> Closed:
     return Closed(speakable(closed.code), closed.reason)
 
 
-class Relay:
+class Relay(ABC):
     """One client and its legs to upstream. What is let through, subclasses decide.
 
     `idle` is seconds without a message in either direction.
@@ -135,9 +136,9 @@ class Relay:
                 await asyncio.wait(self._farewells, timeout=ending.patience)
             await _cancelled([*self._legs.values(), *self._farewells])
 
+    @abstractmethod
     async def heard(self, message: Message) -> None:
         """Take a message from the client. Raises `PeerGoneError` when the client is gone."""
-        raise NotImplementedError
 
     async def told(self, leg: Leg, message: Message) -> None:
         """Take a message from upstream. Raises `PeerGoneError` when the client is gone."""
