@@ -1,9 +1,10 @@
 """What is remembered about tasks, in bounded memory: least recently used out first, by bytes."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from proxy.core.freshness import NOTHING, Recalled
 from proxy.core.hearings import Sighting
+from proxy.core.tasks import TaskRecord
 
 CAPACITY = 32 * 1024 * 1024
 """Bytes of all answers together: between six and thirty thousand tasks."""
@@ -21,6 +22,11 @@ class Key(NamedTuple):
 
     account: str
     task_id: str
+
+    @classmethod
+    def of(cls, record: TaskRecord) -> Self:
+        """The key of a task by its record."""
+        return cls(record.account, record.task_id)
 
 
 class Shelf:

@@ -38,7 +38,8 @@ from proxy.edge.polls import Polls, unhurried
 from proxy.edge.replies import CLIENT_GONE, Replier
 from proxy.edge.sockets import SocketLimits, Sockets
 from proxy.edge.spool import Spool, SpoolBudget
-from proxy.edge.submits import Order, Submits, whole
+from proxy.edge.submits import Order, Submits
+from proxy.edge.upstream import whole
 from proxy.ports import Call, Store, Telemetry, Upstream, Visit
 
 
@@ -257,7 +258,7 @@ class Gateway:
         visit.poll = told.outcome
         if told.outcome.is_new:
             _note_upstream(visit, told.status, told.headers)
-        return await asked.replier.relay(told.status, told.reason, told.headers, told.chunks())
+        return await asked.replier.relay(told.status, told.reason, told.headers, whole(told.body))
 
     async def _forward(
         self, asked: Asked, call: Call, task: TaskRecord | None

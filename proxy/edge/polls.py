@@ -8,7 +8,7 @@ owner was looked up for this very call.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -43,10 +43,6 @@ class Told:
     reason: str
     headers: Headers
     body: bytes
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as a relay takes it."""
-        yield self.body
 
 
 class Polls:
@@ -94,7 +90,7 @@ class Polls:
 
         Raises `ProxyError` when upstream fails and the task is too old to be there still.
         """
-        key, age = _key(record), time.time() - record.created
+        key, age = Key.of(record), time.time() - record.created
         step = next_step(self._shelf.get(key), age, time.monotonic(), self._hold)
         if step is None:
             ask = partial(self._queries.ask, record, target, fields)
@@ -105,8 +101,8 @@ class Polls:
 
     def forget(self, record: TaskRecord) -> None:
         """Say nothing again that was heard of this task up to now: it was meddled with."""
-        self._flights.forget(_key(record))
-        self._shelf.drop(_key(record))
+        self._flights.forget(Key.of(record))
+        self._shelf.drop(Key.of(record))
 
     def _keep(self, key: Key, hearing: Hearing) -> None:
         """Remember for those who come later."""
@@ -122,10 +118,6 @@ async def unhurried(error: ProxyError) -> ProxyError:
     return ProxyError(
         error.situation, error.message, headers=(*error.headers, ("Retry-After", "1"))
     )
-
-
-def _key(record: TaskRecord) -> Key:
-    return Key(record.account, record.task_id)
 
 
 def _told(step: Step, record: TaskRecord, request_id: str) -> Told:

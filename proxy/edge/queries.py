@@ -98,7 +98,7 @@ class Queries:
 
     async def _has_turn(self, record: TaskRecord) -> bool:
         """Wait for a turn; a task nobody asked about yet waits since it was made."""
-        key = Key(record.account, record.task_id)
+        key = Key.of(record)
         made = time.monotonic() - (time.time() - record.created)
         since = self._asked.get(key, made)
         if not await self._turns[record.account].take(record.tenant, since, TURN_PATIENCE):
@@ -146,7 +146,7 @@ class Queries:
 
     def _not_understood(self, record: TaskRecord, seen: Sighting | None) -> None:
         """Tell of an answer that says nothing, once for its task."""
-        key = Key(record.account, record.task_id)
+        key = Key.of(record)
         if key not in self._odd:
             self._odd.note(key, value=True)
             facts = _told_of(seen) if seen else {}

@@ -30,6 +30,7 @@ from proxy.edge.legs import Legs
 from proxy.edge.listener import SERVER
 from proxy.edge.peers import SocketPeer
 from proxy.edge.relay import STOPPING, Relay
+from proxy.edge.upstream import whole
 from proxy.ports import Call, Channel, HandshakeRefusedError, Headers, Telemetry, Terms, Upstream
 
 _FRAMING = frozenset({"content-length", "content-type", "content-encoding"})
@@ -250,11 +251,8 @@ async def _refused(asked: Asked, refused: HandshakeRefusedError) -> web.StreamRe
             Situation.BAD_GATEWAY, f"Upstream answered the handshake with status {refused.status}."
         )
 
-    async def body_of() -> AsyncIterator[bytes]:
-        if refused.body:
-            yield refused.body
-
-    return await asked.replier.relay(refused.status, refused.reason, refused.headers, body_of())
+    body = whole(refused.body)
+    return await asked.replier.relay(refused.status, refused.reason, refused.headers, body)
 
 
 def _writable(fields: Headers) -> Headers:

@@ -7,7 +7,7 @@ hangs up loses its answer, never its task.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -65,11 +65,6 @@ class Order:
     def abandon(self) -> bool:
         """Make sure that no task comes of it; False when one may have. Asked again: the same."""
         return not self.answered and self.passage.abandon()
-
-
-async def whole(body: bytes) -> AsyncIterator[bytes]:
-    """A body that is all here, as a relay takes it."""
-    yield body
 
 
 class Submits:

@@ -47,6 +47,11 @@ async def gather(reply: Reply, most: int, too_large: Callable[[], ProxyError]) -
     return bytes(body)
 
 
+async def whole(body: bytes) -> AsyncIterator[bytes]:
+    """A body that is all here, where one is taken as it comes."""
+    yield body
+
+
 class SessionUpstream:
     """The `Upstream` port on one `ClientSession` for all accounts. `open` it before use."""
 
@@ -215,14 +220,10 @@ class _Watched:
             self.deadline.reschedule(0)
 
 
-async def _one(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
 def _watched(call: Call) -> _Watched | bytes | None:
     if call.body is None or (isinstance(call.body, bytes) and len(call.body) <= _UNWATCHED):
         return call.body
-    parts = _one(call.body) if isinstance(call.body, bytes) else call.body
+    parts = whole(call.body) if isinstance(call.body, bytes) else call.body
     return _Watched(parts, call.read_timeout)
 
 
