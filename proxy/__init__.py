@@ -3,7 +3,7 @@
 The rooms, each named by its verb, and the way a request walks through them:
 
     core/       DECIDES    routes, policy, the gate, errors: values in, values out
-    ports.py    ASKS       what the edge wants of stores, upstream and telemetry
+    ports/      ASKS       what the edge wants of stores, upstream and telemetry
     stores/     REMEMBERS  tokens, task owners, submits with a key: Redis, SQLite, memory
     edge/       TALKS      the HTTP server and client, the one-page handler
     telemetry   TELLS      a line per request, counters

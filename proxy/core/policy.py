@@ -8,8 +8,20 @@ cannot be understood makes the whole grant unreadable, and an unreadable grant g
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+
+from proxy.core.limits import (
+    NO_LIMITS,
+    Limits,
+    LimitUnreadableError,
+    limits_from_fields,
+    limits_to_fields,
+)
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 INFERENCE = "inference"
 """Model-bearing calls, the caller's own tasks, uploads and the catalogue of allowed models."""
@@ -36,7 +48,10 @@ class Grant:
 
     `models` are patterns, see `may_use`. `expires` and `created` are Unix seconds;
     `expires=None` never ends. `id` survives a rotation of the secret and names the token
-    in logs; `tenant` owns the tasks.
+    in logs; `tenant` owns the tasks. `limits` are the token's own, `tenant_limits` those of all
+    the tenant's tokens together, which are not stored with it. `allow_ips` are the networks it
+    may be used from, none is from anywhere. `sold`, not stored either, are patterns of the models
+    that have a price where one is required.
     """
 
     id: str
@@ -47,6 +62,10 @@ class Grant:
     expires: float | None = None
     enabled: bool = True
     created: float = 0.0
+    limits: Limits = NO_LIMITS
+    tenant_limits: Limits = NO_LIMITS
+    allow_ips: tuple[Network, ...] = ()
+    sold: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         unknown = self.scopes - SCOPES
@@ -81,7 +100,25 @@ def may_use(grant: Grant, model: str) -> bool:
     Case-sensitive. `*` stands for any run of characters, `/` included, because model names
     contain it (`kling/kling-v3-video-generation`); every other character is literal.
     """
-    return matches(grant.models, model)
+    sold = grant.sold is None or matches(grant.sold, model)
+    return sold and matches(grant.models, model)
+
+
+def selling(grant: Grant, patterns: tuple[str, ...]) -> Grant:
+    """The grant, without the models that none of the patterns matches: they have no price."""
+    return replace(grant, sold=patterns)
+
+
+def may_come_from(grant: Grant, address: str | None) -> bool:
+    """Whether the token may be used from an IP address; None is a place without one."""
+    if not grant.allow_ips:
+        return True
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return any((mapped or found) in network for network in grant.allow_ips)
 
 
 def matches(patterns: tuple[str, ...], model: str) -> bool:
@@ -128,9 +165,12 @@ def grant_to_fields(grant: Grant) -> dict[str, str]:
         "scopes": " ".join(sorted(grant.scopes)),
         "enabled": "1" if grant.enabled else "0",
         "created": _number(grant.created),
+        **limits_to_fields(grant.limits),
     }
     if grant.expires is not None:
         fields["expires"] = _number(grant.expires)
+    if grant.allow_ips:
+        fields["allow_ips"] = " ".join(map(str, grant.allow_ips))
     return fields
 
 
@@ -138,8 +178,8 @@ def grant_from_fields(digest: str, fields: Mapping[str, str]) -> Grant:
     """Read stored fields; `models` alone is enough, everything else has a safe default.
 
     Defaults: `id` the first 16 hex digits of the digest, `name` and `tenant` the id,
-    `scopes` inference, `enabled` 1, no expiry. Unknown fields are left for later versions.
-    Raises `GrantUnreadableError` naming the field.
+    `scopes` inference, `enabled` 1, no expiry, no limits, any address. Unknown fields are left
+    for later versions. Raises `GrantUnreadableError` naming the field.
     """
     identity = fields.get("id") or digest[:16]
     return Grant(
@@ -151,7 +191,24 @@ def grant_from_fields(digest: str, fields: Mapping[str, str]) -> Grant:
         expires=_seconds("expires", fields["expires"]) if "expires" in fields else None,
         enabled=_flag("enabled", fields.get("enabled", "1")),
         created=_seconds("created", fields.get("created", "0")),
+        limits=_limits(fields),
+        allow_ips=tuple(map(_network, _words(fields.get("allow_ips", "")))),
     )
+
+
+def _limits(fields: Mapping[str, str]) -> Limits:
+    try:
+        return limits_from_fields(fields)
+    except LimitUnreadableError as error:
+        raise GrantUnreadableError(str(error)) from error
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        msg = f"allow_ips: {text!r} is no address or network, as in 10.0.0.0/8"
+        raise GrantUnreadableError(msg) from None
 
 
 def _words(text: str) -> Iterable[str]:

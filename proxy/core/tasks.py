@@ -26,6 +26,7 @@ class TaskRecord:
     `token` is the grant's id, `account` the name of the upstream account that made the task
     (any other account answers UNKNOWN). `inputs` are the request's price inputs as JSON text
     (`duration`, `resolution`, `size` ...), untrusted. `status` is the last one seen on a poll.
+    `hold` is the id of what the task holds of its limits, empty where there are none.
     """
 
     task_id: str
@@ -38,6 +39,7 @@ class TaskRecord:
     inputs: Mapping[str, str] = field(default_factory=lambda: _NO_INPUTS)
     status: str = PENDING
     updated: float = 0.0
+    hold: str = ""
 
 
 class TaskConflictError(Exception):

@@ -22,8 +22,10 @@ from proxy.core.policy import (
     has_scope,
     is_active,
     matches,
+    may_come_from,
     may_see,
     may_use,
+    selling,
 )
 
 DIGEST = "0123456789abcdef" * 4
@@ -255,3 +257,44 @@ def test_what_is_stored_reads_the_same(grant: Grant) -> None:
     fields = grant_to_fields(grant)
     assert all(isinstance(value, str) for value in fields.values())
     assert grant_from_fields(DIGEST, fields) == grant
+
+
+@pytest.mark.parametrize(
+    ("networks", "address", "may"),
+    [
+        ("", None, True),
+        ("", "203.0.113.9", True),
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.0.0.0/8 203.0.113.9", "203.0.113.9", True),
+        ("10.0.0.0/8", "::ffff:10.1.2.3", True),
+        ("2001:db8::/32", "2001:db8::1", True),
+        ("2001:db8::/32", "10.1.2.3", False),
+        ("10.0.0.0/8", None, False),
+        ("10.0.0.0/8", "unix:", False),
+    ],
+)
+def test_a_token_keeps_to_its_networks(networks: str, address: str | None, *, may: bool) -> None:
+    """One list of addresses and networks; who has no readable address is outside of all."""
+    grant = grant_from_fields(DIGEST, {"models": "*", "allow_ips": networks})
+    assert may_come_from(grant, address) is may
+    assert grant_from_fields(DIGEST, grant_to_fields(grant)) == grant
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/33", "10.1.2.3/8", "example.com", "1"])
+def test_a_network_that_cannot_be_read_spoils_the_grant(text: str) -> None:
+    """Host bits in a network are a mistake: nobody can tell what was meant."""
+    with pytest.raises(GrantUnreadableError, match="allow_ips"):
+        grant_from_fields(DIGEST, {"allow_ips": text})
+
+
+def test_only_what_is_sold_may_be_used() -> None:
+    """Where a price is required, a model without one is as good as none."""
+    grant = grant_from_fields(DIGEST, {"models": "wan* qwen-plus"})
+    sold = selling(grant, ("wan2.6-*", "other"))
+    assert [may_use(sold, name) for name in ("wan2.6-t2v", "wan2.5-t2v", "qwen-plus", "other")] == [
+        True,
+        False,
+        False,
+        False,
+    ]

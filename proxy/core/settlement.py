@@ -1,0 +1,65 @@
+"""What is written down when a call or a task has come to its end: who used what, and its price."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.core.usage import NOTHING_USED, Used
+
+
+class Kind(StrEnum):
+    """What was run."""
+
+    TASK = "task"
+    CALL = "call"
+    SOCKET = "socket"
+
+
+class Basis(StrEnum):
+    """What the amount rests on."""
+
+    USAGE = "usage"
+    """What upstream says was used."""
+    REQUEST = "request"
+    """What the request asked for, because the answer does not say."""
+    NOTHING = "nothing"
+    """It costs nothing: it failed, or has no price."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """One task or call. Times are Unix seconds, `amount` billionths of `currency`'s unit.
+
+    `id` is the task's, or the proxy's of the request (with the task's behind a `:` on a socket).
+    `status` is upstream's of a task, SUCCEEDED for an answered call. `hold` is the id of the hold
+    that ends with it, empty where there is none. `created` decides which day is charged.
+    """
+
+    id: str
+    kind: Kind
+    tenant: str
+    token: str
+    account: str
+    model: str
+    status: str
+    created: float
+    ended: float
+    used: Used = NOTHING_USED
+    amount: int = 0
+    currency: str = ""
+    basis: Basis = Basis.NOTHING
+    request_id: str = ""
+    hold: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Records and ended holds that one process hands over at once, exactly once.
+
+    A process is a `sender` that numbers what it hands over: a store that has seen this `number`
+    of it, or a higher one, has all of it already. `released` are holds that came to nothing.
+    """
+
+    sender: str
+    number: int
+    records: tuple[UsageRecord, ...] = ()
+    released: tuple[str, ...] = ()

@@ -1,0 +1,92 @@
+"""What is held, spent and recorded: limits, budgets and the usage of all tokens."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from proxy.core.holds import Hold, Ruling
+from proxy.core.limits import Limits
+from proxy.core.settlement import Settlement, UsageRecord
+from proxy.core.tasks import TaskRecord
+
+
+class Standing(NamedTuple):
+    """How much of something counts at the moment, see `proxy.core.holds.Level`."""
+
+    held: int
+    spent: int
+
+
+class Total(NamedTuple):
+    """What a tenant's token used of a model on a day. `amount` is billionths."""
+
+    day: str
+    tenant: str
+    token: str
+    model: str
+    currency: str
+    records: int
+    amount: int
+    seconds: str
+    images: int
+    input_tokens: int
+    output_tokens: int
+    characters: int
+
+
+class Ledger(Protocol):
+    """Holds, records and sums. All methods raise `StoreUnavailableError`.
+
+    A task that was claimed is *open* until its record is settled: no task has two records, and
+    none is forgotten. `claim` opens it, and moves the `due` of its hold to when upstream forgets.
+    """
+
+    async def hold(self, hold: Hold) -> Ruling:
+        """Take a hold, all of it or nothing, in one step. The same `id` again takes no more."""
+        ...
+
+    async def renew(self, holds: Sequence[str], due: float) -> None:
+        """Say that the calls with these holds live: what is there still ends at `due`, or later."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Write records down, add them up, end their holds, and those that are released.
+
+        May be repeated. Of a task that is not open, or no more, nothing is written.
+        """
+        ...
+
+    async def due_tasks(self, most: int) -> list[TaskRecord]:
+        """Open tasks whose time has come to be looked at, the longest overdue first."""
+        ...
+
+    async def look_later(self, task_id: str, at: float) -> None:
+        """An open task needs no look before `at` (Unix seconds)."""
+        ...
+
+    async def lead(self, process: str, seconds: float) -> bool:
+        """Whether this process is the one that looks, for so many seconds from now."""
+        ...
+
+    async def standings(self, bounds: Sequence[tuple[str, str, str]]) -> list[Standing]:
+        """What counts now of each (who, what, period), see `proxy.core.holds.Level`."""
+        ...
+
+    async def totals(self, first_day: str, last_day: str) -> list[Total]:
+        """Sums by day, tenant, token and model; days as `2026-11-20`, both included."""
+        ...
+
+    async def records(self, after: str, most: int) -> list[tuple[str, UsageRecord]]:
+        """Records in the order they were written, behind the place `after` (empty: the first)."""
+        ...
+
+    async def tenant_limits(self, tenant: str) -> Limits:
+        """The limits of all the tenant's tokens together."""
+        ...
+
+    async def limit_tenant(self, tenant: str, limits: Limits) -> None:
+        """Replace them; every process sees it within a second."""
+        ...
+
+    async def limited_tenants(self) -> list[str]:
+        """The tenants that have limits of their own."""
+        ...
