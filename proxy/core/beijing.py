@@ -8,3 +8,17 @@ BEIJING = timezone(timedelta(hours=8))
 def local_time(at: float) -> str:
     """A Unix time as polls tell it: to the millisecond, without its zone."""
     return datetime.fromtimestamp(at, BEIJING).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
+def day_of(at: float) -> str:
+    """The day a Unix time falls on, `2026-11-20`."""
+    return datetime.fromtimestamp(at, BEIJING).date().isoformat()
+
+
+def periods_of(at: float) -> tuple[str, str, str]:
+    """Day, month and all times, by which money spent at a Unix time counts.
+
+    `2026-11-20`, `2026-11`, `total`: in the order of the budgets in `proxy.core.limits.Limits`.
+    """
+    day = day_of(at)
+    return day, day[:7], "total"

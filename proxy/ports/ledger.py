@@ -6,7 +6,10 @@ from typing import NamedTuple, Protocol
 from proxy.core.holds import Hold, Ruling
 from proxy.core.limits import Limits
 from proxy.core.settlement import Settlement, UsageRecord
+from proxy.core.statement import Total
 from proxy.core.tasks import TaskRecord
+
+__all__ = ["Ledger", "Standing", "Total"]
 
 
 class Standing(NamedTuple):
@@ -14,23 +17,6 @@ class Standing(NamedTuple):
 
     held: int
     spent: int
-
-
-class Total(NamedTuple):
-    """What a tenant's token used of a model on a day. `amount` is billionths."""
-
-    day: str
-    tenant: str
-    token: str
-    model: str
-    currency: str
-    records: int
-    amount: int
-    seconds: str
-    images: int
-    input_tokens: int
-    output_tokens: int
-    characters: int
 
 
 class Ledger(Protocol):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from proxy.core.beijing import BEIJING, local_time
+from proxy.core.beijing import BEIJING, day_of, local_time, periods_of
 
 
 def test_local_time() -> None:
@@ -10,3 +10,11 @@ def test_local_time() -> None:
     assert local_time(1767294245.678) == "2026-01-02 03:04:05.678"
     assert local_time(1767294250.0) == "2026-01-02 03:04:10.000"
     assert datetime.fromtimestamp(0, BEIJING).hour == 8
+
+
+def test_a_day_begins_when_it_does_in_beijing() -> None:
+    """At four in the afternoon of the day before, as London has it."""
+    eight_before_midnight = 1767283200.0  # 2026-01-01 16:00 UTC
+    assert day_of(eight_before_midnight) == "2026-01-02"
+    assert day_of(eight_before_midnight - 0.001) == "2026-01-01"
+    assert periods_of(eight_before_midnight) == ("2026-01-02", "2026-01", "total")
