@@ -4,6 +4,9 @@ from datetime import datetime, timedelta, timezone
 
 BEIJING = timezone(timedelta(hours=8))
 
+TOTAL = "total"
+"""The period of money that never ends."""
+
 
 def local_time(at: float) -> str:
     """A Unix time as polls tell it: to the millisecond, without its zone."""
@@ -21,4 +24,14 @@ def periods_of(at: float) -> tuple[str, str, str]:
     `2026-11-20`, `2026-11`, `total`: in the order of the budgets in `proxy.core.limits.Limits`.
     """
     day = day_of(at)
-    return day, day[:7], "total"
+    return day, day[:7], TOTAL
+
+
+def end_of(period: str) -> float | None:
+    """When a day or month is over, in Unix seconds; None for what has no end."""
+    if period in ("", TOTAL):
+        return None
+    year, month, *day = map(int, period.split("-"))
+    if day:
+        return (datetime(year, month, day[0], tzinfo=BEIJING) + timedelta(days=1)).timestamp()
+    return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=BEIJING).timestamp()

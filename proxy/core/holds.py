@@ -16,6 +16,9 @@ LEASE = 60.0
 """Seconds that a call under way may be silent until its hold lapses; the process that runs it
 renews well before."""
 
+MOST_HELD = 2**53 - 1
+"""The largest amount that a script in Redis counts exactly; no limit is as high."""
+
 MONEY = "money"
 TASKS = "tasks"
 STREAMS = "streams"
@@ -49,12 +52,21 @@ Bound: TypeAlias = Rate | Level
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What a call takes. `id` is the proxy's id of the request; `due` is Unix seconds."""
+    """What a call takes. `id` is the proxy's id of the request; `due` is Unix seconds.
+
+    No bound comes twice. Raises `ValueError` for an amount that is negative or beyond
+    `MOST_HELD`.
+    """
 
     id: str
     rates: tuple[Rate, ...]
     levels: tuple[Level, ...]
     due: float
+
+    def __post_init__(self) -> None:
+        for level in self.levels:
+            if not 0 <= level.amount <= MOST_HELD:
+                raise ValueError(f"{level.what}: {level.amount} cannot be held")
 
 
 class Left(NamedTuple):

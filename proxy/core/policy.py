@@ -196,6 +196,20 @@ def grant_from_fields(digest: str, fields: Mapping[str, str]) -> Grant:
     )
 
 
+def within_tenant(grant: Grant, fields: Mapping[str, str]) -> Grant:
+    """The grant with its tenant's limits, read from what is stored of them.
+
+    Raises `GrantUnreadableError` naming the field: where they cannot be read, nothing is granted.
+    """
+    if not fields:
+        return grant
+    try:
+        return replace(grant, tenant_limits=limits_from_fields(fields))
+    except LimitUnreadableError as error:
+        msg = f"limits of tenant {grant.tenant!r}: {error}"
+        raise GrantUnreadableError(msg) from error
+
+
 def _limits(fields: Mapping[str, str]) -> Limits:
     try:
         return limits_from_fields(fields)

@@ -2,8 +2,19 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
+from proxy.core.beijing import periods_of
 from proxy.core.usage import NOTHING_USED, Used
+
+MOST_RECORDS = 200
+"""Records, and released holds, in one settlement: a few milliseconds of a store."""
+
+FIRST_LOOK = 60.0
+"""Seconds from a task's creation until it is looked at, if nobody has polled it to its end."""
+
+TASK_HOLD = 25 * 60 * 60.0
+"""Seconds from a task's creation until its hold lapses: by then upstream has forgotten it."""
 
 
 class Kind(StrEnum):
@@ -55,11 +66,18 @@ class UsageRecord:
 class Settlement:
     """Records and ended holds that one process hands over at once, exactly once.
 
-    A process is a `sender` that numbers what it hands over: a store that has seen this `number`
-    of it, or a higher one, has all of it already. `released` are holds that came to nothing.
+    A process is a `sender` that numbers what it hands over, from 1: a store that has seen this
+    `number` of it has all of it already. Numbers may come in any order, late ones too. `released`
+    are holds that came to nothing. At most `MOST_RECORDS` of either: one step in the store.
     """
 
     sender: str
     number: int
     records: tuple[UsageRecord, ...] = ()
     released: tuple[str, ...] = ()
+
+
+def charged(record: UsageRecord) -> tuple[tuple[str, str], ...]:
+    """Each (who, period) whose spent money the record adds to."""
+    who = (f"token:{record.token}", f"tenant:{record.tenant}")
+    return tuple(product(who, periods_of(record.created)))

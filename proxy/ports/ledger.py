@@ -23,7 +23,10 @@ class Ledger(Protocol):
     """Holds, records and sums. All methods raise `StoreUnavailableError`.
 
     A task that was claimed is *open* until its record is settled: no task has two records, and
-    none is forgotten. `claim` opens it, and moves the `due` of its hold to when upstream forgets.
+    none is forgotten while its owner is remembered. `claim` opens it, to be looked at
+    `FIRST_LOOK` seconds after its creation, and moves the `due` of its hold to `TASK_HOLD` after.
+
+    A hold past its due is gone: it counts nowhere, and nothing brings it back.
     """
 
     async def hold(self, hold: Hold) -> Ruling:
@@ -31,13 +34,17 @@ class Ledger(Protocol):
         ...
 
     async def renew(self, holds: Sequence[str], due: float) -> None:
-        """Say that the calls with these holds live: what is there still ends at `due`, or later."""
+        """Say that the calls with these holds live: what is there still ends at `due`, or later.
+
+        `due` is Unix seconds.
+        """
         ...
 
     async def settle(self, settlement: Settlement) -> None:
         """Write records down, add them up, end their holds, and those that are released.
 
-        May be repeated. Of a task that is not open, or no more, nothing is written.
+        May be repeated. Of a task that is not open, or no more, nothing is written, and its hold
+        stays. All of a settlement is written or nothing; at most `MOST_RECORDS` at a time.
         """
         ...
 
@@ -58,15 +65,21 @@ class Ledger(Protocol):
         ...
 
     async def totals(self, first_day: str, last_day: str) -> list[Total]:
-        """Sums by day, tenant, token and model; days as `2026-11-20`, both included."""
+        """Sums by day, tenant, token, model and currency, in this order.
+
+        Days are `2026-11-20`, both included; the last 400 are remembered.
+        """
         ...
 
     async def records(self, after: str, most: int) -> list[tuple[str, UsageRecord]]:
-        """Records in the order they were written, behind the place `after` (empty: the first)."""
+        """Records in the order they were written, behind the place `after` (empty: the first).
+
+        The oldest are dropped when a million newer ones are there.
+        """
         ...
 
     async def tenant_limits(self, tenant: str) -> Limits:
-        """The limits of all the tenant's tokens together."""
+        """The limits of all the tenant's tokens together. Raises `LimitUnreadableError`."""
         ...
 
     async def limit_tenant(self, tenant: str, limits: Limits) -> None:
@@ -74,5 +87,5 @@ class Ledger(Protocol):
         ...
 
     async def limited_tenants(self) -> list[str]:
-        """The tenants that have limits of their own."""
+        """The tenants that have limits of their own, in alphabetical order."""
         ...

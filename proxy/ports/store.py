@@ -15,7 +15,8 @@ class Tokens(Protocol):
         """The grant behind a token, or None when there is none or it is unreadable.
 
         The hot path: known tokens are answered from local memory. Neither expiry nor
-        `enabled` is looked at here, that is policy. Raises `StoreUnavailableError`.
+        `enabled` is looked at here, that is policy. It has its tenant's limits; where those
+        cannot be read, it cannot either. Raises `StoreUnavailableError`.
         """
         ...
 
@@ -30,7 +31,8 @@ class Tokens(Protocol):
     def grants(self) -> AsyncIterator[tuple[str, Grant | GrantUnreadableError]]:
         """All digests with their grants in no particular order, for administration only.
 
-        An unreadable grant comes as the error that says why, so that it can be shown.
+        An unreadable grant comes as the error that says why, so that it can be shown. They come
+        as they were saved, without their tenants' limits.
         """
         ...
 

@@ -1,23 +1,30 @@
-"""The verified fake: the whole contract in three dicts, gone with the process.
+"""The verified fake: the whole contract in dicts, gone with the process.
 
 For tests, documentation and `memory:`. It passes the same contract suite as the real stores.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.idempotency import Submission
-from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, grant_to_fields
+from proxy.core.policy import (
+    Grant,
+    GrantUnreadableError,
+    grant_from_fields,
+    grant_to_fields,
+    within_tenant,
+)
 from proxy.core.tasks import TaskConflictError, TaskRecord
+from proxy.stores.memory_ledger import MemoryLedger
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import LIST_LIMIT, is_kept, supersedes
 from proxy.stores.unreadable import Unreadable
 
 
-class MemoryStore:
-    """Tokens and tasks of one process.
+class MemoryStore(MemoryLedger):
+    """Tokens, tasks and the ledger of one process.
 
     `tokens` holds the fields of each grant by digest; a test may plant any there, unreadable
     ones too. `now` is the wall clock in Unix seconds. `set_available(up=False)` plays a store
@@ -31,10 +38,10 @@ class MemoryStore:
         on_change: OnChange = ignore,
         on_unreadable: OnUnreadable = ignore,
     ) -> None:
+        super().__init__(now)
         self.tokens: dict[str, dict[str, str]] = {}
         self._tasks: dict[str, TaskRecord] = {}
         self._submissions: dict[str, Submission] = {}
-        self._now = now
         self._on_change = on_change
         self._unreadable = Unreadable(on_unreadable)
         self._available = True
@@ -69,7 +76,7 @@ class MemoryStore:
         await self.ping()
         fields = self.tokens.get(digest)
         try:
-            grant = None if fields is None else grant_from_fields(digest, fields)
+            grant = None if fields is None else self._granted(digest, fields)
         except GrantUnreadableError as error:
             self._unreadable.tell(digest, str(error))
             return None
@@ -101,6 +108,7 @@ class MemoryStore:
         self._purge()
         if self._tasks.setdefault(record.task_id, record).tenant != record.tenant:
             raise TaskConflictError(record.task_id)
+        self._open_task(record)
 
     async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
         """See `proxy.ports.Tasks.owner`."""
@@ -140,7 +148,7 @@ class MemoryStore:
     async def advance(self, place: str, submission: Submission) -> bool:
         """See `proxy.ports.Submissions.advance`."""
         await self.ping()
-        known = self._held(place, submission.holder)
+        known = self._reserved(place, submission.holder)
         if known is not None and known.outcome is None:
             self._submissions[place] = submission
         return known is not None
@@ -148,17 +156,22 @@ class MemoryStore:
     async def prolong(self, place: str, holder: str, due: float) -> None:
         """See `proxy.ports.Submissions.prolong`."""
         await self.ping()
-        known = self._held(place, holder)
+        known = self._reserved(place, holder)
         if known is not None:
             self._submissions[place] = replace(known, due=due)
 
     async def release(self, place: str, holder: str) -> None:
         """See `proxy.ports.Submissions.release`."""
         await self.ping()
-        if self._held(place, holder) is not None:
+        if self._reserved(place, holder) is not None:
             del self._submissions[place]
 
-    def _held(self, place: str, holder: str) -> Submission | None:
+    def _granted(self, digest: str, fields: Mapping[str, str]) -> Grant:
+        """Raises `GrantUnreadableError`, for the tenant's limits too."""
+        grant = grant_from_fields(digest, fields)
+        return within_tenant(grant, self.tenants.get(grant.tenant, {}))
+
+    def _reserved(self, place: str, holder: str) -> Submission | None:
         known = self._submissions.get(place)
         return known if known is not None and known.holder == holder else None
 
@@ -182,3 +195,4 @@ class MemoryStore:
             if is_kept(self._tasks[oldest], now):
                 return
             del self._tasks[oldest]
+            self._open.pop(oldest, None)

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from proxy.core.beijing import BEIJING, day_of, local_time, periods_of
+import pytest
+
+from proxy.core.beijing import BEIJING, day_of, end_of, local_time, periods_of
 
 
 def test_local_time() -> None:
@@ -18,3 +20,15 @@ def test_a_day_begins_when_it_does_in_beijing() -> None:
     assert day_of(eight_before_midnight) == "2026-01-02"
     assert day_of(eight_before_midnight - 0.001) == "2026-01-01"
     assert periods_of(eight_before_midnight) == ("2026-01-02", "2026-01", "total")
+
+
+@pytest.mark.parametrize("period", ["2026-12-31", "2026-12"])
+def test_ends(period: str) -> None:
+    """A day or month ends with the first second that is no more in it."""
+    assert end_of(period) == 1_798_732_800.0
+
+
+def test_endless() -> None:
+    """All times have no end, nor has what is only ever held."""
+    assert end_of("total") is None
+    assert end_of("") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from redis_server import RedisCluster, RedisSentinel, RedisServer
-from stores.harness import Clock, Place
+from stores.harness import Clock, Place, Planter
 
 from proxy.stores.memory import MemoryStore
 from proxy.stores.outbox import Outbox, Outboxed
@@ -74,7 +74,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     match request.param:
         case "memory":
             memory = MemoryStore(now=clock, on_unreadable=note)
-            place = Place(memory, memory.tokens.__setitem__, clock, unreadable)
+            place = Place(memory, _memory_planter(memory), clock, unreadable)
         case "sqlite":
             path = tmp_path / "store.db"
             sqlite = SqliteStore(path, now=clock, on_unreadable=note)
@@ -82,7 +82,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         case "outboxed":
             inner = MemoryStore(now=clock, on_unreadable=note)
             outboxed = Outboxed(inner, Outbox(tmp_path, now=clock), now=clock)
-            place = Place(outboxed, inner.tokens.__setitem__, clock, unreadable)
+            place = Place(outboxed, _memory_planter(inner), clock, unreadable)
         case kind:
             server = request.getfixturevalue(kind.removeprefix("redis-"))
             redis = RedisStore(server.url, now=clock, on_unreadable=note)
@@ -92,17 +92,25 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await place.store.close()
 
 
-def _sqlite_planter(path: Path) -> Callable[[str, dict[str, str]], None]:
-    def plant(digest: str, fields: dict[str, str]) -> None:
+def _memory_planter(store: MemoryStore) -> Planter:
+    def plant(kind: str, key: str, fields: dict[str, str]) -> None:
+        {"token": store.tokens, "tenant": store.tenants}[kind][key] = fields
+
+    return plant
+
+
+def _sqlite_planter(path: Path) -> Planter:
+    def plant(kind: str, key: str, fields: dict[str, str]) -> None:
         with sqlite3.connect(path) as connection:
-            connection.execute("INSERT INTO tokens VALUES (?, ?)", (digest, json.dumps(fields)))
+            insert = f"INSERT INTO {kind}s VALUES (?, ?)"  # noqa: S608  # one of ours
+            connection.execute(insert, (key, json.dumps(fields)))
         connection.close()
 
     return plant
 
 
-def _redis_planter(cli: Callable[..., str]) -> Callable[[str, dict[str, str]], None]:
-    def plant(digest: str, fields: dict[str, str]) -> None:
-        cli("HSET", f"dsp:token:{digest}", *(word for pair in fields.items() for word in pair))
+def _redis_planter(cli: Callable[..., str]) -> Planter:
+    def plant(kind: str, key: str, fields: dict[str, str]) -> None:
+        cli("HSET", f"dsp:{kind}:{key}", *(word for pair in fields.items() for word in pair))
 
     return plant

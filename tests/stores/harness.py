@@ -5,11 +5,15 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeAlias
 
+from proxy.core.holds import MONEY, Bound, Hold, Level, Rate
 from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, digest_of, grant_to_fields
+from proxy.core.settlement import Basis, Kind, UsageRecord
 from proxy.core.tasks import TaskRecord
+from proxy.core.usage import Used
 from proxy.ports import Store
 
 NOW = 1_800_000_000.0
@@ -45,14 +49,26 @@ class Clock:
         return self.at
 
 
+Planter: TypeAlias = Callable[[str, str, dict[str, str]], None]
+"""Writes fields behind a store's back: of a `token` by its digest, a `tenant` by its name."""
+
+
 @dataclass
 class Place:
-    """One kind of store under test: `store` is open, `plant` writes a grant behind its back."""
+    """One kind of store under test, which is open."""
 
     store: Store
-    plant: Callable[[str, dict[str, str]], None]
+    _plant: Planter
     clock: Clock
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+    def plant(self, digest: str, fields: dict[str, str]) -> None:
+        """Write a grant behind the store's back."""
+        self._plant("token", digest, fields)
+
+    def plant_tenant(self, tenant: str, fields: dict[str, str]) -> None:
+        """Write a tenant's limits behind the store's back."""
+        self._plant("tenant", tenant, fields)
 
 
 def record(task_id: str = "task-1", tenant: str = "ada", **changes: Any) -> TaskRecord:  # noqa: ANN401  # any field
@@ -75,6 +91,42 @@ PLACE = 64 * "a"
 def first(holder: str = "req-1", **changes: Any) -> Submission:  # noqa: ANN401  # any field
     """The first call with a key, as it is reserved."""
     return replace(Submission(holder, created=NOW, due=NOW + 420), **changes)
+
+
+UNIT = 10**9
+
+
+def money(amount: int, most: int | None = 50, who: str = "token:tok_1") -> Level:
+    """So many units of money in the month."""
+    period = "2027-01"
+    return Level(who, MONEY, period, amount * UNIT, None if most is None else most * UNIT)
+
+
+def held(hold_id: str, *bounds: Bound, due: float = NOW + 60) -> Hold:
+    """A hold on these bounds."""
+    rates = tuple(one for one in bounds if isinstance(one, Rate))
+    return Hold(hold_id, rates, tuple(one for one in bounds if isinstance(one, Level)), due)
+
+
+def usage(task_id: str = "task-1", **changes: Any) -> UsageRecord:  # noqa: ANN401  # any field
+    """What is written of `record(task_id)`."""
+    plain = UsageRecord(
+        id=task_id,
+        kind=Kind.TASK,
+        tenant="ada",
+        token="tok_1",
+        account="main",
+        model="wan2.6-t2v",
+        status="SUCCEEDED",
+        created=NOW,
+        ended=NOW + 90,
+        used=Used(Decimal(5), 720),
+        amount=3 * UNIT,
+        currency="CNY",
+        basis=Basis.USAGE,
+        request_id="req-1",
+    )
+    return replace(plain, **changes)
 
 
 async def eventually(true: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> float:
