@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from proxy.config import ConfigError
 from proxy.config.document import Document, Location, read_document
 from proxy.config.flaws import flaws_of
+from proxy.config.prices import PriceEntry, TierEntry, prices_of
 from proxy.config.schema import (
     KeyReference,
     Retarget,
@@ -25,6 +26,7 @@ from proxy.core.accounts import Account
 from proxy.core.jsonscan import ITEM
 from proxy.core.jsonscan import Path as BodyPath
 from proxy.core.policy import ACCOUNT, INFERENCE
+from proxy.core.prices import NO_PRICES, PriceList
 from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable, Websocket
 
 PACKAGED = Path(__file__).parents[1] / "routes.yaml"
@@ -38,15 +40,18 @@ _WITHIN: dict[str | int, type[BaseModel]] = {
     "tenant_safe": TenantSafe,
     "upstreams": UpstreamEntry,
     "key": KeyReference,
+    "prices": PriceEntry,
+    "duration_pricing": TierEntry,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What the file said: the routes, and the accounts it lists (none: one is given by env)."""
+    """What the file said: the routes, the accounts it lists (none: one is given by env), prices."""
 
     table: RouteTable
     accounts: tuple[Account, ...]
+    prices: PriceList = NO_PRICES
 
 
 def load_routing(path: Path, env: Mapping[str, str]) -> Routing:
@@ -68,9 +73,10 @@ def parse_routing(document: Document, env: Mapping[str, str]) -> Routing:
     problems: list[str] = []
     routes = list(_routes(file, document, problems))
     accounts = tuple(_accounts(file.upstreams, document, env, problems))
+    prices = prices_of(file.prices, file.currency, file.pricing, document, problems)
     if problems:
         raise ConfigError(problems)
-    return Routing(RouteTable(routes), accounts)
+    return Routing(RouteTable(routes), accounts, prices)
 
 
 def _told(document: Document, detail: ErrorDetails) -> str:

@@ -6,16 +6,10 @@ A description says what would be right; it is the second half of every message a
 import re
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, PlainValidator, field_validator
 
+from proxy.config.kinds import NotRightError, SomeWords, Strict, as_list, like
+from proxy.config.prices import Currency, PriceEntry
 from proxy.core.accounts import POLLS_PER_SECOND
 
 _MATCH = re.compile(r"([A-Z]+(?:,[A-Z]+)*) (/\S*|\{[a-z]+\}/\S*)")
@@ -28,25 +22,6 @@ _PREFIX = r"(/[^/\s]+)+"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
-class NotRightError(ValueError):
-    """A value is not what its field's description says."""
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str | dict) else value
-
-
-def _like(pattern: str) -> AfterValidator:
-    """The whole text is like the pattern, or not right; it may be a secret, so it is not shown."""
-
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise NotRightError
-        return text
-
-    return AfterValidator(check)
-
-
 def _safe_value(value: object) -> str | bool | None:
     if value is None or isinstance(value, str | bool):
         return value
@@ -54,26 +29,18 @@ def _safe_value(value: object) -> str | bool | None:
 
 
 SafeValue = Annotated[str | bool | None, PlainValidator(_safe_value)]
-Words = Annotated[list[str], BeforeValidator(_as_list)]
-"""One word or a list of them."""
-
-SomeWords = Annotated[Words, Field(min_length=1)]
-Places = Annotated[list[Annotated[str, _like(_MODEL_PLACE)]], BeforeValidator(_as_list)]
+Places = Annotated[list[Annotated[str, like(_MODEL_PLACE)]], BeforeValidator(as_list)]
 UpstreamPath = Annotated[
     str,
-    _like(_TARGET),
+    like(_TARGET),
     Field(description="a path on upstream, without query or dots, as in /api/v1/tasks/{task_id}"),
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class KeyReference(_Strict):
+class KeyReference(Strict):
     """Where an account's key is kept: an environment variable or a file, never this file."""
 
-    env: Annotated[str, _like(_VARIABLE)] | None = Field(
+    env: Annotated[str, like(_VARIABLE)] | None = Field(
         default=None, description="the name of an environment variable, as in BEIJING_KEY"
     )
     file: str | None = Field(
@@ -81,19 +48,19 @@ class KeyReference(_Strict):
     )
 
 
-class UpstreamEntry(_Strict):
+class UpstreamEntry(Strict):
     """An upstream account. `models` are patterns; `weight` 0 takes no new work."""
 
-    name: Annotated[str, _like(r"[A-Za-z0-9_.-]{1,64}")] = Field(
+    name: Annotated[str, like(r"[A-Za-z0-9_.-]{1,64}")] = Field(
         description="a name of at most 64 letters, digits, `_`, `.` or `-`"
     )
-    url: Annotated[str, _like(r"https?://[^/?#@\s]+/?")] = Field(
+    url: Annotated[str, like(r"https?://[^/?#@\s]+/?")] = Field(
         description="a root URL without path or credentials, as in https://dashscope.aliyuncs.com"
     )
     key: KeyReference = Field(
         description="`{env: NAME}` or `{file: /path}`: where the key is, never the key itself"
     )
-    workspace: Annotated[str, _like(r"[\x21-\x7e]+")] | None = Field(
+    workspace: Annotated[str, like(r"[\x21-\x7e]+")] | None = Field(
         default=None, description="a workspace id: one word in ASCII"
     )
     models: SomeWords = Field(
@@ -119,25 +86,25 @@ class UpstreamEntry(_Strict):
         return key
 
 
-class Retarget(_Strict):
+class Retarget(Strict):
     """Models that upstream serves on another path than the route's own."""
 
     models: SomeWords = Field(description="one pattern or several, as in wan*-kf2v-*")
     target: UpstreamPath
 
 
-class TenantSafe(_Strict):
+class TenantSafe(Strict):
     """Values at a place in the document without which the call acts on the whole account."""
 
-    at: Annotated[str, _like(f"{_BODY_PLACE}|{_FRAME_PLACE}")] = Field(
+    at: Annotated[str, like(f"{_BODY_PLACE}|{_FRAME_PLACE}")] = Field(
         description="a place in the body or in a WebSocket's text frames, as in body.input.action"
     )
-    values: Annotated[list[SafeValue], BeforeValidator(_as_list), Field(min_length=1)] = Field(
+    values: Annotated[list[SafeValue], BeforeValidator(as_list), Field(min_length=1)] = Field(
         description="one value or several, as in create_voice, true, or null for absent"
     )
 
 
-class RouteFields(_Strict):
+class RouteFields(Strict):
     """What is judged, what is remembered, how it is answered: what routes may have in common."""
 
     scope: Literal["inference", "account", "nobody"] = "inference"
@@ -148,7 +115,7 @@ class RouteFields(_Strict):
     )
     asynchronous: Literal["as-asked", "always"] = Field(default="as-asked", alias="async")
     also_model: Annotated[
-        list[Annotated[str, _like(f"{_BODY_PLACE}|{_FRAME_PLACE}")]], BeforeValidator(_as_list)
+        list[Annotated[str, like(f"{_BODY_PLACE}|{_FRAME_PLACE}")]], BeforeValidator(as_list)
     ] = Field(
         default=[],
         description="a place in the body or in a WebSocket's text frames, or several, as "
@@ -156,17 +123,17 @@ class RouteFields(_Strict):
     )
     websocket: Literal["frames", "session"] | None = None
     retarget: list[Retarget] = Field(default=[], description="a list of `models` and `target`")
-    claims: Annotated[list[Annotated[str, _like(_ANSWER_PLACE)]], BeforeValidator(_as_list)] = (
-        Field(default=[], description="a place in the answer or several, as in output.task_id")
+    claims: Annotated[list[Annotated[str, like(_ANSWER_PLACE)]], BeforeValidator(as_list)] = Field(
+        default=[], description="a place in the answer or several, as in output.task_id"
     )
-    task: Annotated[str, _like(r"path\.[a-z_]+")] | None = Field(
+    task: Annotated[str, like(r"path\.[a-z_]+")] | None = Field(
         default=None, description="a capture of the path, as in path.task_id"
     )
     unknown_task: Literal["error", "native"] = "error"
-    tenant_safe: Annotated[list[TenantSafe], BeforeValidator(_as_list)] = Field(
+    tenant_safe: Annotated[list[TenantSafe], BeforeValidator(as_list)] = Field(
         default=[], description="`at` and `values`, or a list of such"
     )
-    key_header: Annotated[str, _like(r"[a-z]+(-[a-z]+)*")] | None = Field(
+    key_header: Annotated[str, like(r"[a-z]+(-[a-z]+)*")] | None = Field(
         default=None, description="a header field in lower case, as in x-api-key"
     )
     answer: Literal["upstream", "own-tasks", "allowed-models", "not-found"] = "upstream"
@@ -205,12 +172,12 @@ class RouteEntry(RouteFields):
         return match
 
 
-class RouteFile(_Strict):
+class RouteFile(Strict):
     """The whole file."""
 
     version: Literal[1] = Field(description="1")
     prefixes: dict[
-        str, Annotated[list[Annotated[str, _like(_PREFIX)]], BeforeValidator(_as_list)]
+        str, Annotated[list[Annotated[str, like(_PREFIX)]], BeforeValidator(as_list)]
     ] = Field(
         default={}, description="names with one path or several, as in `native: [/api/v1, /other]`"
     )
@@ -218,4 +185,9 @@ class RouteFile(_Strict):
         default={}, description="names with fields of routes, as in `service: {model: body.model}`"
     )
     upstreams: list[UpstreamEntry] = Field(default=[], description="a list of accounts")
+    currency: Currency = Field(default="", description="the currency of all prices, as in CNY")
+    pricing: Literal["optional", "required"] = "optional"
+    prices: list[PriceEntry] = Field(
+        default=[], description="a list of prices, each with `models` and what they cost"
+    )
     routes: list[RouteEntry] = Field(description="a list of routes, each with `match` and `target`")

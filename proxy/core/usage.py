@@ -1,14 +1,24 @@
-"""What a call or a task used, as upstream's answer tells it: one reading of all its spellings."""
+"""What a call or a task used, as upstream's answer tells it: one reading of all its spellings.
 
-from dataclasses import dataclass
+The spellings are those of protocol section 5. Where two of them stand in one answer, the tables
+below say which counts. Nothing here raises, whatever an answer holds.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from typing import TypeVar
+
+from proxy.core.asking import asked_lines, input_of
+from proxy.core.quantities import lines_of, lines_of_size, number_of, whole_of
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
     """What was used; None is what the answer does not speak of. `seconds` are billable ones.
 
-    `lines` is the resolution as the number before the `P`. Characters are upstream's count.
+    `lines` is the resolution as the number before the `P`. `images` are those made (looked at, by
+    models that detect things), and other things that are counted. Characters are upstream's count.
     """
 
     seconds: Decimal | None = None
@@ -20,3 +30,128 @@ class Used:
 
 
 NOTHING_USED = Used()
+
+AMOUNTS = tuple(field.name for field in fields(Used) if field.name != "lines")
+"""What is paid for; a resolution alone is only what something is like."""
+
+_PLACES: tuple[tuple[str, ...], ...] = ((), ("payload",), ("response",), ("message",), ("output",))
+"""Where `usage` stands: in answers; in a WebSocket's frames; in the events of OpenAI's Responses
+and Realtime; in Anthropic's `message_start`; beside the results of some tasks."""
+
+_SECONDS = ("duration", "video_duration", "output_video_duration", "total_seconds", "seconds")
+"""`duration` is what upstream bills: of a video made from videos, those are in it."""
+
+_IMAGES = ("output_image_count", "image_count", "count")
+"""Images that went in are paid for in no family, so `input_image_count` is not here. Tripo counts
+its models. `image_num` strays in as 0 beside the true count."""
+
+_Number = TypeVar("_Number", int, Decimal)
+
+_INPUT = ("input_tokens", "prompt_tokens")
+_OUTPUT = ("output_tokens", "completion_tokens")
+_CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
+"""Anthropic's `input_tokens` are without these; everybody else's are with what was cached."""
+
+
+def read_usage(answer: object, inputs: Mapping[str, str], model: str) -> Used | None:
+    """What an answer says was used, None where it does not say.
+
+    `inputs` are the request's price inputs as JSON text. They count where the answer is silent:
+    for the resolution, and for seconds where it has no amount of anything.
+    """
+    told = next(filter(None, map(_told, _usages(answer))), None)
+    if told is None:
+        return None
+    if not has_amount(told):
+        told = replace(told, seconds=number_of(input_of(inputs, "duration")))
+    if told.seconds is not None and told.lines is None:
+        told = replace(told, lines=asked_lines(inputs, model))
+    return told if has_amount(told) else None
+
+
+def has_amount(used: Used) -> bool:
+    """Whether it speaks of anything that can be paid for."""
+    return any(getattr(used, name) is not None for name in AMOUNTS)
+
+
+def merged(before: Used | None, after: Used) -> Used:
+    """What a stream's frames tell together, read one after the other.
+
+    Frames count from the stream's beginning, and some carry a 0 where an earlier one has the
+    number (Anthropic's `message_delta`), so of two numbers the greater is the later.
+    """
+    if before is None:
+        return after
+    return Used(
+        seconds=_greater(before.seconds, after.seconds),
+        lines=_greater(before.lines, after.lines),
+        images=_greater(before.images, after.images),
+        input_tokens=_greater(before.input_tokens, after.input_tokens),
+        output_tokens=_greater(before.output_tokens, after.output_tokens),
+        characters=_greater(before.characters, after.characters),
+    )
+
+
+def _greater(before: _Number | None, after: _Number | None) -> _Number | None:
+    return before if after is None else after if before is None else max(before, after)
+
+
+def _usages(answer: object) -> Iterator[Mapping[str, object]]:
+    """All that an answer calls `usage`, and that is an object."""
+    for place in _PLACES:
+        found: object = answer
+        for name in (*place, "usage"):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping):
+            yield found
+
+
+def _told(usage: Mapping[str, object]) -> Used | None:
+    """One `usage` by itself; None where it tells nothing, not even of what kind things are."""
+    input_tokens, output_tokens = _tokens(usage)
+    told = Used(
+        seconds=_first(number_of, usage, _SECONDS),
+        lines=_lines(usage),
+        images=_first(whole_of, usage, _IMAGES),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        characters=whole_of(usage.get("characters")),
+    )
+    return told if told != NOTHING_USED or "video_count" in usage else None
+
+
+def _lines(usage: Mapping[str, object]) -> int | None:
+    sides = f"{usage.get('width')}*{usage.get('height')}"
+    sizes = (usage.get("size"), usage.get("video_ratio"), sides)
+    return lines_of(usage.get("SR")) or next(filter(None, map(lines_of_size, sizes)), None)
+
+
+def _tokens(usage: Mapping[str, object]) -> tuple[int | None, int | None]:
+    """Tokens in and out; an application's are those of its models."""
+    models = usage.get("models")
+    if not isinstance(models, list):
+        return _input_tokens(usage), _first(whole_of, usage, _OUTPUT)
+    parts = [part for part in models if isinstance(part, Mapping)]
+    made = _sum(_first(whole_of, part, _OUTPUT) for part in parts)
+    return _sum(map(_input_tokens, parts)), made
+
+
+def _input_tokens(usage: Mapping[str, object]) -> int | None:
+    """Tokens in. A bare total is all of it, as embeddings tell it."""
+    given = _first(whole_of, usage, _INPUT)
+    total = whole_of(usage.get("total_tokens"))
+    if given is None and total is not None:
+        return max(total - (_first(whole_of, usage, _OUTPUT) or 0), 0)
+    return _sum((given, *(whole_of(usage.get(name)) for name in _CACHED)))
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+def _first(
+    read: Callable[[object], _Number | None], usage: Mapping[str, object], names: Iterable[str]
+) -> _Number | None:
+    """The first of the spellings that can be read."""
+    return next((found for name in names if (found := read(usage.get(name))) is not None), None)

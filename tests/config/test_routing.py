@@ -11,6 +11,7 @@ from proxy.config import ConfigError
 from proxy.config.document import read_document
 from proxy.config.routing import Routing, parse_routing
 from proxy.core.accounts import Account
+from proxy.core.prices import NO_PRICES, Price
 from proxy.core.routes import Route
 
 CASES = sorted(Path(__file__).with_name("golden").glob("*.txt"))
@@ -44,6 +45,20 @@ def printed(routing: Routing) -> Iterator[str]:
         methods = ",".join(sorted(route.methods))
         yield " ".join([methods, route.pattern, "->", route.target, f"'{route.name}'", *special])
     yield from map(account_line, routing.accounts)
+    if routing.prices != NO_PRICES:
+        yield f"prices {routing.prices.currency} required={routing.prices.is_required}"
+        yield from map(price_line, routing.prices.prices)
+
+
+def price_line(price: Price) -> str:
+    """An entry of the price list, with all that it says."""
+    said = [
+        f"{field.name}={as_text(value)}"
+        for part in (price, price.bounds)
+        for field in fields(part)
+        if (value := getattr(part, field.name)) not in ((), None, price.bounds)
+    ]
+    return " ".join(said)
 
 
 def as_text(value: object) -> str:

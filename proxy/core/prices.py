@@ -1,0 +1,150 @@
+"""What models cost, and what a call costs then.
+
+Prices are exact decimals of one currency, amounts whole billionths of its unit (`core/money`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import NamedTuple
+
+from proxy.core.beijing import day_of
+from proxy.core.money import MOST, NANOS, nanos_of
+from proxy.core.outcomes import UNBOUNDED, Bounds, dearest_outcome
+from proxy.core.policy import matches
+from proxy.core.usage import Used
+
+_DIGITS = 80
+"""More than any product here has, so that nothing is rounded but the amount itself."""
+
+
+class Tier(NamedTuple):
+    """A price of a second, up to a resolution (the number before the `P`); None: any other."""
+
+    most_lines: int | None
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What models cost from the day `since` on, before the day `until`: Beijing's, `2026-11-20`.
+
+    `models` are patterns, see `policy.may_use`. `per_second` has tiers in ascending order, the
+    one for any other resolution last. A call costs the sum of all that is priced here.
+    """
+
+    models: tuple[str, ...]
+    since: str | None = None
+    until: str | None = None
+    per_second: tuple[Tier, ...] = ()
+    per_image: Decimal | None = None
+    per_1k_input_tokens: Decimal | None = None
+    per_1k_output_tokens: Decimal | None = None
+    per_1k_characters: Decimal | None = None
+    per_call: Decimal | None = None
+    bounds: Bounds = UNBOUNDED
+
+    def covers(self, day: str) -> bool:
+        """Whether this is a price of the day."""
+        return (self.since is None or self.since <= day) and (
+            self.until is None or day < self.until
+        )
+
+    def is_told(self, used: Used) -> bool:
+        """Whether the usage speaks of anything that has a price here: else `cost` would be a gift.
+
+        Where only calls have a price, nothing needs telling.
+        """
+        told = [number for number, _ in self._parts(used, _tier(self.per_second, used.lines))]
+        return not told or any(number is not None for number in told)
+
+    def cost(self, used: Used) -> int:
+        """What it costs, in billionths. What the usage does not speak of costs nothing.
+
+        Seconds of a resolution above all tiers, or of an unknown one, are the dearest.
+        """
+        return self._sum(used, _tier(self.per_second, used.lines))
+
+    def dearest(self, model: str, inputs: Mapping[str, str], size: int | None) -> int:
+        """The most that a request can come to cost, in billionths.
+
+        `inputs` are its price inputs as JSON text, `size` its body's bytes where they are known.
+        """
+        most = dearest_outcome(model, inputs, size, self.bounds)
+        return self._sum(most, _dearest_tier(self.per_second, most.lines))
+
+    def _sum(self, used: Used, per_second: Decimal | None) -> int:
+        with localcontext(prec=_DIGITS):
+            amount = self.per_call or Decimal(0)
+            for number, price in self._parts(used, per_second):
+                amount += (number or 0) * price
+            return min(nanos_of(amount), MOST * NANOS)
+
+    def _parts(
+        self, used: Used, per_second: Decimal | None
+    ) -> list[tuple[Decimal | int | None, Decimal]]:
+        """All that has a price here: how much of it was used, and the price of one."""
+        parts = (
+            (used.seconds, per_second),
+            (used.images, self.per_image),
+            (used.input_tokens, _each(self.per_1k_input_tokens)),
+            (used.output_tokens, _each(self.per_1k_output_tokens)),
+            (used.characters, _each(self.per_1k_characters)),
+        )
+        return [(number, price) for number, price in parts if price is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """The prices, in the order in which they are looked through.
+
+    `is_required` says that a model without a price is not sold.
+    """
+
+    currency: str = ""
+    is_required: bool = False
+    prices: tuple[Price, ...] = ()
+
+    def find(self, model: str, at: float) -> Price | None:
+        """The price of a model at a Unix time: the first that matches."""
+        day = day_of(at)
+        return next(
+            (price for price in self.prices if price.covers(day) and matches(price.models, model)),
+            None,
+        )
+
+    def sold(self, at: float) -> tuple[str, ...] | None:
+        """Patterns of the models that have a price then; None where none is required."""
+        if not self.is_required:
+            return None
+        day = day_of(at)
+        return tuple(
+            pattern for price in self.prices if price.covers(day) for pattern in price.models
+        )
+
+
+NO_PRICES = PriceList()
+
+
+def _tier(tiers: tuple[Tier, ...], lines: int | None) -> Decimal | None:
+    """The price of a second at a resolution; None where seconds have none."""
+    fitting = (
+        tier.price
+        for tier in tiers
+        if lines is not None and (tier.most_lines is None or lines <= tier.most_lines)
+    )
+    return next(fitting, max((tier.price for tier in tiers), default=None))
+
+
+def _dearest_tier(tiers: tuple[Tier, ...], lines: int | None) -> Decimal | None:
+    """The dearest price up to a resolution: a video may come out smaller than asked for."""
+    reached = []
+    for tier in tiers:
+        reached.append(tier.price)
+        if lines is not None and tier.most_lines is not None and lines <= tier.most_lines:
+            break
+    return max(reached, default=None)
+
+
+def _each(per_1k: Decimal | None) -> Decimal | None:
+    return None if per_1k is None else per_1k.scaleb(-3)

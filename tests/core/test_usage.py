@@ -1,0 +1,129 @@
+"""`core.usage`: whatever an answer holds, read in one way; the corpus is in `usage_corpus`."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.quantities import MOST
+from proxy.core.usage import NOTHING_USED, Used, merged, read_usage
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+USAGE = st.dictionaries(
+    st.sampled_from(
+        [
+            *(
+                "duration",
+                "video_duration",
+                "SR",
+                "size",
+                "video_ratio",
+                "width",
+                "height",
+                "models",
+            ),
+            *("image_count", "count", "total_tokens", "input_tokens", "output_tokens"),
+            *("cache_read_input_tokens", "characters", "video_count", "models"),
+        ]
+    ),
+    JSON,
+)
+PARTS = st.integers(0, MOST)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, 5, "usage", [], [{"usage": {"duration": 5}}], {}, {"usage": None}, {"usage": 16}),
+        *({"usage": "5"}, {"usage": []}, {"usage": {}}, {"usage": [{"duration": 5}]}),
+        {"usage": {"image_num": 0}},
+        {"usage": {"duration": None, "video_count": 1}},
+        {"usage": {"duration": True}},
+        {"usage": {"duration": -5}},
+        {"usage": {"duration": float("nan")}},
+        {"usage": {"duration": 1e300}},
+        {"usage": {"SR": 720}},
+        {"payload": {"usage": None}},
+    ],
+    ids=lambda answer: json.dumps(answer)[:50],
+)
+def test_an_answer_that_tells_no_usage(answer: object) -> None:
+    """None, so that nobody takes it for a usage of nothing."""
+    assert read_usage(answer, {}, "wan2.7-t2v") is None
+
+
+@given(JSON | USAGE.map(lambda usage: {"usage": usage}), st.dictionaries(st.text(), st.text()))
+def test_nothing_raises(answer: object, inputs: dict[str, str]) -> None:
+    """Answers are upstream's, inputs are anybody's."""
+    used = read_usage(answer, inputs, "wan2.7-t2v")
+    assert used != NOTHING_USED
+
+
+def test_depth_is_no_matter() -> None:
+    """An answer nested as deep as a parser takes is read, not fallen into."""
+    deep: dict[str, object] = {"input_tokens": 1}
+    for _ in range(100_000):
+        deep = {"models": [deep]}
+    assert read_usage({"usage": deep}, {}, "app") is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "used"),
+    [
+        ({}, None),
+        ({"duration": "10"}, Used(seconds=Decimal(10))),
+        ({"duration": '"10"', "resolution": '"720P"'}, Used(seconds=Decimal(10), lines=720)),
+        ({"duration": "-1", "resolution": '"720P"'}, None),
+        ({"duration": "true"}, None),
+        ({"duration": ""}, None),
+        ({"duration": "[" * 100_000}, None),
+    ],
+)
+def test_the_request_counts_where_the_answer_is_silent(
+    inputs: dict[str, str], used: Used | None
+) -> None:
+    """It says that there is a video, and not how long: as long as it was asked for."""
+    assert read_usage({"usage": {"video_count": 1}}, inputs, "wan2.7-t2v") == used
+
+
+def test_the_answer_is_believed_before_the_request() -> None:
+    """Asked for 10 s in 1080P, made 5 s in 720P."""
+    asked = {"duration": "10", "resolution": '"1080P"'}
+    answer = {"usage": {"duration": 5, "SR": "720"}}
+    assert read_usage(answer, asked, "wan2.7-t2v") == Used(seconds=Decimal(5), lines=720)
+    tokens = {"usage": {"total_tokens": 5}}
+    assert read_usage(tokens, asked, "wan2.7-t2v") == Used(input_tokens=5)
+
+
+def test_a_family_that_ignores_a_resolution_is_not_billed_by_it() -> None:
+    """`wan2.2-animate` reports `standard`; a `resolution` beside it would be a client's wish."""
+    answer = {"usage": {"video_duration": 5.2, "video_ratio": "standard"}}
+    asked = {"resolution": '"480P"'}
+    used = read_usage(answer, asked, "wan2.2-animate-mix")
+    assert used == Used(seconds=Decimal("5.2"))
+
+
+USAGES = st.builds(Used, st.none() | st.decimals(0, MOST, places=2), *[st.none() | PARTS] * 5)
+
+
+@given(USAGES, USAGES, USAGES)
+def test_frames_are_merged_in_any_groups(first: Used, second: Used, third: Used) -> None:
+    """The same for one reader of all, and for one that starts in the middle; none is lost."""
+    one = merged(merged(merged(None, first), second), third)
+    assert one == merged(first, merged(second, third))
+    assert one == merged(one, third)
+    assert merged(first, NOTHING_USED) == first
+
+
+def test_what_frames_tell() -> None:
+    """Native and OpenAI's frames count up; Anthropic's begin with the input, and may then say 0."""
+    start = read_usage({"message": {"usage": {"input_tokens": 25, "output_tokens": 1}}}, {}, "qwen")
+    delta = read_usage({"usage": {"input_tokens": 0, "output_tokens": 15}}, {}, "qwen")
+    assert start is not None
+    assert delta is not None
+    assert merged(start, delta) == Used(input_tokens=25, output_tokens=15)
