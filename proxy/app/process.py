@@ -93,6 +93,7 @@ class Proxy:
                 ),
             ),
             self._health,
+            prices=settings.routing.prices,
         )
         self._public = PublicServer(self._gateway.handle, telemetry)
         self._admin = AdminServer(self.readiness, metrics.page)

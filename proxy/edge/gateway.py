@@ -25,7 +25,8 @@ from proxy.core.headers import Fields, outbound, value_of
 from proxy.core.idempotency import read_key
 from proxy.core.judging import Named, body_demands, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
-from proxy.core.policy import Grant, digest_of, is_active, may_use
+from proxy.core.policy import Grant, digest_of, is_active, may_use, selling
+from proxy.core.prices import NO_PRICES, PriceList
 from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
@@ -61,7 +62,7 @@ class Limits:
 class Gateway:
     """Serves requests. `closing` makes every answer the last one on its connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a process, put together in one place
         self,
         routes: RouteTable,
         accounts: Sequence[Account],
@@ -70,6 +71,8 @@ class Gateway:
         telemetry: Telemetry,
         limits: Limits,
         health: AccountHealth,
+        *,
+        prices: PriceList = NO_PRICES,
     ) -> None:
         self.closing = False
         self._routes = routes
@@ -79,6 +82,7 @@ class Gateway:
         self._telemetry = telemetry
         self._limits = limits
         self._health = health
+        self._prices = prices
         self._spool = SpoolBudget(limits.spool)
         self._catalogue = Catalogue(
             upstream, accounts, telemetry, limits.read_timeout, limits.models_hold
@@ -180,15 +184,17 @@ class Gateway:
             return await self._forward(asked, call, task)
 
     async def _caller(self, asked: Asked) -> Grant:
-        """Who calls. Raises `ProxyError`: `INVALID_TOKEN`, or the store's outage."""
+        """Who calls, for what is sold now. Raises `ProxyError`: `INVALID_TOKEN`, or an outage."""
+        now = time.time()
         grant = await self._store.grant(digest_of(asked.token))
-        if grant is None or not is_active(grant, time.time()):
+        if grant is None or not is_active(grant, now):
             raise ProxyError(
                 Situation.INVALID_TOKEN, "Authorization: unknown, expired or revoked token."
             )
         visit = asked.visit
         visit.token, visit.token_name, visit.tenant = grant.id, grant.name, grant.tenant
-        return grant
+        sold = self._prices.sold(now)
+        return grant if sold is None else selling(grant, sold)
 
     async def _own_answer(self, asked: Asked, grant: Grant) -> web.StreamResponse:
         """Answers the proxy gives itself: the caller's tasks, the caller's models."""

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.accounts import Account
 from proxy.core.policy import ACCOUNT, INFERENCE, Grant, digest_of
+from proxy.core.prices import NO_PRICES, PriceList
 from proxy.core.routes import RouteTable
 from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
@@ -442,6 +443,7 @@ async def rig(  # noqa: PLR0913 - each part can be another one
     models: tuple[str, ...] = ("*",),
     scopes: frozenset[str] = frozenset({INFERENCE}),
     table: RouteTable | None = None,
+    prices: PriceList = NO_PRICES,
 ) -> AsyncIterator[Rig]:
     """A gateway in front of `url` (or of these accounts, or on this `Upstream`)."""
     accounts = accounts or [account(url)]
@@ -458,7 +460,7 @@ async def rig(  # noqa: PLR0913 - each part can be another one
             upstream = session
         watched = Watching(upstream, health)
         table = table or load_routing(PACKAGED, {}).table
-        gateway = Gateway(table, accounts, store, watched, telemetry, limits, health)
+        gateway = Gateway(table, accounts, store, watched, telemetry, limits, health, prices=prices)
         server = PublicServer(gateway.handle, telemetry)
         bound = socket.create_server(("127.0.0.1", 0))
         bound.setblocking(False)  # noqa: FBT003 - its only form
