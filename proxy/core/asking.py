@@ -16,13 +16,16 @@ from proxy.core.quantities import lines_of, lines_of_size
 UNREADABLE = ""
 """In place of an input's JSON text: it is there, and means nothing or two things."""
 
+VIDEOS = "videos"
+"""The input that says how many videos are given; counted, it has no place of its own."""
+
 
 class Length(NamedTuple):
     """How long videos and sounds of a family are. Seconds; `resolution` are inputs that name it.
 
     `default` is what comes when the request names no length; None where the length follows
     something else than the request (what it was given to work on), and may always be `most`.
-    `reads_videos` says that the length of videos given is billed as well.
+    `given` is the most that is billed of each video given, where that is billed as well.
     """
 
     pattern: str
@@ -30,7 +33,7 @@ class Length(NamedTuple):
     default: int | None
     most: int
     resolution: tuple[str, ...] = ()
-    reads_videos: bool = False
+    given: int = 0
 
 
 _RESOLUTION = ("resolution",)
@@ -44,13 +47,13 @@ LENGTHS = (
     Length("pixverse/*-upscale", 1, None, 120),
     Length("pixverse/*", 1, 5, 15, _EITHER),
     Length("vidu/*", 1, 5, 16, _EITHER),
-    Length("MiniMax/*", 4, 6, 30, _RESOLUTION, reads_videos=True),
-    Length("wan3.0-*", 2, 5, 30, _RESOLUTION, reads_videos=True),
-    Length("happyhorse-*edit*", 3, None, 90, _RESOLUTION),
-    Length("happyhorse-*r2v*", 3, None, 90, _RESOLUTION),
+    Length("MiniMax/*", 4, 6, 30, _RESOLUTION, given=30),
+    Length("wan3.0-*", 2, 5, 30, _RESOLUTION, given=30),
+    Length("happyhorse-*edit*", 3, None, 75, _RESOLUTION),
+    Length("happyhorse-*r2v*", 3, 5, 15, _RESOLUTION, given=60),
     Length("happyhorse-*", 3, 5, 15, _RESOLUTION),
     Length("wan2.7-*edit*", 2, None, 60, _RESOLUTION),
-    Length("wan2.7-*r2v*", 2, None, 90, _RESOLUTION),
+    Length("wan2.7-*r2v*", 2, 5, 15, _RESOLUTION, given=30),
     Length("wan2.7-*", 2, 5, 15, _RESOLUTION),
     Length("wan2.6-r2v*", 2, None, 30, _SIZE),
     Length("wan2.6-t2v*", 2, 5, 15, _SIZE),
@@ -110,6 +113,7 @@ NAMES = frozenset(
 )
 """Everything above that a request may say about its price."""
 
+MOST_VIDEOS = 5
 MOST_IMAGES = 100
 MOST_ANSWERS = 10
 MOST_INPUT_TOKENS = 1_000_000

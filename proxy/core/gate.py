@@ -18,8 +18,10 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
+from proxy.core.claims import PARAMETERS, Claims
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.jsonscan import ITEM, JsonError, JsonScanner, Path
+from proxy.core.spelling import fold, name_of
 
 Heard: TypeAlias = str | bool | None
 """What stands at a place: a string or a truth value, or None when the body ended without one.
@@ -30,19 +32,13 @@ Anything else is heard as the empty string: present, and naming nothing.
 Judge: TypeAlias = Callable[[Heard], None]
 """Hears what stands at a place; raises to refuse."""
 
-NOTED_LEVEL: Path = ("parameters",)
-NOTED = frozenset({"duration", "resolution", "size", "ratio", "n", "audio", "mode", "quality"})
-"""Members of `parameters` that decide a task's price where its answer is silent (section 5)."""
-
 
 class Gate:
     """Judges one body. `feed` chunks, then `finish`; both raise `ProxyError` on a refusal.
 
     Places in `optional` are judged when they come and not waited for. Where something in `texts`
     leads to a place, a text may stand there instead, which holds none. `subject` is what refusals
-    call the document. `noted` are scalars of
-    `parameters` as JSON text, the last one where a name repeats: they are the client's claims,
-    kept for the meter, and no policy rests on them.
+    call the document. What stands at `inputs_at` decides the price, see `proxy.core.claims`.
     """
 
     def __init__(
@@ -51,9 +47,10 @@ class Gate:
         optional: Collection[Path] = (),
         subject: str = "The body",
         texts: Collection[Path] = (),
+        inputs_at: Path = PARAMETERS,
     ) -> None:
         self._subject = subject
-        self._reader = _Reader(demands, frozenset(optional), frozenset(texts))
+        self._reader = _Reader(demands, frozenset(optional), frozenset(texts), Claims(inputs_at))
         self._scanner = JsonScanner(self._reader)
         self._held = bytearray()
 
@@ -65,7 +62,7 @@ class Gate:
     @property
     def noted(self) -> Mapping[str, str]:
         """Price inputs seen so far, name to JSON text."""
-        return self._reader.noted
+        return self._reader.claims.noted()
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes of the body; return what is approved, often the same object."""
@@ -108,31 +105,36 @@ class _Reader:
     """Hears the scanner and calls the judges; refuses what could be read in two ways."""
 
     def __init__(
-        self, demands: Mapping[Path, Judge], optional: frozenset[Path], texts: frozenset[Path]
+        self,
+        demands: Mapping[Path, Judge],
+        optional: frozenset[Path],
+        texts: frozenset[Path],
+        claims: Claims,
     ) -> None:
         self.unheard = set(demands) - optional
-        self.noted: dict[str, str] = {}
+        self.claims = claims
         self._demands = demands
         self._texts = texts
         self._strict = _with_parents(demands)
         self._needed = _with_parents(self.unheard)
         self._seen: set[Path] = set()
-        self._folded = {(path[:-1], _fold(path[-1])): path for path in self._strict}
+        self._folded = {(path[:-1], fold(path[-1])): path for path in self._strict}
         self._levels = {path[:-1] for path in self._strict}
 
     def member(self, level: Path, raw_name: bytes | None) -> Path | None:
         """Ask for the values of judged and noted members; refuse doubles and look-alikes."""
         if raw_name is None:
             if level not in self._levels:
+                self.claims.unnamed(level)
                 return None
             where = f"{dotted(level)}: " if level else ""
             raise _ambiguous(f"{where}a member name is too long to be told apart")
-        name: str = json.loads(b'"%b"' % raw_name)
-        path = (*level, name)
-        judged = self._folded.get((level, _fold(name)))
+        name = name_of(raw_name)
+        judged = self._folded.get((level, name.folded))
         if judged is None:
-            return path if path == NOTED_LEVEL or path in _NOTED_PATHS else None
-        if path not in self._strict or raw_name != name.encode():
+            return self.claims.member(level, name)
+        path = (*level, name.text)
+        if path not in self._strict or not name.is_plain:
             raise _ambiguous("spell this name plainly, just so", judged)
         if path in self._seen:
             raise _ambiguous("given twice", path)
@@ -141,14 +143,15 @@ class _Reader:
 
     def value(self, path: Path, raw: bytes | None) -> bool:
         """Judge what stands where something is demanded; watch the container it lies in."""
+        is_claimed = self.claims.value(path, raw)
         if raw == b"null" and path not in self._needed:
             return False
         if path in self._demands:
             self._judge(path, raw)
-        elif path in _NOTED_PATHS:
-            self._note(path[-1], raw)
         elif path in self._strict:
             self._enter(path, raw)
+        else:
+            return is_claimed
         return raw == (b"[" if (*path, ITEM) in self._strict else b"{")
 
     def finish(self) -> None:
@@ -178,24 +181,9 @@ class _Reader:
         self._demands[path](told)
         self.unheard.discard(path)
 
-    def _note(self, name: str, raw: bytes | None) -> None:
-        if raw is not None and raw not in {b"{", b"["}:
-            self.noted[name] = raw.decode()
 
-
-_NOTED_PATHS = frozenset((*NOTED_LEVEL, name) for name in NOTED)
 _TRUTH = frozenset({b"true", b"false"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
-
-
-def _fold(name: str) -> str:
-    """What the most forgiving parser would make of a member name.
-
-    Some match names without regard to case, and `fastjson` also without `_` and `-`; full-width
-    and invisible characters are what an attacker would try next.
-    """
-    visible = (c for c in unicodedata.normalize("NFKC", name) if c.isalnum())
-    return "".join(visible).casefold()
 
 
 def _with_parents(paths: Iterable[Path]) -> set[Path]:

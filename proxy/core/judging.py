@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from proxy.core.accounts import Account, model_not_found
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Heard, Judge, dotted
+from proxy.core.gate import Gate, Heard, Judge, dotted
 from proxy.core.jsonscan import ITEM, Path
 from proxy.core.policy import ACCOUNT, Grant, has_scope, matches, may_use
 from proxy.core.routes import Match, Route, Safe
@@ -98,6 +98,14 @@ def body_demands(
     demands |= {path: _tenant_judge(path, values) for path, values in route.tenant_safe}
     absent = [path for path, values in route.tenant_safe if None in values]
     return demands, (*route.also_models, *absent)
+
+
+def body_gate(route: Route, grant: Grant, named: Named) -> Gate | None:
+    """The gate for a body, None where nothing in it is asked for; see `body_demands`."""
+    demands, optional = body_demands(route, grant, named)
+    if not demands:
+        return None
+    return Gate(demands, optional, texts=route.texts, inputs_at=route.inputs_at)
 
 
 def _reads_model(route: Route) -> bool:

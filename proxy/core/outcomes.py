@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from proxy.core import asking
-from proxy.core.asking import asked_lines, input_of, is_there, row_of
+from proxy.core.asking import VIDEOS, Length, asked_lines, input_of, is_there, row_of
 from proxy.core.policy import matches
 from proxy.core.quantities import number_of, whole_of
 from proxy.core.usage import Used
@@ -48,13 +48,20 @@ def dearest_outcome(
 
 
 def _seconds(model: str, inputs: Mapping[str, str], known: int | None) -> Decimal:
+    """What is made, and what is billed of the videos it is made from."""
     length = row_of(asking.LENGTHS, model)
-    most = Decimal(length.most if known is None else known)
-    asked = number_of(input_of(inputs, "duration"))
+    made = _made(length, inputs, length.most if known is None else known)
+    given = whole_of(input_of(inputs, VIDEOS)) or asking.MOST_VIDEOS
+    both = made + given * length.given if is_there(inputs, VIDEOS) else made
+    return both if known is None else min(both, max(Decimal(known), made))
+
+
+def _made(length: Length, inputs: Mapping[str, str], most: int) -> Decimal:
     if not is_there(inputs, "duration"):
-        return most if length.default is None else min(Decimal(length.default), most)
+        return Decimal(most if length.default is None else min(length.default, most))
+    asked = number_of(input_of(inputs, "duration"))
     if length.default is None or not asked:  # -1 is a length of upstream's choice
-        return max(most, asked or most)
+        return max(Decimal(most), asked or Decimal(0))
     return max(asked.to_integral_value(ROUND_CEILING), Decimal(length.least))
 
 

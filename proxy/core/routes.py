@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from proxy.core.claims import PARAMETERS
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.jsonscan import Path
 from proxy.core.policy import INFERENCE, matches
@@ -110,6 +111,11 @@ class Route:
         """Whether anything in the body is judged, so that it must be readable."""
         judged = self.models or self.also_models or self.tenant_safe
         return bool(judged) and self.websocket is None
+
+    @property
+    def inputs_at(self) -> Path:
+        """Where bodies say what decides their price; upstream reads it nowhere else."""
+        return PARAMETERS if self.envelope is Envelope.NATIVE else ()
 
 
 @dataclass(frozen=True, slots=True)

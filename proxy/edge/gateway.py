@@ -20,10 +20,9 @@ from aiohttp import web
 from proxy.core.accounts import Account, choose
 from proxy.core.envelope import unknown_task
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Gate
 from proxy.core.headers import Fields, outbound, value_of
 from proxy.core.idempotency import read_key
-from proxy.core.judging import Named, body_demands, demand_scope, judge_address
+from proxy.core.judging import Named, body_gate, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
 from proxy.core.policy import Grant, digest_of, is_active, may_use, selling
 from proxy.core.prices import NO_PRICES, PriceList
@@ -213,8 +212,7 @@ class Gateway:
         intake = Intake(asked.request, asked.visit, limits.max_body, limits.body_timeout)
         intake.refuse_at_once()
         await intake.invite()
-        demands, optional = body_demands(asked.match.route, grant, inside)
-        gate = Gate(demands, optional, texts=asked.match.route.texts) if demands else None
+        gate = body_gate(asked.match.route, grant, inside)
         return Passage(intake, gate, Spool(self._spool, grant.tenant))
 
     def _choose(self, model: str | None, grant: Grant, inside: Named) -> Account:

@@ -287,14 +287,15 @@ def test_a_refusal_names_the_place() -> None:
 
 
 def test_price_inputs_are_noted_but_never_judged() -> None:
-    """Scalars of `parameters` are kept as written, the last where a name repeats."""
-    gate = Gate({MODEL: only("ok")})
+    """What `core.claims` listens for is kept, beside places that are judged or none of both."""
+    number: Path = ("parameters", "n")
+    gate = Gate({MODEL: only("ok"), number: lambda _: None}, optional=[number])
     gate.feed(
         b'{"model":"ok","parameters":{"duration":5,"size":"1280*720","seed":1,'
-        b'"duration":"10","n":{"a":1},"audio":true}}'
+        b'"duration":"10","n":3,"audio":true}}'
     )
     gate.finish()
-    assert gate.noted == {"duration": '"10"', "size": '"1280*720"', "audio": "true"}
+    assert gate.noted == {"duration": "", "size": '"1280*720"', "n": "3", "audio": "true"}
 
 
 NAME = st.sampled_from(

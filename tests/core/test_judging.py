@@ -8,9 +8,9 @@ from proxy.core.accounts import Account
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Heard
 from proxy.core.jsonscan import Path
-from proxy.core.judging import Named, body_demands, demand_scope, judge_address
+from proxy.core.judging import Named, body_demands, body_gate, demand_scope, judge_address
 from proxy.core.policy import ACCOUNT, INFERENCE, Grant
-from proxy.core.routes import Match, Route, RouteTable, Safe
+from proxy.core.routes import Envelope, Match, Route, RouteTable, Safe
 from proxy.core.target import parse_target
 
 TENANT = Grant("id", "name", "tenant", ("ok", "kling/*"))
@@ -265,3 +265,15 @@ def test_a_refusal_tells_nobody_which_models_exist() -> None:
     messages.add(refusal.value.message)
     assert len(messages) == 1
     assert "bad" not in messages.pop()
+
+
+def test_a_gate_hears_the_price_where_upstream_reads_it() -> None:
+    """In `parameters` on native routes, at the root on others; no gate where nothing is judged."""
+    body = b'{"model":"ok","n":1,"parameters":{"n":2}}'
+    for envelope, told in ((Envelope.NATIVE, "2"), (Envelope.OPENAI, "1")):
+        gate = body_gate(route(models=(MODEL,), envelope=envelope), OWNER, Named())
+        assert gate is not None
+        gate.feed(body)
+        gate.finish()
+        assert gate.noted == {"n": told}
+    assert body_gate(route(), OWNER, Named()) is None

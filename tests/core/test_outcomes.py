@@ -22,8 +22,8 @@ from proxy.core.outcomes import UNBOUNDED, Bounds, dearest_outcome
         ("wan3.0-video", "4", 4),
         ("wan3.0-video", "-1", 30),
         ("wan2.2-t2v-plus", "1", 5),
-        *[("wan2.7-r2v", odd, 90) for odd in (None, "4", "-1", "")],
-        ("wan2.7-r2v", "100", 100),
+        *[("happyhorse-1.1-video-edit", odd, 75) for odd in (None, "4", "-1", "")],
+        ("happyhorse-1.1-video-edit", "100", 100),
         ("wan2.7-videoedit", "2", 60),
         ("wan2.2-animate-mix", "2", 60),
         ("emo-v1", None, 60),
@@ -34,6 +34,25 @@ def test_seconds(model: str, duration: str | None, seconds: int) -> None:
     """As asked, rounded up; the family's usual if not; its most where asking decides nothing."""
     inputs = {} if duration is None else {"duration": duration}
     assert dearest_outcome(model, inputs, 100, UNBOUNDED).seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("model", "videos", "seconds"),
+    [
+        ("wan2.7-r2v", None, 4),
+        ("wan2.7-r2v", "1", 34),
+        ("wan2.7-r2v", "3", 94),
+        ("wan2.7-r2v", "", 154),
+        ("wan3.0-video", "2", 64),
+        ("wan2.7-i2v", "2", 4),
+    ],
+)
+def test_videos_given_are_billed_too(model: str, videos: str | None, seconds: int) -> None:
+    """Where a family bills what goes in, as much of each as it may be."""
+    inputs = {"duration": "4"} | ({} if videos is None else {"videos": videos})
+    assert dearest_outcome(model, inputs, 100, UNBOUNDED).seconds == seconds
+    known = dearest_outcome(model, inputs, 100, Bounds(seconds=20)).seconds
+    assert known == min(seconds, 20)
 
 
 @pytest.mark.parametrize(
