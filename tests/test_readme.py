@@ -75,6 +75,7 @@ def serving(script: str, env: dict[str, str]) -> Iterator[str]:
 def test_every_block_has_a_test() -> None:
     """A new code block needs a test of its own: this file knows them all."""
     begins = ["make run", "curl http", 'export DASHSCOPE_API_KEY="$TOKEN"', "import dashscope"]
+    begins += ["/video/v1/generations"]
     begins += ["token create my-app", "PROXY_STORE=redis", "token create alice", "redis-cli HSET"]
     assert [next(b for b in begins if b in code) for _, code in BLOCKS] == begins
 
@@ -112,6 +113,19 @@ async def test_the_python_sample_makes_a_video(tmp_path: Path) -> None:
         env = variables(tmp_path, TOKEN=await stand.token())
         out = await asyncio.to_thread(shell, script, env)
         assert out.startswith("SUCCEEDED http")
+
+
+async def test_the_unified_request_makes_a_video(tmp_path: Path) -> None:
+    """The façade's curl works as it stands; its task ends with a URL."""
+    script = block("/video/v1/generations")
+    async with standing() as stand:
+        token = await stand.token()
+        script = script.replace("http://127.0.0.1:8080", stand.url)
+        out = await asyncio.to_thread(shell, script, variables(tmp_path, TOKEN=token))
+        (task_id,) = re.findall(r'"task_id":"([^"]+)"', out)
+        path = f"/video/v1/tasks/{task_id}"
+        told = [(await stand.ask("GET", path, token)).json() for _ in range(2)]
+    assert [one["task_status"] for one in told] == ["running", "success"]
 
 
 def test_the_sidecar_starts(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import click
 
 from proxy.cli.options import checked_store, routes_option, settings_from, store_option
 from proxy.config.settings import Environment, Settings
+from proxy.core.families import MEDIA, Family
 from proxy.core.gate import dotted
 from proxy.core.jsonscan import Path
 from proxy.core.judging import shown
@@ -51,8 +52,9 @@ def table_lines(settings: Settings) -> list[str]:
         f"weight {account.weight:g}, {account.polls_per_second:g} polls a second"
         for account in settings.accounts
     ]
+    families = [_family(family) for family in settings.routing.table.families]
     none = ["no account: set DASHSCOPE_API_KEY, or list `upstreams:` in the route file"]
-    return [*lines, "", *(accounts or none)]
+    return [*lines, "", *families, *([""] if families else []), *(accounts or none)]
 
 
 def variable_lines() -> list[str]:
@@ -99,11 +101,25 @@ def _deeds(route: Route) -> list[str]:
         deeds.append("claims the task")
     if route.key_header:
         deeds.append(f"takes the token as {route.key_header} too")
-    if route.envelope is not Envelope.NATIVE:
+    if route.facade:
+        deeds.append(f"{route.facade.value} façade, translated by families")
+    elif route.envelope is not Envelope.NATIVE:
         deeds.append(f"speaks {route.envelope.value}")
     if route.answer is not Answer.UPSTREAM:
         deeds.append(f"answers with {route.answer.value}")
     return deeds
+
+
+def _family(family: Family) -> str:
+    """What a family takes and how its endpoint calls it."""
+    takes = [
+        f"{slot.kind} as {slot.role}" + (f" in {slot.place}" if slot.place != MEDIA else "")
+        for slot in family.slots
+    ]
+    shape = "size" if family.sizes else f"{family.resolution}, {family.ratio}"
+    where = f", on {family.target}" if family.target else ""
+    media = ", ".join(takes) or "no media"
+    return f"family {' '.join(family.models)}: {media}; {shape}{where}"
 
 
 def _confined(document: str, path: Path, values: tuple[Safe, ...]) -> str:

@@ -7,7 +7,7 @@ from proxy.config.schema import RouteEntry
 from proxy.core.routes import CAPTURE
 
 _LITERAL = re.compile(r"(?!\.{1,2}$)[^{}%;?#\\\s]+")  # as `parse_target` would decode a segment
-_OF_HTTP = ("asynchronous", "retarget", "claims", "task", "answer")
+_OF_HTTP = ("asynchronous", "retarget", "claims", "task", "answer", "facade")
 
 
 def flaws_of(entry: RouteEntry, methods: frozenset[str], pattern: str) -> Iterator[str]:
@@ -15,6 +15,7 @@ def flaws_of(entry: RouteEntry, methods: frozenset[str], pattern: str) -> Iterat
     yield from _capture_flaws(entry, pattern)
     yield from _place_flaws(entry)
     yield from _socket_flaws(entry, methods)
+    yield from _facade_flaws(entry, methods)
 
 
 def _capture_flaws(entry: RouteEntry, pattern: str) -> Iterator[str]:
@@ -68,6 +69,17 @@ def _socket_flaws(entry: RouteEntry, methods: frozenset[str]) -> Iterator[str]:
     for field in _OF_HTTP:
         if getattr(entry, field) != RouteEntry.model_fields[field].get_default():
             yield f"{RouteEntry.model_fields[field].alias or field}: means nothing on a WebSocket"
+
+
+def _facade_flaws(entry: RouteEntry, methods: frozenset[str]) -> Iterator[str]:
+    """A façade makes tasks, or tells of one: it translates nothing else."""
+    if entry.facade is None:
+        return
+    makes = entry.asynchronous == "always" and entry.claims and "body.model" in entry.model
+    if not (makes and methods == {"POST"}) and not (entry.task and methods == {"GET"}):
+        yield "facade: is for POST with `async: always`, claims and body.model, or GET with a task"
+    if entry.envelope != "native" or entry.retarget or entry.unknown_task != "error":
+        yield "facade: tells errors in its own shape, and its `families:` know the targets"
 
 
 def _ways_to(place: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import ConfigError
 from proxy.config.document import Document, Location, read_document
+from proxy.config.families import FamilyEntry, SlotEntry, families_of
 from proxy.config.flaws import flaws_of
 from proxy.config.prices import PriceEntry, TierEntry, prices_of
 from proxy.config.schema import (
@@ -23,10 +24,12 @@ from proxy.config.schema import (
     UpstreamEntry,
 )
 from proxy.core.accounts import Account
+from proxy.core.families import Facade
 from proxy.core.jsonscan import ITEM
 from proxy.core.jsonscan import Path as BodyPath
 from proxy.core.policy import ACCOUNT, INFERENCE
 from proxy.core.prices import NO_PRICES, PriceList
+from proxy.core.retelling import ENVELOPES
 from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable, Websocket
 
 PACKAGED = Path(__file__).parents[1] / "routes.yaml"
@@ -36,6 +39,8 @@ _SCOPES = {"inference": INFERENCE, "account": ACCOUNT, "nobody": None}
 _WITHIN: dict[str | int, type[BaseModel]] = {
     "routes": RouteEntry,
     "defaults": RouteFields,
+    "families": FamilyEntry,
+    "takes": SlotEntry,
     "retarget": Retarget,
     "tenant_safe": TenantSafe,
     "upstreams": UpstreamEntry,
@@ -72,11 +77,12 @@ def parse_routing(document: Document, env: Mapping[str, str]) -> Routing:
         raise ConfigError([_told(document, detail) for detail in found]) from error
     problems: list[str] = []
     routes = list(_routes(file, document, problems))
+    families = families_of(file.families, document, problems)
     accounts = tuple(_accounts(file.upstreams, document, env, problems))
     prices = prices_of(file.prices, file.currency, file.pricing, document, problems)
     if problems:
         raise ConfigError(problems)
-    return Routing(RouteTable(routes), accounts, prices)
+    return Routing(RouteTable(routes, families), accounts, prices)
 
 
 def _told(document: Document, detail: ErrorDetails) -> str:
@@ -183,7 +189,8 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         texts=frozenset(_texts([*entry.also_model, *(safe.at for safe in entry.tenant_safe)])),
         key_header=entry.key_header,
         answer=Answer(entry.answer),
-        envelope=Envelope(entry.envelope),
+        envelope=ENVELOPES[Facade(entry.facade)] if entry.facade else Envelope(entry.envelope),
+        facade=Facade(entry.facade) if entry.facade else None,
     )
 
 

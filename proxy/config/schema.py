@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, field_validator
 
+from proxy.config.families import FamilyEntry
 from proxy.config.kinds import NotRightError, SomeWords, Strict, as_list, like
 from proxy.config.prices import Currency, PriceEntry
 from proxy.core.accounts import POLLS_PER_SECOND
@@ -138,6 +139,7 @@ class RouteFields(Strict):
     )
     answer: Literal["upstream", "own-tasks", "allowed-models", "not-found"] = "upstream"
     envelope: Literal["native", "openai", "anthropic"] = "native"
+    facade: Literal["unified", "compat"] | None = None
 
     @field_validator("model")
     @classmethod
@@ -183,6 +185,9 @@ class RouteFile(Strict):
     )
     defaults: dict[str, RouteFields] = Field(
         default={}, description="names with fields of routes, as in `service: {model: body.model}`"
+    )
+    families: list[FamilyEntry] = Field(
+        default=[], description="a list of families of models, each with `models`"
     )
     upstreams: list[UpstreamEntry] = Field(default=[], description="a list of accounts")
     currency: Currency = Field(default="", description="the currency of all prices, as in CNY")

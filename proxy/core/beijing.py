@@ -35,3 +35,12 @@ def end_of(period: str) -> float | None:
     if day:
         return (datetime(year, month, day[0], tzinfo=BEIJING) + timedelta(days=1)).timestamp()
     return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=BEIJING).timestamp()
+
+
+def unix_time(text: str) -> float | None:
+    """What `local_time` and upstream write, as Unix seconds; None for anything else."""
+    try:
+        local = datetime.fromisoformat(text)
+        return local.replace(tzinfo=local.tzinfo or BEIJING).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -3,7 +3,8 @@
 A native client reads only top-level `code`, `message` and `request_id`, and needs all three to
 be non-empty strings: null makes the Java SDK lose the reason, a nested `error` the Python one.
 The clients of OpenAI and of Anthropic look into a nested `error`, and for the id of a request
-into a header of their own.
+into a header of their own. The façades tell errors as the systems do that they are modelled on:
+51kik's shows `error` with code and message in a task, Crazyrouter's page `{code, message, data}`.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,6 +30,12 @@ def render(error: ProxyError, envelope: Envelope, request_id: str) -> bytes:
     return compact(_SHAPES[envelope](error, request_id))
 
 
+def shaped(envelope: Envelope, code: str, message: str, request_id: str) -> _Object:
+    """An error of upstream's in the shape of a façade."""
+    shape = _compat_shape if envelope is Envelope.COMPAT else _unified_shape
+    return shape(code, message, None, request_id)
+
+
 def sse_frame(error: ProxyError, envelope: Envelope, request_id: str) -> bytes | None:
     """An error inside an event stream, or None where the protocol has no frame for it.
 
@@ -36,7 +43,7 @@ def sse_frame(error: ProxyError, envelope: Envelope, request_id: str) -> bytes |
     the Python SDK compares the event's name with them.
     """
     body = render(error, envelope, request_id)
-    if envelope is Envelope.OPENAI:
+    if envelope not in {Envelope.NATIVE, Envelope.ANTHROPIC}:
         return None
     if envelope is Envelope.ANTHROPIC:
         return b"event: error\ndata: " + body + b"\n\n"
@@ -68,10 +75,30 @@ def _anthropic(error: ProxyError, request_id: str) -> _Object:
     return {"type": "error", "error": inner, "request_id": request_id}
 
 
+def _unified(error: ProxyError, request_id: str) -> _Object:
+    return _unified_shape(error.situation.code, error.message, error.param, request_id)
+
+
+def _unified_shape(code: str, message: str, param: str | None, request_id: str) -> _Object:
+    inner = {"code": code, "message": message, "param": param}
+    return {"error": inner, "request_id": request_id}
+
+
+def _compat(error: ProxyError, request_id: str) -> _Object:
+    return _compat_shape(error.situation.code, error.message, error.param, request_id)
+
+
+def _compat_shape(code: str, message: str, param: str | None, request_id: str) -> _Object:
+    native = {"code": code, "message": message, "param": param}
+    return {**native, "data": None, "request_id": request_id}
+
+
 _SHAPES: Mapping[Envelope, Callable[[ProxyError, str], _Object]] = {
     Envelope.NATIVE: _native,
     Envelope.OPENAI: _openai,
     Envelope.ANTHROPIC: _anthropic,
+    Envelope.UNIFIED: _unified,
+    Envelope.COMPAT: _compat,
 }
 
 _ANTHROPIC_TYPES: Mapping[int, str] = {

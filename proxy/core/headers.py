@@ -137,6 +137,17 @@ _REQUEST = _index(REQUEST_STOPPED)
 _REPLY = _index(REPLY_STOPPED)
 
 
+def is_settable(name: str) -> bool:
+    """Whether a client may set a field of upstream's, other than those that frame the body."""
+    return bool(_upward([(name, "")])) and name.lower() not in _OF_THE_BODY
+
+
+def instead(fields: Fields, others: Fields) -> Fields:
+    """A header with these fields in the place of all that have their names."""
+    names = {name.lower() for name, _ in others}
+    return [*(pair for pair in fields if pair[0].lower() not in names), *others]
+
+
 def asks_async(fields: Fields) -> bool:
     """Whether the caller asks for a task instead of an answer, and upstream will hear it."""
     return value_of(_upward(fields), ASYNC) is not None

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from proxy.core.claims import PARAMETERS
 from proxy.core.errors import ProxyError, Situation
+from proxy.core.families import Facade, Family
 from proxy.core.jsonscan import Path
 from proxy.core.policy import INFERENCE, matches
 from proxy.core.target import Target, rough_segments
@@ -53,6 +54,8 @@ class Envelope(Enum):
     NATIVE = "native"
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+    UNIFIED = "unified"
+    COMPAT = "compat"
 
 
 class Websocket(Enum):
@@ -81,7 +84,8 @@ class Route:
     where task ids appear. `task` is the capture that must be a task of the caller's.
     `tenant_safe` are places in the body and the values they must have, or the call acts on the
     whole account. `texts` lead to places in the body and may be texts instead. `key_header` may
-    carry the token instead of `Authorization`.
+    carry the token instead of `Authorization`. Behind a `facade`, the body becomes a native one
+    (`proxy.core.facades`), whose places are judged again.
     """
 
     name: str
@@ -105,17 +109,17 @@ class Route:
     key_header: str | None = None
     answer: Answer = Answer.UPSTREAM
     envelope: Envelope = Envelope.NATIVE
+    facade: Facade | None = None
 
     @property
     def is_judged(self) -> bool:
         """Whether anything in the body is judged, so that it must be readable."""
-        judged = self.models or self.also_models or self.tenant_safe
-        return bool(judged) and self.websocket is None
+        return bool(self.models or self.also_models or self.tenant_safe) and not self.websocket
 
     @property
     def inputs_at(self) -> Path:
         """Where bodies say what decides their price; upstream reads it nowhere else."""
-        return PARAMETERS if self.envelope is Envelope.NATIVE else ()
+        return PARAMETERS if self.facade or self.envelope is Envelope.NATIVE else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +172,13 @@ _WORD = re.compile(r"[^\x00-\x7f]*[0-9a-z_-]*")
 
 
 class RouteTable:
-    """All routes, as a tree of segments: one step per segment, however many routes there are."""
+    """All routes, as a tree: one step per segment, however many. `families` are for façades."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], families: Iterable[Family] = ()) -> None:
         self.routes = tuple(routes)
-        public = {
-            route.pattern
-            for route in self.routes
-            if route.scope == INFERENCE and route.answer is not Answer.NOT_FOUND
-        }
+        self.families = tuple(families)
+        served = (one for one in self.routes if one.answer is not Answer.NOT_FOUND)
+        public = {one.pattern for one in served if one.scope == INFERENCE}
         self._public = [(pattern, set(pattern.strip("/").split("/"))) for pattern in public]
         self._root = _Node()
         for route in self.routes:
@@ -191,9 +193,8 @@ class RouteTable:
         found = _find(self._root, target.segments, 0)
         if found is None or found is _NO_PATH:
             raise ProxyError(Situation.NOT_FOUND, f"No such path. {self._nearest(target)}")
-        route = found.routes.get(method) or (
-            None if method in _NEVER_ANY else found.routes.get(ANY)
-        )
+        other = None if method in _NEVER_ANY else found.routes.get(ANY)
+        route = found.routes.get(method, other)
         if route is None:
             allowed = ", ".join(sorted(found.routes.keys() - {ANY} or _COMMON))
             raise ProxyError(

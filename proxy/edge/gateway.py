@@ -30,6 +30,7 @@ from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
 from proxy.edge.asked import Asked
+from proxy.edge.facades import Facades, most_of, reply
 from proxy.edge.health import AccountHealth
 from proxy.edge.idempotency import KEY_HOLD, Once
 from proxy.edge.intake import ClientGoneError, Intake, Passage
@@ -39,7 +40,6 @@ from proxy.edge.replies import CLIENT_GONE, Replier
 from proxy.edge.sockets import SocketLimits, Sockets
 from proxy.edge.spool import Spool, SpoolBudget
 from proxy.edge.submits import Order, Submits
-from proxy.edge.upstream import whole
 from proxy.ports import Call, Store, Telemetry, Upstream, Visit
 
 
@@ -83,6 +83,7 @@ class Gateway:
         self._health = health
         self._prices = prices
         self._spool = SpoolBudget(limits.spool)
+        self._facades = Facades(routes.families)
         self._catalogue = Catalogue(
             upstream, accounts, telemetry, limits.read_timeout, limits.models_hold
         )
@@ -173,6 +174,7 @@ class Gateway:
         inside = Named()
         with closing(await self._admit(asked, grant, inside)) as passage:
             await passage.judge()
+            asked = await self._facades.enter(asked, passage, grant, inside)
             model = _model(match.route, inside, named, task)
             account = self._polls.account_of(task) if task else self._choose(model, grant, inside)
             inside.account = account
@@ -209,7 +211,8 @@ class Gateway:
     async def _admit(self, asked: Asked, grant: Grant, inside: Named) -> Passage:
         """Let the body begin, now that the caller is known."""
         limits = self._limits
-        intake = Intake(asked.request, asked.visit, limits.max_body, limits.body_timeout)
+        most = most_of(asked.match.route, limits.max_body)
+        intake = Intake(asked.request, asked.visit, most, limits.body_timeout)
         intake.refuse_at_once()
         await intake.invite()
         gate = body_gate(asked.match.route, grant, inside)
@@ -249,9 +252,7 @@ class Gateway:
         if not held.replayed:
             _note_upstream(visit, held.status, held.headers)
             visit.upstream_request_id = held.request_id or visit.upstream_request_id
-        return await asked.replier.relay(
-            held.status, held.reason, held.headers, whole(held.body), held.marks
-        )
+        return await reply(asked, held, tasks=held.tasks, added=held.marks)
 
     async def _poll(self, asked: Asked, task: TaskRecord) -> web.StreamResponse:
         """Tell the state of the caller's task: upstream's, or the last one known."""
@@ -262,7 +263,7 @@ class Gateway:
         visit.poll = told.outcome
         if told.outcome.is_new:
             _note_upstream(visit, told.status, told.headers)
-        return await asked.replier.relay(told.status, told.reason, told.headers, whole(told.body))
+        return await reply(asked, told, record=task)
 
     async def _forward(
         self, asked: Asked, call: Call, task: TaskRecord | None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -10,7 +10,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Gate
-from proxy.edge.spool import Spool
+from proxy.edge.spool import Spool, SpoolBudget
 from proxy.ports import Visit
 
 SLICE = 8 * 1024
@@ -133,6 +133,36 @@ class Passage:
         if self._intake.is_complete:
             await self._spool.write(self._gate.finish())
             self._is_whole = True
+
+    async def rewrite(
+        self, rewrite: Callable[[bytes], bytes], gate: Gate | None, room: SpoolBudget
+    ) -> int:
+        """Put another body in the place of this one, judged by a gate of its own; its size.
+
+        This one is read and judged to its end first, and only then held in memory, within what
+        `room` has. Raises `ProxyError` as `judge` does, and what `rewrite` raises.
+        """
+        async for chunk in self._unread():
+            await self._spool.write(chunk)
+        size, tenant = self._spool.size, self._spool.tenant
+        room.take(tenant, size)
+        try:
+            other = rewrite(b"".join([part async for part in self._spool.drain()]))
+        finally:
+            room.give_back(tenant, size)
+        self._gate, self._is_whole = gate, True
+        if gate is not None:
+            other = await judged_fairly(gate, other) + gate.finish()
+        await self._spool.write(other)
+        return len(other)
+
+    async def _unread(self) -> AsyncIterator[bytes]:
+        """What is still to come of a judged body, up to the bytes that complete it."""
+        if self._gate is None or self._is_whole:
+            return
+        async for chunk in self._chunks:
+            yield await judged_fairly(self._gate, chunk)
+        yield self._gate.finish()
 
     def abandon(self) -> bool:
         """Never hand on the last bytes; False when they have been. What it said once, it stays.

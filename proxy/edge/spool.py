@@ -13,6 +13,8 @@ Result = TypeVar("Result")
 IN_MEMORY = 256 * 1024
 """Bytes of one body kept in memory: most requests with an inlined picture's head, none whole."""
 
+ADVICE = "Too many large bodies name their model late; put `model` first, or try again."
+
 _READ = 256 * 1024
 
 
@@ -20,10 +22,12 @@ class SpoolBudget:
     """Space shared by all spools of a process, in bytes: the sum is bounded, not the number.
 
     No tenant gets more than half of it, so that one who stalls does not stop the others.
+    `advice` is what a client is told when there is not enough.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, advice: str = ADVICE) -> None:
         self._free = total
+        self._advice = advice
         self._share = total // 2
         self._taken: dict[str, int] = {}
 
@@ -31,10 +35,7 @@ class SpoolBudget:
         """Reserve space. Raises `ProxyError` (`BUSY`) when there is not enough."""
         taken = self._taken.get(tenant, 0) + size
         if size > self._free or taken > self._share:
-            raise ProxyError(
-                Situation.BUSY,
-                "Too many large bodies name their model late; put `model` first, or try again.",
-            )
+            raise ProxyError(Situation.BUSY, self._advice)
         self._free -= size
         self._taken[tenant] = taken
 
@@ -49,13 +50,14 @@ class SpoolBudget:
 class Spool:
     """The head of one tenant's body, written then read back once. Close it whatever happens.
 
-    What fits into memory is this request's own; only the file counts against the budget.
+    What fits into memory is this request's own; only the file counts against the budget. `size`
+    is what was written so far.
     """
 
     def __init__(self, budget: SpoolBudget, tenant: str) -> None:
+        self.tenant = tenant
+        self.size = 0
         self._budget = budget
-        self._tenant = tenant
-        self._size = 0
         self._reserved = 0
         self._memory: list[bytes] = []
         self._file: BinaryIO | None = None
@@ -73,12 +75,12 @@ class Spool:
 
     async def write(self, data: bytes) -> None:
         """Keep `data`. Raises `ProxyError` (`BUSY`) when the budget is spent or the disk full."""
-        self._size += len(data)
-        if self._size <= IN_MEMORY:
+        self.size += len(data)
+        if self.size <= IN_MEMORY:
             self._memory.append(data)
             return
-        missing = self._size - self._reserved
-        self._budget.take(self._tenant, missing)
+        missing = self.size - self._reserved
+        self._budget.take(self.tenant, missing)
         self._reserved += missing
         try:
             await self._in_thread(self._write_out, data)
@@ -109,8 +111,9 @@ class Spool:
             self._file.close()
             self._file = None
         self._memory.clear()
+        self.size = 0
         if self._reserved:
-            self._budget.give_back(self._tenant, self._reserved)
+            self._budget.give_back(self.tenant, self._reserved)
             self._reserved = 0
 
     async def _in_thread(self, work: Callable[[Arg], Result], argument: Arg) -> Result:

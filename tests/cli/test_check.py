@@ -41,6 +41,20 @@ def routes(tmp_path: Path) -> Path:
     return path
 
 
+def test_facades_and_families(cli: Cli) -> None:
+    """The packaged façades say that they translate, and each family what it takes, and where."""
+    said = cli("check", **KEY)
+    EVIDENCE.written.append(said.out.encode())
+    (row,) = [row for row in said.rows if " /video/v1/generations " in row]
+    assert row.endswith("unified façade, translated by families")
+    (family,) = [row for row in said.rows if row.startswith("family wan*-kf2v-*")]
+    assert family == (
+        "family wan*-kf2v-*: image as first_frame in first_frame_url, image as last_frame in "
+        "last_frame_url; resolution, ratio, "
+        "on /api/v1/services/aigc/image2video/video-synthesis"
+    )
+
+
 def test_the_table(cli: Cli, routes: Path) -> None:
     """One row per method and path, in columns, with what the route does; then the accounts."""
     said = cli("check", "--routes", str(routes), **KEY)

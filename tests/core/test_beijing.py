@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from proxy.core.beijing import BEIJING, day_of, end_of, local_time, periods_of
+from proxy.core.beijing import BEIJING, day_of, end_of, local_time, periods_of, unix_time
 
 
 def test_local_time() -> None:
@@ -32,3 +32,11 @@ def test_endless() -> None:
     """All times have no end, nor has what is only ever held."""
     assert end_of("total") is None
     assert end_of("") is None
+
+
+def test_unix_time() -> None:
+    """Without a zone a time is Beijing's; what is no time is none."""
+    assert unix_time("2026-01-02 03:04:05.678") == 1767294245.678
+    assert unix_time(local_time(1767294250.5)) == 1767294250.5
+    assert unix_time("2026-01-01T19:04:10+00:00") == 1767294250.0
+    assert unix_time("soon") is unix_time("") is None

@@ -22,7 +22,9 @@ from proxy.core.errors import ProxyError, Situation
 from proxy.core.routes import Envelope
 
 OUR_PAGE = [("page_no", "1"), ("page_size", str(GATHER_SIZE))]
-NATIVE, OPENAI, ANTHROPIC = (LISTS[one](None) for one in Envelope)
+NATIVE, OPENAI, ANTHROPIC = (
+    LISTS[one](None) for one in (Envelope.NATIVE, Envelope.OPENAI, Envelope.ANTHROPIC)
+)
 
 
 def pairs(query: str | None) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from anthropic.types.shared import ErrorType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.envelope import CONTENT_TYPE, render, sse_frame, unknown_task
+from proxy.core.envelope import CONTENT_TYPE, render, shaped, sse_frame, unknown_task
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.routes import Envelope
 
@@ -105,6 +105,24 @@ def test_openai_streams_have_no_frame() -> None:
     assert sse_frame(ProxyError(Situation.BAD_GATEWAY, "Cut."), Envelope.OPENAI, "r") is None
 
 
+def test_the_facades_shapes() -> None:
+    """51kik's has everything in `error`, Crazyrouter's beside `data`; neither streams."""
+    error = ProxyError(Situation.ILLEGAL_INPUT, "image: no.", param="image")
+    inner = {"code": "BadRequest.IllegalInput", "message": "image: no.", "param": "image"}
+    unified = {"error": inner, "request_id": "r"}
+    compat = {**inner, "data": None, "request_id": "r"}
+    assert json.loads(render(error, Envelope.UNIFIED, "r")) == unified
+    assert json.loads(render(error, Envelope.COMPAT, "r")) == compat
+    told = ("Throttling", "Slow.", "r-2")
+    assert shaped(Envelope.UNIFIED, *told)["error"] == {
+        "code": "Throttling",
+        "message": "Slow.",
+        "param": None,
+    }
+    assert shaped(Envelope.COMPAT, *told)["code"] == "Throttling"
+    assert sse_frame(error, Envelope.UNIFIED, "r") is sse_frame(error, Envelope.COMPAT, "r") is None
+
+
 def test_upstreams_words_for_an_unknown_task() -> None:
     """A success with the status UNKNOWN, the id echoed, and no top-level `code`."""
     assert unknown_task("t-1", "r-1") == (
@@ -119,7 +137,7 @@ def test_any_text_stays_text(situation: Situation, message: str, request_id: str
     for envelope in Envelope:
         told = json.loads(render(error, envelope, request_id).decode())
         assert told["request_id"] == request_id
-        assert (told if envelope is Envelope.NATIVE else told["error"])["message"] == message
+        assert told.get("error", told)["message"] == message
     for envelope, lines in ((Envelope.NATIVE, 4), (Envelope.ANTHROPIC, 3)):
         frame = sse_frame(error, envelope, request_id) or b""
         assert frame.splitlines()[-2].startswith(b"data:")

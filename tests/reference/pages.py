@@ -17,7 +17,7 @@ from pathlib import Path
 OWN = Path(__file__).parent / "samples"
 PUBLIC = Path(__file__).parents[3] / "shared" / "reference"
 
-LATER = {"51kik-unified-video-bailian.txt"}
+TRANSLATED = {"51kik-unified-video-bailian.txt", "unified-video.txt"}
 """Pages of the unified façade, whose bodies are translated and not passed through."""
 
 PATTERNS: Mapping[str, str] = {
@@ -56,8 +56,8 @@ class Sample:
 
     def aimed(self, url: str, token: str) -> str:
         """The sample with the host and the token replaced, and nothing else."""
-        text = re.sub(r"https://[^/'\"\s]+(?=/(task|alibailian)/)", url, self.text)
-        return re.sub(r"\$?YOUR_TOKEN|<token>", token, text)
+        text = re.sub(r"https://[^/'\"\s]+(?=/(task|alibailian|video)/)", url, self.text)
+        return re.sub(r"\$?YOUR_TOKEN|<token>|sk-x{8}", token, text)
 
     async def run(self, url: str, token: str, home: Path) -> tuple[int, str]:
         """Run it and return the exit status and what it printed."""

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from harness import UPSTREAM_KEY, standing
-from reference.pages import LATER, OWN, PUBLIC, Sample, meaning, pages, samples_of
+from reference.pages import OWN, PUBLIC, TRANSLATED, Sample, meaning, pages, samples_of
 from reference.pages import without_comments as uncommented
 
 from proxy.sandbox import Sandbox
 
-FOUND = [sample for page in pages() if page.name not in LATER for sample in samples_of(page)]
+ALL = [sample for page in pages() for sample in samples_of(page)]
+UNIFIED = [sample for sample in ALL if sample.page in TRANSLATED]
+FOUND = [sample for sample in ALL if sample.page not in TRANSLATED]
 RUN = [sample for sample in FOUND if sample.shell_reads_it]
 
 TWINS = ["curl", "fetch", "requests"]
@@ -18,10 +20,11 @@ ON_PAGES = {
     OWN: {
         "image2video.txt": TWINS,
         "text2video.txt": TWINS,
+        "unified-video.txt": ["curl", "curl"],
         "video-synthesis.txt": ["json", "curl"],
     },
     PUBLIC: {
-        "51kik-unified-video-bailian.txt": ["curl", "curl"],  # LATER
+        "51kik-unified-video-bailian.txt": ["curl", "curl"],
         "crazyrouter-ali-bailian.txt": [],  # shows paths and fields, and no request to run
         "gpt.ge-image2video.txt": TWINS,
         "gpt.ge-text2video.txt": TWINS,
@@ -86,6 +89,42 @@ async def test_the_twins_say_the_same(sample: Sample, tmp_path: Path) -> None:
         await twin.run(recorder.url, UPSTREAM_KEY, tmp_path)
         first, second = (meaning(request.body) for request in recorder.requests)
     assert first == second
+
+
+NATIVE: dict[str, dict[str, object]] = {
+    "wan2.1-t2v-turbo": {
+        "parameters": {"duration": 5, "watermark": False, "size": "1280*720"},
+    },
+    "kling-v2-1-turbo": {
+        "input": {"media": [{"type": "reference_image", "url": "https://example.com/source.jpg"}]},
+        "parameters": {"duration": 5, "resolution": "720P"},
+    },
+}
+"""What upstream must receive of the two samples, beside their model and their prompt."""
+
+
+@pytest.mark.parametrize("sample", UNIFIED, ids=str)
+async def test_a_unified_sample_works_as_pasted(sample: Sample, tmp_path: Path) -> None:
+    """It makes a task of the native body it stands for, which the façade and others tell of."""
+    async with standing() as stand:
+        token = await stand.token()
+        status, printed = await sample.run(stand.url, token, tmp_path)
+        (received,) = stand.sandbox.requests
+        (task,) = stand.sandbox.tasks
+        told = [await stand.ask("GET", f"/video/v1/tasks/{task.id}", token) for _ in range(2)]
+        native = await stand.ask("GET", f"/task/{task.id}", token)
+
+    assert (status, json.loads(printed)) == (0, {"task_id": task.id}), printed
+    assert received.path == "/api/v1/services/aigc/video-generation/video-synthesis"
+    assert received.header("X-DashScope-Async") == "enable"
+    body = json.loads(received.body)
+    prompt = body["input"].pop("prompt")
+    assert prompt
+    assert json.dumps(prompt) in sample.text
+    assert body == {"model": task.model, "input": {}, **NATIVE[task.model]}
+    assert [one.json()["task_status"] for one in told] == ["running", "success"]
+    ended = json.loads(told[-1].body)
+    assert ended["data"][0]["url"] == json.loads(native.body)["output"]["video_url"]
 
 
 FIELDS = {

@@ -1,0 +1,122 @@
+"""Façades: a unified request on its way in, upstream's answer on its way out.
+
+Between the two it is any native call: `enter` puts a native body into the passage and a native
+header and target into what was asked, so that hold, submit, claim and `Idempotency-Key` know of
+nothing else; `reply` tells what came of it in the façade's words.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TypeAlias
+
+from aiohttp import web
+
+from proxy.core.answers import Held
+from proxy.core.envelope import CONTENT_TYPE
+from proxy.core.facades import Native, translate
+from proxy.core.families import Facade, Family
+from proxy.core.headers import SHOULD_RETRY, Fields, instead, value_of
+from proxy.core.judging import Named, body_gate
+from proxy.core.policy import Grant
+from proxy.core.retelling import Heard, Retold, polled, submitted
+from proxy.core.routes import Route
+from proxy.core.tasks import TaskRecord
+from proxy.edge.asked import Asked
+from proxy.edge.intake import Passage
+from proxy.edge.polls import Told
+from proxy.edge.spool import SpoolBudget
+from proxy.edge.upstream import whole
+from proxy.ports import Headers
+
+LARGEST = 32 * 1024 * 1024
+"""Bytes of one body: a picture of 20 MB as base64, which is the most that wan models take."""
+
+ROOM = 2 * LARGEST
+"""Bytes of all bodies that are being translated. It takes about four times as much memory."""
+
+_ADVICE = "Too many large unified requests are here; send media as URLs, or try again."
+
+_OF_THE_BODY = frozenset(
+    {"content-length", "content-md5", "content-digest", "repr-digest", "digest"}
+)
+"""What a header says of a body, which is another one now."""
+
+_OF_THE_ANSWER = _OF_THE_BODY | {"content-type", "content-encoding", "etag", "last-modified"}
+
+
+Said: TypeAlias = Held | Told
+"""An answer that is all here: to a call that makes tasks, or to a poll."""
+
+
+class Facades:
+    """Lets unified requests in, within a budget of memory for all of them."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = tuple(families)
+        self._room = SpoolBudget(ROOM, _ADVICE)
+
+    async def enter(self, asked: Asked, passage: Passage, grant: Grant, inside: Named) -> Asked:
+        """The native call that a judged one stands for, `passage` holding its body.
+
+        What has no façade is what it was. Raises `ProxyError`, also for the translated body.
+        """
+        route = asked.match.route
+        if route.facade is None or not asked.creates_tasks:
+            return asked
+        native: list[Native] = []
+
+        def rewrite(raw: bytes) -> bytes:
+            native.append(translate(raw, self._families))
+            return native[0].body
+
+        size = await passage.rewrite(rewrite, body_gate(route, grant, inside), self._room)
+        target = replace(asked.match.target, query=None, slash=False)
+        route = replace(route, target=native[0].target or route.target)
+        fields = _native_fields(asked.fields, native[0].headers, size)
+        return replace(asked, match=replace(asked.match, route=route, target=target), fields=fields)
+
+
+def most_of(route: Route, limit: int) -> int:
+    """Bytes of a body on this route, where any other may have `limit`."""
+    return limit if route.facade is None else min(limit, LARGEST)
+
+
+def _native_fields(fields: Fields, added: Fields, size: int) -> Fields:
+    framing = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(size))]
+    kept = [pair for pair in fields if pair[0].lower() not in _OF_THE_BODY]
+    return instead(kept, [*added, *framing])
+
+
+async def reply(
+    asked: Asked,
+    said: Said,
+    *,
+    tasks: tuple[str, ...] = (),
+    record: TaskRecord | None = None,
+    added: Headers = (),
+) -> web.StreamResponse:
+    """Answer with upstream's answer, in the words of the façade where there is one."""
+    facade = asked.match.route.facade
+    if facade is None:
+        return await asked.replier.relay(
+            said.status, said.reason, said.headers, whole(said.body), added
+        )
+    retold = _retold(asked, said, tasks, record, facade)
+    headers = [pair for pair in said.headers if pair[0].lower() not in _OF_THE_ANSWER]
+    headers += [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(retold.body)))]
+    if retold.status != said.status and record is None:
+        added = instead(added, [(SHOULD_RETRY, "false")])
+    reason = HTTPStatus(retold.status).phrase if retold.status != said.status else said.reason
+    return await asked.replier.relay(retold.status, reason, headers, whole(retold.body), added)
+
+
+def _retold(
+    asked: Asked, said: Said, tasks: tuple[str, ...], record: TaskRecord | None, facade: Facade
+) -> Retold:
+    coding = value_of(said.headers, "content-encoding")
+    heard = Heard(said.status, said.body, coding, asked.visit.request_id)
+    if record is None:
+        return submitted(heard, tasks, facade, time.time())
+    return polled(heard, record, facade, time.time())
