@@ -6,6 +6,7 @@ from typing import Protocol
 from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError
 from proxy.core.tasks import TaskRecord
+from proxy.ports.ledger import Ledger
 
 
 class Tokens(Protocol):
@@ -94,7 +95,7 @@ class Submissions(Protocol):
         ...
 
 
-class Store(Tokens, Tasks, Submissions, Protocol):
+class Store(Tokens, Tasks, Submissions, Ledger, Protocol):
     """One place that remembers all of it, with a lifetime."""
 
     @property

@@ -1,7 +1,7 @@
 """The embedded default: all that a store remembers in one SQLite file that processes share.
 
 How the file is read, written and kept an eye on stands in `sqlite_file`, what lies in it in
-`sqlite_schema`, the half about tasks in `sqlite_tasks`.
+`sqlite_schema`, the part about tasks in `sqlite_tasks`, the ledger in `sqlite_ledger`.
 """
 
 import json
@@ -19,11 +19,13 @@ from proxy.stores import sqlite_schema as sql
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import submission_to_fields
 from proxy.stores.sqlite_file import SqliteFile
+from proxy.stores.sqlite_ledger import SqliteLedger, open_task
+from proxy.stores.sqlite_ledger_sql import FORGET_OPEN, TENANT
 from proxy.stores.sqlite_tasks import SqliteTasks
 from proxy.stores.unreadable import Unreadable
 
 
-class SqliteStore(SqliteTasks):
+class SqliteStore(SqliteTasks, SqliteLedger):
     """A store in the file at `path`, which is made when missing, readable by its owner only."""
 
     def __init__(
@@ -49,7 +51,7 @@ class SqliteStore(SqliteTasks):
         """
         row = await self._file.read(lambda reader: reader.execute(sql.GRANT, (digest,)).fetchone())
         try:
-            grant = None if row is None else sql.grant_of(digest, row[0])
+            grant = None if row is None else await self._limited(sql.grant_of(digest, row[0]))
         except GrantUnreadableError as error:
             self._unreadable.tell(digest, str(error))
             return None
@@ -92,6 +94,12 @@ class SqliteStore(SqliteTasks):
         row = (place, holder)
         await self._file.write(lambda writer: writer.execute(sql.RELEASE, row))
 
+    async def _limited(self, grant: Grant) -> Grant:
+        """The grant with its tenant's limits. Raises `GrantUnreadableError`."""
+        tenant = (grant.tenant,)
+        row = await self._file.read(lambda reader: reader.execute(TENANT, tenant).fetchone())
+        return grant if row is None else sql.limited(grant, row[0])
+
     def _reserve(
         self, writer: sqlite3.Connection, place: str, first: Submission
     ) -> Submission | None:
@@ -107,9 +115,14 @@ class SqliteStore(SqliteTasks):
         return None
 
     def _claim(self, writer: sqlite3.Connection, record: TaskRecord) -> str:
-        """Drops a few records past retention in passing."""
-        writer.execute(sql.PURGE, (self._now() - RETENTION,))
-        return super()._claim(writer, record)
+        """Drops a few records past retention in passing, and opens the task."""
+        now = self._now()
+        writer.execute(FORGET_OPEN, (now - RETENTION,))
+        writer.execute(sql.PURGE, (now - RETENTION,))
+        owner = super()._claim(writer, record)
+        if owner == record.tenant:
+            open_task(writer, record, now)
+        return owner
 
 
 def _held(writer: sqlite3.Connection, place: str, holder: str) -> Submission | None:

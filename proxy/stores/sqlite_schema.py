@@ -4,12 +4,14 @@ Text and values only: nothing here opens a file.
 """
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.core.idempotency import Submission
-from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields
+from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, within_tenant
 from proxy.core.tasks import TaskRecord
+from proxy.stores import sqlite_ledger_sql
 from proxy.stores.records import inputs_from_text, inputs_to_text, submission_from_fields
 
 
@@ -56,18 +58,31 @@ _SUBMISSIONS = (
     "CREATE INDEX submissions_by_age ON submissions (created)",
 )
 
-STORE = Schema(((_TOKENS, *_TASKS), _SUBMISSIONS))
+_HOLD_OF_TASK = "ALTER TABLE tasks ADD COLUMN hold TEXT NOT NULL DEFAULT ''"
+
+_SETTLEMENTS = """CREATE TABLE settlements (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        fields TEXT NOT NULL
+    )"""
+
+STORE = Schema(
+    ((_TOKENS, *_TASKS), _SUBMISSIONS, (_HOLD_OF_TASK, *sqlite_ledger_sql.TABLES)),
+)
 """The embedded store."""
 
-OUTBOX = Schema((_TASKS,))
-"""Claims that wait for the shared store."""
+OUTBOX = Schema((_TASKS, (_HOLD_OF_TASK, _SETTLEMENTS)))
+"""Claims and settlements that wait for the shared store."""
 
 GRANT = "SELECT fields FROM tokens WHERE digest = ?"
 GRANTS = "SELECT digest, fields FROM tokens"
 SAVE_GRANT = "INSERT OR REPLACE INTO tokens (digest, fields) VALUES (?, ?)"
 REMOVE_GRANT = "DELETE FROM tokens WHERE digest = ?"
 
-_TASK = "task_id, tenant, token, account, model, created, request_id, inputs, status, updated"
+_COLUMNS = (
+    *("task_id", "tenant", "token", "account", "model", "created", "request_id", "inputs"),
+    *("status", "updated", "hold"),
+)
+_TASK = ", ".join(_COLUMNS)
 OWN_TASK = f"SELECT {_TASK} FROM tasks WHERE task_id = ? AND tenant = ?"  # noqa: S608  # a constant
 TENANT = "SELECT tenant FROM tasks WHERE task_id = ?"
 STATUS = "SELECT status FROM tasks WHERE task_id = ? AND created > ?"
@@ -76,7 +91,12 @@ TASKS_OF = f"""
     ORDER BY created DESC LIMIT ?
 """  # noqa: S608  # a constant
 CLAIM = f"""
-    INSERT INTO tasks ({_TASK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    INSERT INTO tasks ({_TASK}) VALUES ({", ".join("?" * len(_COLUMNS))})
+    ON CONFLICT DO NOTHING
+"""  # noqa: S608  # a constant
+DUE_TASKS = f"""
+    SELECT {_TASK} FROM open JOIN tasks USING (task_id) WHERE look_at <= ? AND created > ?
+    ORDER BY look_at LIMIT ?
 """  # noqa: S608  # a constant
 OBSERVE = "UPDATE tasks SET status = ?, updated = ? WHERE task_id = ?"
 
@@ -114,42 +134,42 @@ def row_of(record: TaskRecord) -> tuple[str | float, ...]:
         inputs_to_text(record.inputs),
         record.status,
         record.updated,
+        record.hold,
     )
 
 
-def record_of(row: tuple[str, str, str, str, str, float, str, str, str, float]) -> TaskRecord:
-    """A row of `OWN_TASK`, `TASKS_OF` or `OLDEST` as the record it was."""
-    task_id, tenant, token, account, model, created, request_id, inputs, status, updated = row
-    return TaskRecord(
-        task_id=task_id,
-        tenant=tenant,
-        token=token,
-        account=account,
-        model=model,
-        created=created,
-        request_id=request_id,
-        inputs=inputs_from_text(inputs),
-        status=status,
-        updated=updated,
-    )
+def record_of(row: Sequence[str | float]) -> TaskRecord:
+    """A row of `OWN_TASK`, `TASKS_OF`, `DUE_TASKS` or `OLDEST` as the record it was."""
+    columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    return TaskRecord(**{**columns, "inputs": inputs_from_text(columns["inputs"])})
 
 
 def submission_of(text: str) -> Submission:
     """Read the stored fields of a submission."""
-    return submission_from_fields(_texts(text) or {})
+    return submission_from_fields(texts(text) or {})
+
+
+@lru_cache(maxsize=4096)
+def limited(grant: Grant, text: str) -> Grant:
+    """The grant with its tenant's stored limits. Raises `GrantUnreadableError`."""
+    fields = texts(text)
+    if fields is None:
+        msg = f"limits of tenant {grant.tenant!r}: not a JSON object of texts"
+        raise GrantUnreadableError(msg)
+    return within_tenant(grant, fields)
 
 
 @lru_cache(maxsize=4096)
 def grant_of(digest: str, text: str) -> Grant:
     """Read stored fields; the same text is read once. Raises `GrantUnreadableError`."""
-    fields = _texts(text)
+    fields = texts(text)
     if fields is None:
         msg = "fields: not a JSON object of texts"
         raise GrantUnreadableError(msg)
     return grant_from_fields(digest, fields)
 
 
-def _texts(text: str) -> dict[str, str] | None:
+def texts(text: str) -> dict[str, str] | None:
     """A JSON object of texts, None for anything else."""
     try:
         fields = json.loads(text)

@@ -111,7 +111,7 @@ async def test_full_disk(path: Path) -> None:
     """When no byte can be added, claims fail as unavailable and reads go on."""
     script = """
 await store.save_grant(TOKEN, GRANT)
-resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+resource.setrlimit(resource.RLIMIT_FSIZE, (262144, 262144))
 refused = 0
 for n in range(100):
     try:

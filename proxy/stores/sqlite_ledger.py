@@ -1,0 +1,225 @@
+"""The ledger in a SQLite file: each step is one transaction, whichever process takes it."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from proxy.core.beijing import day_of
+from proxy.core.holds import MONEY, Hold, Rate, Ruling
+from proxy.core.limits import (
+    NO_LIMITS,
+    Limits,
+    LimitUnreadableError,
+    limits_from_fields,
+    limits_to_fields,
+)
+from proxy.core.ruling import EMPTY, MINUTE, Bucket, Counted, content, milliseconds, poured, rule
+from proxy.core.settlement import FIRST_LOOK, TASK_HOLD, Kind, Settlement, UsageRecord, charged
+from proxy.core.tasks import RETENTION, TaskRecord
+from proxy.ports.ledger import Standing, Total
+from proxy.stores import sqlite_ledger_sql as sql
+from proxy.stores.sqlite_file import SqliteFile
+from proxy.stores.sqlite_schema import DUE_TASKS, record_of, texts
+from proxy.stores.usage_fields import (
+    DAY,
+    RECORDS_KEPT,
+    SETTLEMENTS_KEPT,
+    TOTALS_KEPT,
+    Line,
+    Sums,
+    kept_for,
+    line_of,
+    released_by,
+    sums_of,
+    total_of,
+    usage_from_fields,
+    usage_to_fields,
+)
+
+
+class SqliteLedger:
+    """The port `proxy.ports.Ledger` on `_file`. `_now` is Unix seconds."""
+
+    _file: SqliteFile
+    _now: Callable[[], float]
+
+    async def hold(self, hold: Hold) -> Ruling:
+        """See `proxy.ports.Ledger.hold`."""
+        return await self._file.write(lambda writer: _hold(writer, hold, self._now()))
+
+    async def renew(self, holds: Sequence[str], due: float) -> None:
+        """See `proxy.ports.Ledger.renew`."""
+        await self._file.write(lambda writer: _prolong(writer, holds, due, self._now()))
+
+    async def settle(self, settlement: Settlement) -> None:
+        """See `proxy.ports.Ledger.settle`."""
+        await self._file.write(lambda writer: _settle(writer, settlement, self._now()))
+
+    async def due_tasks(self, most: int) -> list[TaskRecord]:
+        """See `proxy.ports.Ledger.due_tasks`."""
+        args = (self._now(), self._now() - RETENTION, most)
+        rows = await self._file.read_aside(
+            lambda reader: reader.execute(DUE_TASKS, args).fetchall()
+        )
+        return [record_of(row) for row in rows]
+
+    async def look_later(self, task_id: str, at: float) -> None:
+        """See `proxy.ports.Ledger.look_later`."""
+        await self._file.write(lambda writer: writer.execute(sql.LOOK_LATER, (at, task_id)))
+
+    async def lead(self, process: str, seconds: float) -> bool:
+        """See `proxy.ports.Ledger.lead`."""
+        now = self._now()
+        return await self._file.write(lambda writer: _lead(writer, process, now, now + seconds))
+
+    async def standings(self, bounds: Sequence[tuple[str, str, str]]) -> list[Standing]:
+        """See `proxy.ports.Ledger.standings`."""
+        now = milliseconds(self._now())
+        return await self._file.read(
+            lambda reader: [_standing(reader, *bound, now) for bound in bounds]
+        )
+
+    async def totals(self, first_day: str, last_day: str) -> list[Total]:
+        """See `proxy.ports.Ledger.totals`."""
+        rows = await self._file.read_aside(
+            lambda reader: reader.execute(sql.TOTALS, (first_day, last_day)).fetchall()
+        )
+        by = len(Line._fields)
+        return [total_of(Line(*row[:by]), Sums(*row[by:])) for row in rows]
+
+    async def records(self, after: str, most: int) -> list[tuple[str, UsageRecord]]:
+        """See `proxy.ports.Ledger.records`."""
+        rows = await self._file.read_aside(
+            lambda reader: reader.execute(sql.RECORDS, (int(after or 0), most)).fetchall()
+        )
+        read = ((str(place), usage_from_fields(texts(fields) or {})) for place, fields in rows)
+        return [(place, record) for place, record in read if record is not None]
+
+    async def tenant_limits(self, tenant: str) -> Limits:
+        """See `proxy.ports.Ledger.tenant_limits`."""
+        fields = await self._tenant(tenant)
+        if fields is None:
+            raise LimitUnreadableError("the row is not a JSON object of texts")
+        return limits_from_fields(fields)
+
+    async def limit_tenant(self, tenant: str, limits: Limits) -> None:
+        """See `proxy.ports.Ledger.limit_tenant`."""
+        if limits == NO_LIMITS:
+            await self._file.write(lambda writer: writer.execute(sql.REMOVE_TENANT, (tenant,)))
+        else:
+            row = (tenant, json.dumps(limits_to_fields(limits)))
+            await self._file.write(lambda writer: writer.execute(sql.SAVE_TENANT, row))
+
+    async def limited_tenants(self) -> list[str]:
+        """See `proxy.ports.Ledger.limited_tenants`."""
+        rows = await self._file.read_aside(lambda reader: reader.execute(sql.TENANTS).fetchall())
+        return sorted(tenant for (tenant,) in rows)
+
+    async def _tenant(self, tenant: str) -> dict[str, str] | None:
+        """The stored limits of a tenant: empty when there are none, None when unreadable."""
+        row = await self._file.read(lambda reader: reader.execute(sql.TENANT, (tenant,)).fetchone())
+        return {} if row is None else texts(row[0])
+
+
+def open_task(writer: sqlite3.Connection, record: TaskRecord, now: float) -> None:
+    """A task was claimed: it is open from now on, unless it was settled already."""
+    look = {"task_id": record.task_id, "look_at": record.created + FIRST_LOOK}
+    writer.execute(sql.OPEN, look)
+    if record.hold:
+        _prolong(writer, [record.hold], record.created + TASK_HOLD, now)
+
+
+def _hold(writer: sqlite3.Connection, hold: Hold, at: float) -> Ruling:
+    now = milliseconds(at)
+    _end(writer, [row[0] for row in writer.execute(sql.LAPSED, (now,)).fetchall()])
+    is_taken = writer.execute(sql.IS_HELD, (hold.id, now)).fetchone() is not None
+    buckets = [_bucket(writer, rate) for rate in hold.rates]
+    rates = zip(buckets, hold.rates, strict=True)
+    counted = Counted(
+        tuple(content(bucket, rate, now) for bucket, rate in rates),
+        tuple(sum(_standing(writer, one.who, one.what, one.period, now)) for one in hold.levels),
+    )
+    ruling = rule(hold, counted, at, is_taken=is_taken)
+    if not is_taken and ruling.refused is None:
+        _take(writer, hold, buckets, now)
+    return ruling
+
+
+def _take(writer: sqlite3.Connection, hold: Hold, buckets: Sequence[Bucket], now: int) -> None:
+    writer.execute(sql.FORGET_EMPTY, (now - MINUTE,))
+    _end(writer, [hold.id])  # one that has lapsed
+    for bucket, rate in zip(buckets, hold.rates, strict=True):
+        writer.execute(sql.POUR, (rate.who, rate.what, *poured(bucket, rate, now)))
+    due = milliseconds(hold.due)
+    writer.execute(sql.HOLD, (hold.id, due))
+    for one in hold.levels:
+        writer.execute(sql.HOLD_LEVEL, (hold.id, one.who, one.what, one.period, due, one.amount))
+
+
+def _bucket(reader: sqlite3.Connection, rate: Rate) -> Bucket:
+    row = reader.execute(sql.RATE, (rate.who, rate.what)).fetchone()
+    return EMPTY if row is None else Bucket(*row)
+
+
+def _standing(reader: sqlite3.Connection, who: str, what: str, period: str, now: int) -> Standing:
+    (held,) = reader.execute(sql.HELD, (who, what, period, now)).fetchone()
+    spent = reader.execute(sql.SPENT, (who, period)).fetchone() if what == MONEY else None
+    return Standing(held, spent[0] if spent else 0)
+
+
+def _prolong(writer: sqlite3.Connection, holds: Sequence[str], due: float, now: float) -> None:
+    times = {"due": milliseconds(due), "now": milliseconds(now)}
+    for statement in sql.PROLONG:
+        writer.executemany(statement, [{"hold": hold, **times} for hold in holds])
+
+
+def _end(writer: sqlite3.Connection, holds: Sequence[str]) -> None:
+    for statement in sql.END:
+        writer.executemany(statement, [(hold,) for hold in holds])
+
+
+def _settle(writer: sqlite3.Connection, settlement: Settlement, now: float) -> None:
+    _forget(writer, now)
+    row = (settlement.sender, settlement.number, now)
+    if writer.execute(sql.SETTLE, row).rowcount == 0:
+        return
+    written = [record for record in settlement.records if _closes(writer, record, now)]
+    for record in written:
+        _write(writer, record, now)
+    _end(writer, list(released_by(settlement, written)))
+
+
+def _closes(writer: sqlite3.Connection, record: UsageRecord, now: float) -> bool:
+    """Whether the record is to be written: of a task, if it was open."""
+    if record.kind is not Kind.TASK:
+        return True
+    if writer.execute(sql.CLOSE, (record.id,)).rowcount == 0:
+        return False
+    writer.execute(sql.DONE, (record.id, now))
+    return True
+
+
+def _write(writer: sqlite3.Connection, record: UsageRecord, now: float) -> None:
+    writer.execute(sql.WRITE, (json.dumps(usage_to_fields(record)),))
+    writer.execute(sql.SUM, (*line_of(record), *sums_of(record)))
+    for who, period in charged(record) if record.amount else ():
+        kept = kept_for(period)
+        until = None if kept is None else now + kept
+        writer.execute(sql.SPEND, (who, period, record.amount, until))
+
+
+def _forget(writer: sqlite3.Connection, now: float) -> None:
+    """Drop a few things that are past their time."""
+    writer.execute(sql.FORGET_SPENT, (now,))
+    writer.execute(sql.FORGET_DONE, (now - RETENTION,))
+    writer.execute(sql.FORGET_SETTLEMENTS, (now - SETTLEMENTS_KEPT,))
+    writer.execute(sql.FORGET_SUMS, (day_of(now - TOTALS_KEPT * DAY),))
+    writer.execute(sql.FORGET_RECORDS, (RECORDS_KEPT,))
+
+
+def _lead(writer: sqlite3.Connection, process: str, now: float, until: float) -> bool:
+    leader = writer.execute(sql.LEADER).fetchone()
+    if leader is not None and leader[0] != process and now < leader[1]:
+        return False
+    writer.execute(sql.LEAD, (process, until))
+    return True
