@@ -1,4 +1,6 @@
-"""Claims that the shared store did not take: durable on this host, carried over when it is back.
+"""What the shared store did not take: durable on this host, carried over when it is back.
+
+Claims, and settlements: who owns a task, and who used what.
 
 Rule 1: a claim is in the store, or on this host's disk, before its task id is given away.
 Rule 2: a record is in the store before it leaves the outbox, so at any moment it is in one of
@@ -8,27 +10,30 @@ Rule 3: what is in the outbox is its tenant's through every process of this host
         needs the store: half a list would look like a whole one.
 Rule 4: what cannot be carried over is told, then dropped: the task is another tenant's, or
         older than RETENTION.
+Rule 5: claims go first, so that a task is open when it is settled. A settlement keeps its sender
+        and its number, by which the store knows it: its first try may have been effective.
 """
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from proxy.core.errors import StoreUnavailableError
-from proxy.core.idempotency import Submission
-from proxy.core.policy import Grant, GrantUnreadableError
+from proxy.core.settlement import Settlement
 from proxy.core.tasks import PENDING, TaskConflictError, TaskRecord
 from proxy.ports import Store
 from proxy.stores import sqlite_schema as sql
+from proxy.stores.front import Front
 from proxy.stores.notices import OutboxNotices
 from proxy.stores.records import LIST_LIMIT, is_kept
 from proxy.stores.sqlite_file import SchemaTooNewError, SqliteFile
 from proxy.stores.sqlite_tasks import SqliteTasks
+from proxy.stores.usage_fields import settlement_from_text, settlement_to_text
 
 REPLAY_EVERY = 1.0
 """Seconds between two looks into the outbox. An empty one costs a read of microseconds."""
@@ -40,9 +45,9 @@ SILENT = OutboxNotices()
 
 
 class Outbox(SqliteTasks):
-    """Waiting claims in a file of `directory`, which must survive a restart of this host.
+    """What waits, in a file of `directory`, which must survive a restart of this host.
 
-    `prefix` is that of the store's keys: the claims of two stores lie in two files.
+    `prefix` is that of the store's keys: what waits for two stores lies in two files.
     """
 
     def __init__(
@@ -58,8 +63,24 @@ class Outbox(SqliteTasks):
         file = SqliteFile(path, sql.OUTBOX, lambda is_up: changed(is_up, file.trouble))
         super().__init__(file, now)
 
+    async def keep(self, settlement: Settlement) -> None:
+        """Let a settlement wait. Raises `StoreUnavailableError`."""
+        row = (settlement_to_text(settlement),)
+        await self._file.write(lambda writer: writer.execute(sql.KEEP_SETTLEMENT, row))
+
+    async def settlements(self) -> list[tuple[int, Settlement]]:
+        """Those that wait, each with its place, oldest first, at most `BATCH`."""
+        rows = await self._file.read(
+            lambda reader: reader.execute(sql.SETTLEMENTS, (BATCH,)).fetchall()
+        )
+        return [(place, settlement_from_text(text)) for place, text in rows]
+
+    async def settled(self, place: int) -> None:
+        """Take out the one at this place."""
+        await self._file.write(lambda writer: writer.execute(sql.REMOVE_SETTLEMENT, (place,)))
+
     async def oldest(self) -> list[TaskRecord]:
-        """What waits, oldest first, at most `BATCH`."""
+        """The claims that wait, oldest first, at most `BATCH`."""
         return await self._file.read(_oldest)
 
     async def remove(self, records: Sequence[TaskRecord]) -> int:
@@ -69,8 +90,8 @@ class Outbox(SqliteTasks):
         return cursor.rowcount
 
 
-class Outboxed:
-    """A `Store` whose claims are taken while it is away. `now` is Unix seconds.
+class Outboxed(Front):
+    """A `Store` that takes claims and settlements while it is away. `now` is Unix seconds.
 
     Everything else is the store's own, as `proxy.ports.Store` says it.
     """
@@ -82,20 +103,15 @@ class Outboxed:
         notices: OutboxNotices = SILENT,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._outbox = outbox
         self._notices = notices
         self._now = now
-        self._claims: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
         self._carrier: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"Outboxed({self._store!r}, {self._outbox!r})"
-
-    @property
-    def trouble(self) -> str:
-        """See `proxy.ports.Store.trouble`: of the shared store."""
-        return self._store.trouble
 
     async def open(self) -> None:
         """Connect, and begin with what an earlier process left behind.
@@ -110,9 +126,9 @@ class Outboxed:
             self._carrier.add_done_callback(_must_not_die)
 
     async def close(self) -> None:
-        """Let go when the claims under way are safe; what waits, waits for the next process."""
-        if self._claims:
-            await asyncio.wait(self._claims)
+        """Let go when what is being written is safe; what waits, waits for the next process."""
+        if self._writes:
+            await asyncio.wait(self._writes)
         if self._carrier is not None:
             carrier, self._carrier = self._carrier, None
             carrier.cancel()
@@ -120,34 +136,12 @@ class Outboxed:
         await self._store.close()
         await self._outbox.close()
 
-    async def ping(self) -> None:
-        """See `proxy.ports.Store.ping`: of the shared store."""
-        await self._store.ping()
-
-    async def grant(self, digest: str) -> Grant | None:
-        """See `proxy.ports.Tokens.grant`."""
-        return await self._store.grant(digest)
-
-    async def save_grant(self, digest: str, grant: Grant) -> None:
-        """See `proxy.ports.Tokens.save_grant`."""
-        await self._store.save_grant(digest, grant)
-
-    async def remove_grant(self, digest: str) -> bool:
-        """See `proxy.ports.Tokens.remove_grant`."""
-        return await self._store.remove_grant(digest)
-
-    def grants(self) -> AsyncIterator[tuple[str, Grant | GrantUnreadableError]]:
-        """See `proxy.ports.Tokens.grants`."""
-        return self._store.grants()
-
     async def claim(self, record: TaskRecord) -> None:
         """See `proxy.ports.Tasks.claim`: `StoreUnavailableError` when the outbox failed as well.
 
         Cancelled, it goes on by itself, and `close` waits for it.
         """
-        claim = asyncio.create_task(self._claim(record))
-        self._claims.add(claim)
-        claim.add_done_callback(self._claims.discard)
+        claim = self._begin(self._claim(record))
         try:
             await asyncio.shield(claim)
         except asyncio.CancelledError:
@@ -190,21 +184,25 @@ class Outboxed:
         found += [record for record in waiting if record.task_id not in known]
         return sorted(found, key=lambda record: record.created, reverse=True)[:LIST_LIMIT]
 
-    async def reserve(self, place: str, first: Submission) -> Submission | None:
-        """See `proxy.ports.Submissions.reserve`."""
-        return await self._store.reserve(place, first)
+    async def settle(self, settlement: Settlement) -> None:
+        """See `proxy.ports.Ledger.settle`: `StoreUnavailableError` when the outbox failed as well.
 
-    async def advance(self, place: str, submission: Submission) -> bool:
-        """See `proxy.ports.Submissions.advance`."""
-        return await self._store.advance(place, submission)
+        Cancelled, it goes on by itself, and `close` waits for it.
+        """
+        await asyncio.shield(self._begin(self._settle(settlement)))
 
-    async def prolong(self, place: str, holder: str, due: float) -> None:
-        """See `proxy.ports.Submissions.prolong`."""
-        await self._store.prolong(place, holder, due)
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Something is written, which `close` waits for."""
+        task = asyncio.create_task(work)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return task
 
-    async def release(self, place: str, holder: str) -> None:
-        """See `proxy.ports.Submissions.release`."""
-        await self._store.release(place, holder)
+    async def _settle(self, settlement: Settlement) -> None:
+        try:
+            await self._store.settle(settlement)
+        except StoreUnavailableError:
+            await self._outbox.keep(settlement)
 
     async def _claim(self, record: TaskRecord) -> None:
         try:
@@ -234,6 +232,10 @@ class Outboxed:
         finally:
             if carried:
                 self._notices.replayed(carried)
+        while unsettled := await self._outbox.settlements():
+            for place, settlement in unsettled:
+                await self._store.settle(settlement)
+                await self._outbox.settled(place)
 
     async def _carry(self, waiting: Sequence[TaskRecord]) -> int:
         """Carry over as many as the store takes; how many that were, told by one process only."""

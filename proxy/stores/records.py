@@ -35,7 +35,7 @@ def supersedes(status: str, known: str) -> bool:
 
 def record_to_fields(record: TaskRecord) -> dict[str, str]:
     """The record as flat text, but for its id, which is the key. See `record_from_fields`."""
-    return {
+    fields = {
         "tenant": record.tenant,
         "token": record.token,
         "account": record.account,
@@ -46,6 +46,7 @@ def record_to_fields(record: TaskRecord) -> dict[str, str]:
         "status": record.status,
         "updated": repr(record.updated),
     }
+    return {**fields, "hold": record.hold} if record.hold else fields
 
 
 def record_from_fields(task_id: str, fields: Mapping[str, str]) -> TaskRecord | None:
@@ -65,6 +66,7 @@ def record_from_fields(task_id: str, fields: Mapping[str, str]) -> TaskRecord | 
             inputs=inputs_from_text(fields["inputs"]),
             status=fields["status"],
             updated=float(fields["updated"]),
+            hold=fields.get("hold", ""),
         )
     except (KeyError, ValueError):
         return None

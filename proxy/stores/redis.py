@@ -26,6 +26,9 @@ from proxy.stores.grant_cache import Flight, Found, GrantCache
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import is_kept
 from proxy.stores.redis_audit import AUDIT_EVERY, audit
+from proxy.stores.redis_claims import claim
+from proxy.stores.redis_holds import LedgerKeys
+from proxy.stores.redis_ledger import RedisLedger
 from proxy.stores.redis_nodes import nodes_at
 from proxy.stores.redis_push import Feed
 from proxy.stores.redis_session import Session
@@ -40,8 +43,8 @@ MAX_STALENESS = 300.0
 shorter than a revoked token could do much harm in."""
 
 
-class RedisStore:
-    """Tokens and tasks in the Redis at `url` (forms: `redis_url`).
+class RedisStore(RedisLedger):
+    """Tokens, tasks and the ledger in the Redis at `url` (forms: `redis_url`).
 
     `prefix` starts every key. `max_staleness` is seconds, 0 trusts nothing once Redis is gone.
     `clock` is monotonic seconds and ages the memory, `now` is Unix seconds and ages tasks.
@@ -63,13 +66,13 @@ class RedisStore:
     ) -> None:
         address = parse_redis_url(url)
         self._keys = commands.Keys(prefix)
+        self._ledger = LedgerKeys(prefix)
         self._grants = GrantCache(max_staleness, clock)
         self._tasks = TaskCache()
         self._now = now
         self._unreadable = Unreadable(on_unreadable)
-        self._feed = Feed(
-            lambda: nodes_at(address), self._keys.tokens, self._grants, on_change, clock
-        )
+        prefixes = (self._keys.tokens, self._keys.tenants)
+        self._feed = Feed(lambda: nodes_at(address), prefixes, self._grants, on_change, clock)
         self._audit_every = audit_every
         self._audit: asyncio.Task[None] | None = None
 
@@ -112,7 +115,7 @@ class RedisStore:
     async def save_grant(self, digest: str, grant: Grant) -> None:
         """See `proxy.ports.Tokens.save_grant`."""
         key, fields = self._keys.token(digest), grant_to_fields(grant)
-        await self._feed.ask(commands.write_token, key, fields)
+        await self._feed.ask(commands.write_hash, key, fields)
         self._grants.forget(digest)  # the push comes a moment later; who wrote, reads it now
 
     async def remove_grant(self, digest: str) -> bool:
@@ -124,26 +127,20 @@ class RedisStore:
     async def grants(self) -> AsyncIterator[tuple[str, Grant | GrantUnreadableError]]:
         """See `proxy.ports.Tokens.grants`."""
         session = self._feed.session()
-        scan = commands.token_keys(session.nodes.client, self._keys)
+        scan = commands.keys_from(session.nodes.client, self._keys.tokens)
         # A set, because SCAN may answer a key twice.
-        keys = sorted({key.decode("latin-1") async for key in _in_session(session, scan)})
+        keys = sorted({key.decode("latin-1") async for key in session.each(scan)})
         for batch in _pages(keys):
-            found = await session.ask(commands.read_tokens, batch)
+            found = await session.ask(commands.read_hashes, batch)
             for key, fields in zip(batch, found, strict=True):
                 if fields is None or fields:  # no fields: gone since the scan
                     digest = key.removeprefix(self._keys.tokens)
                     yield digest, commands.grant_of(digest, fields)
 
     async def claim(self, record: TaskRecord) -> None:
-        """See `proxy.ports.Tasks.claim`.
-
-        The index first: what dies between the two writes leaves an entry without a record, which
-        no list shows, and not an owner whose claim failed.
-        """
-        index = self._keys.tasks(record.tenant)
-        await self._feed.ask(commands.index_task, index, record, self._now())
-        key = self._keys.task(record.task_id)
-        tenant = await self._feed.ask(commands.claim_task, key, record)
+        """See `proxy.ports.Tasks.claim`."""
+        keys = (self._keys, self._ledger)
+        tenant = await self._feed.ask(claim, *keys, record, self._now())
         if tenant is None:
             self._tasks.put(record)
         elif tenant != record.tenant:
@@ -211,12 +208,21 @@ class RedisStore:
         if fields is not None and not fields:
             self._unreadable.mended(digest)
             return Found(exists=False)
-        grant = commands.grant_of(digest, fields)
+        grant = await self._limited(session, commands.grant_of(digest, fields))
         if isinstance(grant, GrantUnreadableError):
             self._unreadable.tell(digest, str(grant))
             return Found(None, left)
         self._unreadable.mended(digest)
         return Found(grant, left)
+
+    async def _limited(
+        self, session: Session, grant: Grant | GrantUnreadableError
+    ) -> Grant | GrantUnreadableError:
+        """With the tenant's limits; a change of them in between forgets this lookup as well."""
+        if isinstance(grant, GrantUnreadableError):
+            return grant
+        (fields,) = await session.ask(commands.read_hashes, [self._keys.tenant(grant.tenant)])
+        return commands.limited(grant, fields)
 
     def _land(self, digest: str, session: Session, flight: Flight) -> None:
         """The lookup is over: remember what it found, if it read where we listen."""
@@ -230,9 +236,3 @@ def _pages(items: list[T]) -> Iterator[list[T]]:
     """Slices small enough for one pipeline each."""
     for start in range(0, len(items), commands.BATCH):
         yield items[start : start + commands.BATCH]
-
-
-async def _in_session(session: Session, items: AsyncIterator[T]) -> AsyncIterator[T]:
-    """The items, each fetched under the session's deadline and with its errors."""
-    while (item := await session.ask(lambda _: anext(items, None))) is not None:
-        yield item

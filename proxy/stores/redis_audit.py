@@ -32,17 +32,24 @@ async def _round(feed: Feed, keys: commands.Keys, cache: GrantCache) -> None:
     digests = cache.digests()
     for start in range(0, len(digests), _BATCH):
         batch = digests[start : start + _BATCH]
-        found = await feed.ask(commands.read_tokens, [keys.token(digest) for digest in batch])
-        for digest, fields in zip(batch, found, strict=True):
+        granted = await _granted(feed, keys, batch)
+        for digest in batch:
             known = cache.lookup(digest)
-            if known is not None and known.grant != _granted(digest, fields):
+            if known is not None and known.grant != granted.get(digest):
                 cache.forget(digest)
         await asyncio.sleep(_PAUSE)
 
 
-def _granted(digest: str, fields: commands.Fields | None) -> Grant | None:
-    """What would be remembered of these fields; None when they grant nothing."""
-    if fields is not None and not fields:
-        return None
-    grant = commands.grant_of(digest, fields)
-    return grant if isinstance(grant, Grant) else None
+async def _granted(feed: Feed, keys: commands.Keys, digests: list[str]) -> dict[str, Grant]:
+    """What would be remembered by digest; what grants nothing is not in it."""
+    found = await feed.ask(commands.read_hashes, [keys.token(digest) for digest in digests])
+    grants = {
+        digest: grant
+        for digest, fields in zip(digests, found, strict=True)
+        if fields != {} and isinstance(grant := commands.grant_of(digest, fields), Grant)
+    }
+    tenants = sorted({grant.tenant for grant in grants.values()})
+    limits = await feed.ask(commands.read_hashes, [keys.tenant(tenant) for tenant in tenants])
+    of = dict(zip(tenants, limits, strict=True))
+    limited = {d: commands.limited(grant, of[grant.tenant]) for d, grant in grants.items()}
+    return {digest: grant for digest, grant in limited.items() if isinstance(grant, Grant)}

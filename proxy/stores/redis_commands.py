@@ -1,22 +1,25 @@
 """How tokens and tasks lie in Redis, and the commands that read and write them.
 
     <prefix>token:<sha256 hex of the token>   hash, fields of `core.policy.grant_to_fields`
+    <prefix>tenant:<tenant>                   hash, fields of `core.limits.limits_to_fields`
     <prefix>task:<task id>                    hash, fields of `records.record_to_fields`,
                                               expires after RETENTION
     <prefix>tasks:{<tenant>}                  sorted set of the tenant's task ids by creation,
                                               trimmed on writing, expires with its last task
     <prefix>replay:<sha256 hex>               hash, see `redis_submissions`
+    <prefix>{ledger}:…                        see `redis_holds` and `redis_settlements`
     <prefix>ping                              proves that writing works, expires in seconds
 
-Rule 1: every command and script touches one key, so Redis Cluster needs no hash tags; pipelines
-        are never transactions, so they may span slots.
+Rule 1: every command and script touches one key, but for the ledger's, whose keys share a tag;
+        pipelines are never transactions, so they may span slots. So Redis Cluster works.
 Rule 2: every command may be repeated without harm.
 Rule 3: bytes in, text out; text that is not UTF-8 raises `UnicodeDecodeError`.
 Rule 4: what goes wrong is raised as redis-py raises it; `redis_session` translates.
 
 A Redis user of its own needs, besides its keys: `+hello +ping +role +client|tracking
-+client|setname +hgetall +hset +hget +hmget +del +pttl +expire +eval +set +scan +zadd
-+zremrangebyscore +zrevrangebyscore`, and in a cluster `+cluster|slots +command`.
++client|setname +hgetall +hset +hget +hmget +hdel +hincrby +del +pttl +expire +type +eval +get +set
++getbit +setbit +scan +zadd +zrem +zscore +zrange +zrangebyscore +zremrangebyscore
++zrevrangebyscore +xadd +xrange`, and in a cluster `+cluster|slots +command`.
 """
 
 import math
@@ -26,9 +29,9 @@ from typing import Any, TypeAlias
 
 from redis.exceptions import ResponseError
 
-from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields
-from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
-from proxy.stores.records import LIST_LIMIT, record_from_fields, record_to_fields
+from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, within_tenant
+from proxy.core.tasks import TERMINAL, TaskRecord
+from proxy.stores.records import LIST_LIMIT, record_from_fields
 from proxy.stores.redis_nodes import Client
 
 Fields: TypeAlias = Mapping[bytes, bytes]
@@ -41,19 +44,10 @@ PING_EXPIRES = 10_000
 
 _NO_EXPIRY, _NO_KEY = -1, -2  # what PTTL answers instead of milliseconds
 
-# DEL first: a field that the new grant lacks (an expiry) must not survive. KEYS: token.
+# DEL first: a field that the new hash lacks (an expiry) must not survive. KEYS: token or tenant.
 _SAVE = """
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], unpack(ARGV))
-"""
-
-# Answers the tenant who was there first, nil when that is now the caller. KEYS: task.
-_CLAIM = """
-local owner = redis.call('HGET', KEYS[1], 'tenant')
-if owner then return owner end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-return nil
+if #ARGV > 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end
 """
 
 # Compared in Redis, so that the answer for another's task is, byte for byte, that for no task.
@@ -87,6 +81,11 @@ class Keys:
         return f"{self.prefix}token:"
 
     @property
+    def tenants(self) -> str:
+        """What the key of every tenant's limits starts with."""
+        return f"{self.prefix}tenant:"
+
+    @property
     def ping(self) -> str:
         """Key that proves that writing works."""
         return f"{self.prefix}ping"
@@ -94,6 +93,10 @@ class Keys:
     def token(self, digest: str) -> str:
         """Key of a grant."""
         return f"{self.prefix}token:{digest}"
+
+    def tenant(self, tenant: str) -> str:
+        """Key of a tenant's limits."""
+        return f"{self.prefix}tenant:{tenant}"
 
     def task(self, task_id: str) -> str:
         """Key of a task's record."""
@@ -136,8 +139,8 @@ async def read_token(client: Client, key: str) -> tuple[Fields | None, float]:
     return fields, math.inf if left == _NO_EXPIRY else left / 1000
 
 
-async def read_tokens(client: Client, keys: list[str]) -> list[Fields | None]:
-    """Fields of many grants in the order asked, None where the key holds something else."""
+async def read_hashes(client: Client, keys: list[str]) -> list[Fields | None]:
+    """Fields of many hashes in the order asked, None where the key holds something else."""
     answers = await _hashes(client, keys)
     return [None if isinstance(answer, ResponseError) else answer for answer in answers]
 
@@ -154,8 +157,20 @@ def grant_of(digest: str, fields: Fields | None) -> Grant | GrantUnreadableError
         return error
 
 
-async def write_token(client: Client, key: str, fields: Mapping[str, str]) -> None:
-    """Create or replace a grant."""
+def limited(grant: Grant, fields: Fields | None) -> Grant | GrantUnreadableError:
+    """The grant with its tenant's limits, or why they make it unreadable."""
+    if fields is None:
+        return GrantUnreadableError(f"limits of tenant {grant.tenant!r}: the key is not a hash")
+    try:
+        return within_tenant(grant, text_of(fields))
+    except UnicodeDecodeError:
+        return GrantUnreadableError(f"limits of tenant {grant.tenant!r}: a field is not UTF-8")
+    except GrantUnreadableError as error:
+        return error
+
+
+async def write_hash(client: Client, key: str, fields: Mapping[str, str]) -> None:
+    """Create or replace a hash; without fields there is none."""
     await client.eval(_SAVE, 1, key, *flat_of(fields))
 
 
@@ -164,27 +179,10 @@ async def delete_token(client: Client, key: str) -> bool:
     return bool(await client.delete(key))
 
 
-def token_keys(client: Client, keys: Keys) -> AsyncIterator[bytes]:
-    """Keys of all grants, some of them twice."""
-    found: AsyncIterator[bytes] = client.scan_iter(match=f"{_literal(keys.tokens)}*", count=BATCH)
+def keys_from(client: Client, start: str) -> AsyncIterator[bytes]:
+    """Keys that start like this, some of them twice."""
+    found: AsyncIterator[bytes] = client.scan_iter(match=f"{_literal(start)}*", count=BATCH)
     return found
-
-
-async def claim_task(client: Client, key: str, record: TaskRecord) -> str | None:
-    """Write the record unless the task has an owner already: then the tenant of that owner."""
-    owner: bytes | None = await client.eval(
-        _CLAIM, 1, key, str(RETENTION), *flat_of(record_to_fields(record))
-    )
-    return None if owner is None else owner.decode()
-
-
-async def index_task(client: Client, key: str, record: TaskRecord, now: float) -> None:
-    """Add the task to its tenant's index, and drop what is past retention there."""
-    pipe = client.pipeline(transaction=False)
-    pipe.zadd(key, {record.task_id: record.created})
-    pipe.zremrangebyscore(key, "-inf", f"({now - RETENTION!r}")
-    pipe.expire(key, RETENTION)
-    await pipe.execute()
 
 
 async def read_task(client: Client, key: str, task_id: str, tenant: str) -> TaskRecord | None:

@@ -1,5 +1,7 @@
 """Keeps a process's grants right by hearing from every primary which tokens changed.
 
+A change of a tenant's limits may concern any of them.
+
 Rule 1: a link is alive when it answers PING, asked four times a second. A closed connection is
         noticed at once, a half-open or frozen one when the answer stays out.
 Rule 2: all primaries or none: with one link lost, some tokens' changes go unheard, and which
@@ -45,20 +47,21 @@ T = TypeVar("T")
 class Feed:
     """The connection to Redis through its ups and downs.
 
-    `connect` makes the servers of a new session. Changes of keys that start with `prefix` are
-    told to `cache` by the rest of the key. `clock` is the cache's clock.
+    `connect` makes the servers of a new session. Changes of keys that start with the first of
+    `prefixes` are told to `cache` by the rest of the key, with the second it forgets everything.
+    `clock` is the cache's clock.
     """
 
     def __init__(
         self,
         connect: Callable[[], Nodes],
-        prefix: str,
+        prefixes: tuple[str, str],
         cache: GrantCache,
         on_change: OnChange,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect = connect
-        self._prefix = prefix
+        self._tokens, self._tenants = prefixes
         self._cache = cache
         self._on_change = on_change
         self._clock = clock
@@ -71,7 +74,7 @@ class Feed:
 
     def __repr__(self) -> str:
         state = "up" if self._session else f"down: {self.trouble}"
-        return f"Feed({self._prefix}, {state})"
+        return f"Feed({self._tokens}, {state})"
 
     async def open(self) -> None:
         """Start, and return when the first attempt has succeeded or failed."""
@@ -133,7 +136,7 @@ class Feed:
     async def _serve(self, session: Session) -> None:
         self._confirmed = {}
         async with asyncio.timeout(ASK_TIMEOUT):
-            await session.link(self._prefix, self._pushed)
+            await session.link((self._tokens, self._tenants), self._pushed)
         if _is_cancelled():
             return
         self._rise(session)
@@ -182,7 +185,13 @@ class Feed:
             self._cache.forget_all()
             return
         for key in keys:
-            self._cache.forget(key.decode("latin-1").removeprefix(self._prefix))
+            self._changed(key.decode("latin-1"))
+
+    def _changed(self, key: str) -> None:
+        if key.startswith(self._tokens):
+            self._cache.forget(key.removeprefix(self._tokens))
+        else:
+            self._cache.forget_all()
 
 
 async def _pong(link: AbstractConnection) -> None:

@@ -5,7 +5,7 @@ at once, so that nobody waits for a server that is known to be gone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
@@ -44,13 +44,14 @@ class Session:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def link(self, prefix: str, pushed: Pushed) -> None:
-        """Have every primary report changes of keys that start with `prefix`. Raises `LOST`."""
+    async def link(self, prefixes: Sequence[str], pushed: Pushed) -> None:
+        """Have every primary report changes of keys that start like these. Raises `LOST`."""
+        wanted = [word for prefix in prefixes for word in ("PREFIX", prefix)]
         self.links = await self.nodes.primaries()
         for link in self.links:
             _hear(link, pushed)
             await link.connect()  # type: ignore[no-untyped-call]
-            await link.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
+            await link.send_command("CLIENT", "TRACKING", "ON", "BCAST", *wanted)
             await link.read_response()
 
     async def ask(
@@ -70,6 +71,11 @@ class Session:
             raise StoreUnavailableError from error
         finally:
             self._leave(deadline)
+
+    async def each(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        """The items, each fetched under the deadline of a command and with its errors."""
+        while (item := await self.ask(lambda _: anext(items, None))) is not None:
+            yield item
 
     async def close(self) -> None:
         """Cut what is under way, then disconnect. Any error on the way out is of no interest."""

@@ -104,6 +104,10 @@ OLDEST = f"SELECT {_TASK} FROM tasks ORDER BY created LIMIT ?"  # noqa: S608  # 
 REMOVE = "DELETE FROM tasks WHERE task_id = ? AND status = ?"
 """Only as it was read: a status seen since then is still to be told."""
 
+KEEP_SETTLEMENT = "INSERT INTO settlements (fields) VALUES (?)"
+SETTLEMENTS = "SELECT place, fields FROM settlements ORDER BY place LIMIT ?"
+REMOVE_SETTLEMENT = "DELETE FROM settlements WHERE place = ?"
+
 PURGE = """
     DELETE FROM tasks WHERE task_id IN (SELECT task_id FROM tasks WHERE created <= ? LIMIT 100)
 """

@@ -3,6 +3,7 @@
 The text fields are a public interface: one entry of the Redis stream has them, see README.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
@@ -125,6 +126,29 @@ def usage_from_fields(told: Mapping[str, str]) -> UsageRecord | None:
 def _used(told: Mapping[str, str]) -> Used:
     counts = {name: int(told[name]) for name in ("lines", *_COUNTS) if name in told}
     return Used(Decimal(told["seconds"]) if "seconds" in told else None, **counts)
+
+
+def settlement_to_text(settlement: Settlement) -> str:
+    """A settlement as one JSON object. See `settlement_from_text`."""
+    told = {
+        "sender": settlement.sender,
+        "number": settlement.number,
+        "records": [usage_to_fields(record) for record in settlement.records],
+        "released": settlement.released,
+    }
+    return json.dumps(told)
+
+
+def settlement_from_text(text: str) -> Settlement:
+    """Inverse of `settlement_to_text`."""
+    told = json.loads(text)
+    records = map(usage_from_fields, told["records"])
+    return Settlement(
+        sender=told["sender"],
+        number=told["number"],
+        records=tuple(record for record in records if record is not None),
+        released=tuple(told["released"]),
+    )
 
 
 def released_by(settlement: Settlement, written: Iterable[UsageRecord]) -> Iterator[str]:

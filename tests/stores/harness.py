@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from redis_server import RedisServer
+
 from proxy.core.holds import MONEY, Bound, Hold, Level, Rate
 from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, digest_of, grant_to_fields
@@ -37,6 +39,12 @@ def plant(cli: Callable[..., str], digest: str = TOKEN) -> None:
     """Write `GRANT` with `redis-cli`: before a store opens, so that it hears no push of it."""
     fields = grant_to_fields(GRANT).items()
     cli("HSET", f"dsp:token:{digest}", *(word for pair in fields for word in pair))
+
+
+def fields_of(redis: RedisServer, key: str) -> dict[str, str]:
+    """A hash, as `redis-cli` shows it."""
+    words = redis.cli("HGETALL", key).splitlines()
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 class Clock:

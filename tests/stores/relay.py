@@ -12,7 +12,8 @@ class Relay:
 
     `seen` collects what clients sent. After `hold(word)`, the answer on the first connection that
     sends `word` is kept back (`held` is set) until `release`; all others go on. While frozen,
-    nothing crosses and no connection is closed: a network that swallows packets.
+    nothing crosses and no connection is closed: a network that swallows packets. After `cut`,
+    connections that send `word` are closed in the middle of it, or before its answer.
     """
 
     def __init__(self, port: int) -> None:
@@ -27,6 +28,7 @@ class Relay:
         self._thawed = asyncio.Event()
         self._thawed.set()
         self.held = asyncio.Event()
+        self._cut = (b"", 0.0, 0)
         self.seen = bytearray()
 
     async def __aenter__(self) -> Self:
@@ -62,6 +64,10 @@ class Relay:
         self._go.clear()
         self.held.clear()
 
+    def cut(self, word: bytes, share: float, times: int = 1) -> None:
+        """Let only this share of what has `word` in it through; 1.0 is all, and no answer."""
+        self._cut = (word, share, times)
+
     def release(self) -> None:
         self._word = None
         self._go.set()
@@ -82,11 +88,11 @@ class Relay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
-        asked = asyncio.Event()
+        asked, last = asyncio.Event(), asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._up(reader, far_writer, asked))
-                group.create_task(self._down(far_reader, writer, asked))
+                group.create_task(self._up(reader, far_writer, asked, last))
+                group.create_task(self._down(far_reader, writer, asked, last))
         except* OSError:
             pass
         finally:
@@ -94,7 +100,11 @@ class Relay:
             far_writer.close()
 
     async def _up(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        asked: asyncio.Event,
+        last: asyncio.Event,
     ) -> None:
         while chunk := await reader.read(65536):
             await self._thawed.wait()
@@ -104,14 +114,28 @@ class Relay:
             if self._word is not None and self._word in chunk:
                 asked.set()
                 self._word = None
+            word, share, times = self._cut
+            if times and word in chunk:
+                self._cut = (word, share, times - 1)
+                if share < 1:
+                    writer.write(chunk[: int(share * len(chunk))])
+                    await writer.drain()
+                    raise ConnectionResetError
+                last.set()
             writer.write(chunk)
         writer.write_eof()
 
     async def _down(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        asked: asyncio.Event,
+        last: asyncio.Event,
     ) -> None:
         while chunk := await reader.read(65536):
             await self._thawed.wait()
+            if last.is_set():
+                raise ConnectionResetError
             if asked.is_set():
                 asked.clear()
                 self.held.set()

@@ -51,7 +51,7 @@ async def test_hot_path_is_silent(redis: RedisServer) -> None:
 
 
 async def test_one_question_for_many(redis: RedisServer) -> None:
-    """Many who ask for the same unknown token at once make one question."""
+    """Many who ask for the same unknown token at once make one question, and one of its tenant."""
     async with Relay(redis.port) as relay:
         store = RedisStore(relay.url)
         plant(redis.cli)
@@ -61,7 +61,8 @@ async def test_one_question_for_many(redis: RedisServer) -> None:
         await relay.held.wait()
         relay.release()
         assert await asyncio.gather(*asking) == [GRANT] * 50
-        assert relay.seen.count(b"HGETALL") == 1
+        assert relay.seen.count(TOKEN.encode()) == 2  # HGETALL and PTTL, in one
+        assert relay.seen.count(b"HGETALL") == 2
         await store.close()
 
 

@@ -4,13 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis_server import RedisServer
-from stores.harness import GRANT, NOW, TOKEN, Clock, record
-from stores.relay import Relay
+from stores.harness import GRANT, NOW, TOKEN, Clock, fields_of, record
 
-from proxy.core.errors import StoreUnavailableError
+from proxy.core.limits import NO_LIMITS, Limits, limits_to_fields
 from proxy.core.policy import grant_to_fields
-from proxy.core.tasks import RETENTION
-from proxy.stores.records import LIST_LIMIT, record_to_fields
+from proxy.stores.records import LIST_LIMIT
 from proxy.stores.redis import RedisStore
 
 
@@ -27,16 +25,20 @@ async def store(redis: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
     await store.close()
 
 
-def fields_of(redis: RedisServer, key: str) -> dict[str, str]:
-    words = redis.cli("HGETALL", key).splitlines()
-    return dict(zip(words[::2], words[1::2], strict=True))
-
-
 async def test_grant_layout(store: RedisStore, redis: RedisServer) -> None:
     """A grant is the hash `dsp:token:<digest>` with the documented fields, and never expires."""
     await store.save_grant(TOKEN, GRANT)
     assert fields_of(redis, f"dsp:token:{TOKEN}") == grant_to_fields(GRANT)
     assert redis.cli("TTL", f"dsp:token:{TOKEN}") == "-1"
+
+
+async def test_layout_of_a_tenants_limits(store: RedisStore, redis: RedisServer) -> None:
+    """They are the hash `dsp:tenant:<tenant>` with the fields that a grant has for its own."""
+    limits = Limits(submits_per_minute=3, budget_month=12_500_000_000)
+    await store.limit_tenant("ada", limits)
+    assert fields_of(redis, "dsp:tenant:ada") == limits_to_fields(limits)
+    await store.limit_tenant("ada", NO_LIMITS)
+    assert redis.cli("EXISTS", "dsp:tenant:ada") == "0"
 
 
 async def test_save_ends_a_time_to_live(store: RedisStore, redis: RedisServer) -> None:
@@ -45,59 +47,6 @@ async def test_save_ends_a_time_to_live(store: RedisStore, redis: RedisServer) -
     redis.cli("EXPIRE", f"dsp:token:{TOKEN}", "60")
     await store.save_grant(TOKEN, GRANT)
     assert redis.cli("TTL", f"dsp:token:{TOKEN}") == "-1"
-
-
-async def test_task_layout(store: RedisStore, redis: RedisServer) -> None:
-    """A task is the hash `dsp:task:<id>`, the index `dsp:tasks:{<tenant>}`. Both expire."""
-    await store.claim(record())
-    assert fields_of(redis, "dsp:task:task-1") == record_to_fields(record())
-    assert redis.cli("ZRANGE", "dsp:tasks:{ada}", "0", "-1", "WITHSCORES").split() == [
-        "task-1",
-        str(int(NOW)),
-    ]
-    for key in ("dsp:task:task-1", "dsp:tasks:{ada}"):
-        assert RETENTION - 60 < int(redis.cli("TTL", key)) <= RETENTION
-    assert sorted(redis.cli("KEYS", "*").split()) == ["dsp:task:task-1", "dsp:tasks:{ada}"]
-
-
-async def test_claim_again_keeps_the_end(store: RedisStore, redis: RedisServer) -> None:
-    """Claiming again does not make a task live longer."""
-    await store.claim(record())
-    redis.cli("EXPIRE", "dsp:task:task-1", "100")
-    await store.claim(record())
-    assert int(redis.cli("TTL", "dsp:task:task-1")) <= 100
-
-
-async def test_index_is_trimmed(store: RedisStore, redis: RedisServer, clock: Clock) -> None:
-    """A tenant who is always busy does not grow an index for ever."""
-    await store.claim(record("old"))
-    clock.at += RETENTION + 1
-    await store.claim(record("new", created=clock.at))
-    assert redis.cli("ZRANGE", "dsp:tasks:{ada}", "0", "-1") == "new"
-
-
-async def test_index_is_healed(store: RedisStore, redis: RedisServer) -> None:
-    """A claim that died between its two writes is completed by claiming again."""
-    await store.claim(record())
-    redis.cli("DEL", "dsp:tasks:{ada}")
-    await store.claim(record())
-    assert await store.tasks_of("ada", NOW, NOW) == [record()]
-
-
-async def test_no_owner_without_an_index(redis: RedisServer, clock: Clock) -> None:
-    """A claim that fails at the index has written no owner: the error tells the truth."""
-    async with Relay(redis.port) as relay:
-        store = RedisStore(relay.url, now=clock)
-        await store.open()
-        relay.hold(b"ZADD")
-        with pytest.raises(StoreUnavailableError):
-            await store.claim(record())
-        relay.release()
-        assert redis.cli("EXISTS", "dsp:task:task-1") == "0"
-        assert await store.tasks_of("ada", NOW, NOW) == []
-        await store.claim(record())
-        assert await store.tasks_of("ada", NOW, NOW) == [record()]
-        await store.close()
 
 
 async def test_ping_leaves_nothing(store: RedisStore, redis: RedisServer) -> None:

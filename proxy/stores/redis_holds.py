@@ -1,0 +1,195 @@
+"""Holds in Redis: what counts against which limit now, and the scripts that mind it.
+
+    <prefix>{ledger}:due              sorted set, ids of holds by due
+    <prefix>{ledger}:holds            hash, id: JSON list of level, amount, level, amount …
+    <prefix>{ledger}:held             hash, level: what holds have of it together
+    <prefix>{ledger}:rate:<what>:<who>   string, a bucket of `core.ruling`; expires when empty
+    <prefix>{ledger}:spent:<period>   hash, who: money spent; see `redis_settlements`
+
+A level is `<what>:<period>:<who>`. Times are Unix milliseconds, all numbers whole ones. The tag
+puts all of it into one slot, so that each step is one script, in a cluster too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.core.holds import Hold, Rate, Ruling
+from proxy.core.ruling import MINUTE, Counted, milliseconds, rule
+from proxy.ports.ledger import Standing
+from proxy.stores.redis_nodes import Client
+
+BATCH = 500
+"""Holds renewed in one script: a millisecond of Redis."""
+
+LAPSING = 1000
+"""Holds that lapse in one script, about ten milliseconds of Redis; if there are more, it is asked
+once more before anything is ruled."""
+
+EMPTY_AFTER = 2 * MINUTE
+"""Milliseconds until a bucket that nothing was poured into is certainly empty, on any clock."""
+
+_AGAIN, _TAKEN = b"again", b"there"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerKeys:
+    """Names of the ledger's keys under one prefix."""
+
+    prefix: str
+
+    def __call__(self, name: str) -> str:
+        """The key of that name."""
+        return f"{self.prefix}{{ledger}}:{name}"
+
+    def holds(self) -> list[str]:
+        """The three keys that every script about holds begins with."""
+        return [self("due"), self("holds"), self("held")]
+
+    def rate(self, rate: Rate) -> str:
+        """Key of a bucket."""
+        return self(f"rate:{rate.what}:{rate.who}")
+
+    def spent(self, period: str) -> str:
+        """Key of what was spent in a period; none is there for what is only ever held."""
+        return self(f"spent:{period}")
+
+
+# What every script about holds begins with.
+ENDING = """
+local due, holds, held = KEYS[1], KEYS[2], KEYS[3]
+
+local function finish(id)
+  local levels = cjson.decode(redis.call('HGET', holds, id) or '[]')
+  for i = 1, #levels, 2 do
+    if redis.call('HINCRBY', held, levels[i], '-' .. levels[i + 1]) == 0 then
+      redis.call('HDEL', held, levels[i])
+    end
+  end
+  redis.call('HDEL', holds, id)
+  redis.call('ZREM', due, id)
+end
+"""
+
+_LAPSE = f"""
+{ENDING}
+local lapsed = redis.call('ZRANGE', due, '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, {LAPSING})
+for _, id in ipairs(lapsed) do finish(id) end
+if #lapsed == {LAPSING} then return {{'{_AGAIN.decode()}'}} end
+"""
+
+# The rule of `core.ruling`. Compared are floats, which is exact below 2^53; a sum beyond that is
+# beyond every limit, and rounding keeps it there. Added up are integers of 64 bits.
+# KEYS: due, holds, held, the rates', the levels' periods.
+# ARGV: now, id, due, number of rates, calls a minute of each, then level, who, amount and limit of
+# each. Answers whether it was there, what each rate contains, what of each level is held and spent.
+_HOLD = f"""
+{_LAPSE}
+local now, id, rates = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[4])
+local fits, told, pours, mine = true, {{'new'}}, {{}}, {{}}
+for i = 1, rates do
+  local each = tonumber(ARGV[4 + i])
+  local content, at = (redis.call('GET', KEYS[3 + i]) or '0 0'):match('(%d+) (%d+)')
+  content, at = math.min(tonumber(content), each * {MINUTE}), tonumber(at)
+  content = math.max(content - math.min(math.max(now - at, 0), {MINUTE}) * each, 0)
+  if at <= now or at > now + {MINUTE} then at = now end
+  fits = fits and content + {MINUTE} <= each * {MINUTE}
+  told[#told + 1] = string.format('%.0f', content)
+  pours[i] = string.format('%.0f %.0f', content + {MINUTE}, at)
+end
+for i = 1, #KEYS - 3 - rates do
+  local level, who, amount, most = unpack(ARGV, 1 + rates + 4 * i, 4 + rates + 4 * i)
+  local there = redis.call('HGET', held, level) or '0'
+  local spent = redis.call('HGET', KEYS[3 + rates + i], who) or '0'
+  if most ~= '' then
+    fits = fits and tonumber(there) + tonumber(spent) + tonumber(amount) <= tonumber(most)
+  end
+  told[#told + 1], told[#told + 2] = there, spent
+  if amount ~= '0' then mine[#mine + 1], mine[#mine + 2] = level, amount end
+end
+if redis.call('ZSCORE', due, id) then
+  told[1] = '{_TAKEN.decode()}'
+elseif fits then
+  for i = 1, rates do redis.call('SET', KEYS[3 + i], pours[i], 'PX', {EMPTY_AFTER}) end
+  redis.call('ZADD', due, ARGV[3], id)
+  redis.call('HSET', holds, id, cjson.encode(mine))
+  for i = 1, #mine, 2 do redis.call('HINCRBY', held, mine[i], mine[i + 1]) end
+end
+return told
+"""
+
+# KEYS: due, holds, held, the levels' periods. ARGV: now, then level and who of each.
+_STANDINGS = f"""
+{_LAPSE}
+local told = {{}}
+for i = 1, #KEYS - 3 do
+  told[2 * i - 1] = redis.call('HGET', held, ARGV[2 * i]) or '0'
+  told[2 * i] = redis.call('HGET', KEYS[3 + i], ARGV[2 * i + 1]) or '0'
+end
+return told
+"""
+
+# KEYS: due. ARGV: now, the new due, ids.
+_RENEW = """
+for i = 3, #ARGV do
+  local ends = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if ends and tonumber(ends) > tonumber(ARGV[1]) then
+    redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[i])
+  end
+end
+"""
+
+
+def level_of(who: str, what: str, period: str) -> str:
+    """The name of a level; `what` and `period` have no colon."""
+    return f"{what}:{period}:{who}"
+
+
+async def hold(client: Client, keys: LedgerKeys, hold: Hold, now: float) -> Ruling:
+    """Take a hold, or not. `now` is Unix seconds."""
+    names = [*keys.holds(), *map(keys.rate, hold.rates)]
+    names += [keys.spent(level.period) for level in hold.levels]
+    words: list[str | int] = [hold.id, milliseconds(hold.due), len(hold.rates)]
+    words += [rate.per_minute for rate in hold.rates]
+    for one in hold.levels:
+        most = "" if one.most is None else one.most
+        words += [level_of(one.who, one.what, one.period), one.who, one.amount, most]
+    known, *counts = await _until_lapsed(client, _HOLD, names, [milliseconds(now), *words])
+    numbers, rates = list(map(int, counts)), len(hold.rates)
+    levels = map(sum, zip(numbers[rates::2], numbers[rates + 1 :: 2], strict=True))
+    counted = Counted(tuple(numbers[:rates]), tuple(levels))
+    return rule(hold, counted, now, is_taken=known == _TAKEN)
+
+
+async def renew(
+    client: Client, keys: LedgerKeys, holds: Sequence[str], due: float, now: float
+) -> None:
+    """Prolong the holds there are. Times are Unix seconds."""
+    for start in range(0, len(holds), BATCH):
+        words: list[str | int] = [
+            milliseconds(now),
+            milliseconds(due),
+            *holds[start : start + BATCH],
+        ]
+        await client.eval(_RENEW, 1, keys("due"), *words)
+
+
+async def standings(
+    client: Client, keys: LedgerKeys, bounds: Sequence[tuple[str, str, str]], now: float
+) -> list[Standing]:
+    """What counts of each (who, what, period). `now` is Unix seconds."""
+    names = [*keys.holds(), *(keys.spent(period) for _, _, period in bounds)]
+    words = [word for bound in bounds for word in (level_of(*bound), bound[0])]
+    counts = await _until_lapsed(client, _STANDINGS, names, [milliseconds(now), *words])
+    pairs = zip(counts[::2], counts[1::2], strict=True)
+    return [Standing(int(held), int(spent)) for held, spent in pairs]
+
+
+async def _until_lapsed(
+    client: Client, script: str, names: list[str], words: Sequence[Any]
+) -> list[bytes]:
+    """Run a script until no hold is left to lapse: a thousand of them go with each."""
+    while True:
+        told: list[bytes] = await client.eval(script, len(names), *names, *words)
+        if told[:1] != [_AGAIN]:
+            return told

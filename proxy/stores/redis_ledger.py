@@ -1,0 +1,92 @@
+"""The ledger in Redis, as `RedisStore` has it: each step is one round trip."""
+
+from collections.abc import Callable, Sequence
+
+from proxy.core.holds import Hold, Ruling
+from proxy.core.limits import Limits, LimitUnreadableError, limits_from_fields, limits_to_fields
+from proxy.core.settlement import Settlement, UsageRecord
+from proxy.core.tasks import TaskRecord
+from proxy.ports.ledger import Standing, Total
+from proxy.stores import redis_commands as commands
+from proxy.stores import redis_holds as holds
+from proxy.stores import redis_settlements as settlements
+from proxy.stores.grant_cache import GrantCache
+from proxy.stores.records import is_kept
+from proxy.stores.redis_push import Feed
+
+
+class RedisLedger:
+    """The port `proxy.ports.Ledger` through `_feed`. `_now` is Unix seconds."""
+
+    _feed: Feed
+    _keys: commands.Keys
+    _ledger: holds.LedgerKeys
+    _grants: GrantCache
+    _now: Callable[[], float]
+
+    async def hold(self, hold: Hold) -> Ruling:
+        """See `proxy.ports.Ledger.hold`."""
+        return await self._feed.ask(holds.hold, self._ledger, hold, self._now())
+
+    async def renew(self, names: Sequence[str], due: float) -> None:
+        """See `proxy.ports.Ledger.renew`."""
+        await self._feed.ask(holds.renew, self._ledger, names, due, self._now())
+
+    async def settle(self, settlement: Settlement) -> None:
+        """See `proxy.ports.Ledger.settle`."""
+        await self._feed.ask(settlements.settle, self._ledger, settlement, self._now())
+
+    async def due_tasks(self, most: int) -> list[TaskRecord]:
+        """See `proxy.ports.Ledger.due_tasks`. Open tasks without an owner are closed in passing."""
+        session, now = self._feed.session(), self._now()
+        ids = await session.ask(settlements.due_tasks, self._ledger, most, now)
+        records = await session.ask(commands.read_tasks, self._keys, ids) if ids else []
+        kept = [record for record in records if is_kept(record, now)]
+        if lost := set(ids) - {record.task_id for record in kept}:
+            await session.ask(settlements.forget, self._ledger, sorted(lost))
+        return kept
+
+    async def look_later(self, task_id: str, at: float) -> None:
+        """See `proxy.ports.Ledger.look_later`."""
+        await self._feed.ask(settlements.look_later, self._ledger, task_id, at)
+
+    async def lead(self, process: str, seconds: float) -> bool:
+        """See `proxy.ports.Ledger.lead`."""
+        return await self._feed.ask(settlements.lead, self._ledger, process, seconds, self._now())
+
+    async def standings(self, bounds: Sequence[tuple[str, str, str]]) -> list[Standing]:
+        """See `proxy.ports.Ledger.standings`."""
+        return await self._feed.ask(holds.standings, self._ledger, bounds, self._now())
+
+    async def totals(self, first_day: str, last_day: str) -> list[Total]:
+        """See `proxy.ports.Ledger.totals`."""
+        days = (first_day, last_day)
+        return await self._feed.ask(settlements.totals, self._ledger, *days, self._now())
+
+    async def records(self, after: str, most: int) -> list[tuple[str, UsageRecord]]:
+        """See `proxy.ports.Ledger.records`. A place is the id of an entry in the stream."""
+        return await self._feed.ask(settlements.records, self._ledger, after, most)
+
+    async def tenant_limits(self, tenant: str) -> Limits:
+        """See `proxy.ports.Ledger.tenant_limits`."""
+        keys = [self._keys.tenant(tenant)]
+        (fields,) = await self._feed.ask(commands.read_hashes, keys)
+        if fields is None:
+            raise LimitUnreadableError("the key is not a hash")
+        try:
+            return limits_from_fields(commands.text_of(fields))
+        except UnicodeDecodeError:
+            raise LimitUnreadableError("a field is not UTF-8") from None
+
+    async def limit_tenant(self, tenant: str, limits: Limits) -> None:
+        """See `proxy.ports.Ledger.limit_tenant`."""
+        key = self._keys.tenant(tenant)
+        await self._feed.ask(commands.write_hash, key, limits_to_fields(limits))
+        self._grants.forget_all()  # the push comes a moment later; who wrote, reads it now
+
+    async def limited_tenants(self) -> list[str]:
+        """See `proxy.ports.Ledger.limited_tenants`. A name that is not UTF-8 is told with `?`."""
+        session, start = self._feed.session(), self._keys.tenants
+        keys = [key async for key in session.each(commands.keys_from(session.nodes.client, start))]
+        names = {key.removeprefix(start.encode()).decode("utf-8", "replace") for key in keys}
+        return sorted(names)

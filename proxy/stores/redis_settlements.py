@@ -1,0 +1,231 @@
+"""What is settled, summed up and still open in Redis, beside the holds of `redis_holds`.
+
+    <prefix>{ledger}:open             sorted set, open tasks' ids by when to look at them
+    <prefix>{ledger}:done             sorted set, settled tasks' ids by when, for RETENTION
+    <prefix>{ledger}:usage            stream, one entry per record, `usage_fields`; trimmed to
+                                      about RECORDS_KEPT
+    <prefix>{ledger}:spent:<period>   hash, who: billionths spent; expires, but for `total`
+    <prefix>{ledger}:sums:<day>       hash, JSON list of tenant, token, model, currency and what
+                                      is counted: how many; expires after TOTALS_KEPT
+    <prefix>{ledger}:settled:<sender>:<n>   bits, one for each number of a sender; expires after
+                                      SETTLEMENTS_KEPT
+    <prefix>{ledger}:leader           string, until when (milliseconds) which process looks
+
+A settlement is one script. It reads all there is to read, and looks at the type of every key,
+before it writes: what may go wrong goes wrong while nothing is written.
+"""
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from proxy.core.beijing import day_of
+from proxy.core.ruling import milliseconds
+from proxy.core.settlement import FIRST_LOOK, TASK_HOLD, Kind, Settlement, UsageRecord, charged
+from proxy.core.tasks import RETENTION, TaskRecord
+from proxy.ports.ledger import Total
+from proxy.stores.redis_commands import Fields, flat_of, text_of
+from proxy.stores.redis_holds import ENDING, LedgerKeys
+from proxy.stores.redis_nodes import Client
+from proxy.stores.usage_fields import (
+    DAY,
+    RECORDS_KEPT,
+    SETTLEMENTS_KEPT,
+    TOTALS_KEPT,
+    Line,
+    Sums,
+    kept_for,
+    line_of,
+    sums_of,
+    total_of,
+    usage_from_fields,
+    usage_to_fields,
+)
+
+NUMBERS = 65_536
+"""Numbers of a sender under one key: eight kilobytes at most, forgotten together."""
+
+# KEYS: due, open, done. ARGV: now, task, when to look, hold, its new due.
+OPEN = """
+if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[2])
+end
+local ends = redis.call('ZSCORE', KEYS[1], ARGV[4])
+if ends and tonumber(ends) > tonumber(ARGV[1]) then
+  redis.call('ZADD', KEYS[1], 'GT', ARGV[5], ARGV[4])
+end
+"""
+
+# A sum that no 64 bits hold (nine billion currency units) stays as it is: `pcall`.
+# KEYS: due, holds, held, open, done, usage, the sender's bits, then hashes of sums.
+# ARGV: the settlement as JSON, see `_settlement`; now, in seconds.
+_SETTLE = f"""
+{ENDING}
+local open, done, usage, seen = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local types = {{'zset', 'hash', 'hash', 'zset', 'zset', 'stream', 'string'}}
+for i, key in ipairs(KEYS) do
+  local found, wanted = redis.call('TYPE', key).ok, types[i] or 'hash'
+  if found ~= 'none' and found ~= wanted then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', not a ' .. wanted)
+  end
+end
+local settlement, now = cjson.decode(ARGV[1]), tonumber(ARGV[2])
+if redis.call('GETBIT', seen, settlement.bit) == 1 then return 0 end
+redis.call('SETBIT', seen, settlement.bit, 1)
+redis.call('EXPIRE', seen, {SETTLEMENTS_KEPT})
+redis.call('ZREMRANGEBYSCORE', done, '-inf', now - {RETENTION})
+for _, record in ipairs(settlement.records) do
+  local is_open = record.task == '' or redis.call('ZREM', open, record.task) == 1
+  if is_open then
+    if record.task ~= '' then redis.call('ZADD', done, now, record.task) end
+    redis.call('XADD', usage, 'MAXLEN', '~', {RECORDS_KEPT}, '*', unpack(record.entry))
+    for _, sum in ipairs(record.sums) do
+      local key = KEYS[7 + sum[1]]
+      redis.pcall('HINCRBY', key, sum[2], sum[3])
+      if sum[4] ~= '' then redis.call('EXPIRE', key, sum[4]) end
+    end
+    finish(record.hold)
+  end
+end
+for _, hold in ipairs(settlement.released) do finish(hold) end
+return 1
+"""
+
+# KEYS: leader. ARGV: now, until, process.
+_LEAD = """
+local until_, process = (redis.call('GET', KEYS[1]) or '0 '):match('^(%d+) (.*)$')
+if process ~= ARGV[3] and tonumber(ARGV[1]) < tonumber(until_) then return 0 end
+redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[2] - ARGV[1])
+return 1
+"""
+
+
+def open_task(client: Any, keys: LedgerKeys, record: TaskRecord, now: float) -> Any:  # noqa: ANN401  # a client or a pipeline, and what it answers
+    """A task was claimed at `now` (Unix seconds): it is open, unless it was settled already."""
+    due = milliseconds(record.created + TASK_HOLD)
+    look = repr(record.created + FIRST_LOOK)
+    names = [keys("due"), keys("open"), keys("done")]
+    words = [milliseconds(now), record.task_id, look, record.hold, due]
+    return client.eval(OPEN, len(names), *names, *words)
+
+
+async def settle(client: Client, keys: LedgerKeys, settlement: Settlement, now: float) -> None:
+    """Write a settlement down, unless it is there. `now` is Unix seconds."""
+    chunk, bit = divmod(settlement.number, NUMBERS)
+    fixed = ("open", "done", "usage", f"settled:{settlement.sender}:{chunk}")
+    names = [*keys.holds(), *map(keys, fixed)]
+    sums: list[str] = []
+    written = {
+        "bit": bit,
+        "records": [_record(keys, record, sums) for record in settlement.records],
+        "released": settlement.released,
+    }
+    # A lone surrogate would be an error in the middle of Redis; it is a `?` there.
+    text = json.dumps(written, ensure_ascii=False).encode("utf-8", "replace")
+    names += sums
+    await client.eval(_SETTLE, len(names), *names, text, repr(now))
+
+
+async def totals(
+    client: Client, keys: LedgerKeys, first_day: str, last_day: str, now: float
+) -> list[Total]:
+    """All sums of these days, as far as they are kept. `now` is Unix seconds."""
+    ages = range(-1, TOTALS_KEPT + 1)  # -1: of a process whose clock is ahead
+    days = [
+        day for day in (day_of(now - age * DAY) for age in ages) if first_day <= day <= last_day
+    ]
+    pipe = client.pipeline(transaction=False)
+    for day in days:
+        pipe.hgetall(keys(f"sums:{day}"))
+    found: defaultdict[Line, dict[str, int]] = defaultdict(dict)
+    for day, fields in zip(days, await pipe.execute() if days else [], strict=True):
+        for field, number in fields.items():
+            *line, name = json.loads(field)
+            found[Line(day, *line)][name] = int(number)
+    return [total_of(line, Sums(**found[line])) for line in sorted(found)]
+
+
+async def records(
+    client: Client, keys: LedgerKeys, after: str, most: int
+) -> list[tuple[str, UsageRecord]]:
+    """Entries of the stream behind that one; what is no record is left out."""
+    while page := await _page(client, keys("usage"), after, most):
+        read = ((place.decode(), _usage_of(fields)) for place, fields in page)
+        found = [(place, record) for place, record in read if record is not None]
+        if found:
+            return found
+        after = page[-1][0].decode()
+    return []
+
+
+async def _page(client: Client, key: str, after: str, most: int) -> list[tuple[bytes, Fields]]:
+    page: Any = await client.xrange(key, min=f"({after}" if after else "-", count=most)
+    return page or []
+
+
+async def due_tasks(client: Client, keys: LedgerKeys, most: int, now: float) -> list[str]:
+    """Ids of the tasks to be looked at by `now` (Unix seconds), the longest overdue first."""
+    found: Any = await client.zrangebyscore(keys("open"), "-inf", repr(now), start=0, num=most)
+    return [task_id.decode() for task_id in found]
+
+
+async def look_later(client: Client, keys: LedgerKeys, task_id: str, at: float) -> None:
+    """Put an open task off until `at` (Unix seconds)."""
+    await client.zadd(keys("open"), {task_id: at}, xx=True)
+
+
+async def forget(client: Client, keys: LedgerKeys, task_ids: list[str]) -> None:
+    """Tasks without an owner are not open: nobody could settle them."""
+    await client.zrem(keys("open"), *task_ids)
+
+
+async def lead(client: Client, keys: LedgerKeys, process: str, seconds: float, now: float) -> bool:
+    """Whether the process is the one that looks. `now` is Unix seconds."""
+    words: list[str | int] = [milliseconds(now), milliseconds(now + seconds), process]
+    return bool(await client.eval(_LEAD, 1, keys("leader"), *words))
+
+
+def _record(keys: LedgerKeys, record: UsageRecord, names: list[str]) -> dict[str, Any]:
+    """A record as the script takes it; the hashes that it adds to are put into `names`."""
+    return {
+        "task": record.id if record.kind is Kind.TASK else "",
+        "hold": record.hold,
+        "entry": flat_of(usage_to_fields(record)),
+        "sums": [
+            [_index(names, key), field, str(number), "" if kept is None else str(kept)]
+            for key, field, number, kept in _sums(keys, record)
+            if number
+        ],
+    }
+
+
+def _sums(keys: LedgerKeys, record: UsageRecord) -> list[tuple[str, str, int, int | None]]:
+    """What a record adds to: key, field, how much, and for how many seconds it is kept."""
+    day, *line = line_of(record)
+    kept = (TOTALS_KEPT + 1) * DAY
+    counted = sums_of(record)._asdict().items()
+    return [
+        *((keys(f"sums:{day}"), _line([*line, name]), number, kept) for name, number in counted),
+        *(
+            (keys.spent(period), who, record.amount, kept_for(period))
+            for who, period in charged(record)
+        ),
+    ]
+
+
+def _line(names: list[str]) -> str:
+    return json.dumps(names, ensure_ascii=False)
+
+
+def _index(names: list[str], key: str) -> int:
+    """The place of a key among the names, from 1, where it is put if need be."""
+    if key not in names:
+        names.append(key)
+    return names.index(key) + 1
+
+
+def _usage_of(fields: Fields) -> UsageRecord | None:
+    try:
+        return usage_from_fields(text_of(fields))
+    except UnicodeDecodeError:
+        return None
