@@ -69,7 +69,7 @@ class MemoryLedger(ABC):
         await self.ping()
         now = self._lapse()
         is_taken = hold.id in self._holds
-        ruling = rule(hold, self._counted(hold, now), now / 1000, is_taken=is_taken)
+        ruling = rule(hold, self._counted(hold, now), self._now(), is_taken=is_taken)
         if not is_taken and ruling.refused is None:
             self._take(hold, now)
         return ruling

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from stores.harness import NOW, usage
 
-from proxy.core.settlement import Basis, Kind, UsageRecord
+from proxy.core.settlement import Basis, Kind, Settlement, UsageRecord
 from proxy.core.usage import NOTHING_USED, Used
 from proxy.ports.ledger import Total
 from proxy.stores.usage_fields import (
@@ -15,6 +15,8 @@ from proxy.stores.usage_fields import (
     Sums,
     kept_for,
     line_of,
+    settlement_from_text,
+    settlement_to_text,
     sums_of,
     total_of,
     usage_from_fields,
@@ -57,6 +59,12 @@ def test_unreadable(change: dict[str, str]) -> None:
     """What nobody here wrote is no record."""
     assert usage_from_fields({**usage_to_fields(usage()), **change}) is None
     assert usage_from_fields({}) is None
+
+
+def test_settlement_round_trip() -> None:
+    """A settlement that waits on a disk comes back as it was."""
+    settlement = Settlement("process-1", 7, (usage(used=USED), usage("b")), ("h1", "h2"))
+    assert settlement_from_text(settlement_to_text(settlement)) == settlement
 
 
 def test_sums() -> None:
