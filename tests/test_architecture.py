@@ -64,7 +64,6 @@ NO_NOUNS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "t
 LONGEST = 300
 LONGER = {
     "proxy/core/jsonscan.py": (400, "one state machine, which is read as a whole or not at all"),
-    "proxy/cli/token.py": (350, "seven small commands with their options, one after the other"),
 }
 
 

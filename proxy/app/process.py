@@ -26,6 +26,7 @@ from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
 from proxy.edge.listener import PublicServer
 from proxy.edge.sockets import SocketLimits
+from proxy.edge.statements import Statements
 from proxy.edge.upstream import SessionUpstream
 from proxy.ports import Store, Telemetry
 from proxy.stores import open_store
@@ -96,7 +97,7 @@ class Proxy:
             prices=settings.routing.prices,
         )
         self._public = PublicServer(self._gateway.handle, telemetry)
-        self._admin = AdminServer(self.readiness, metrics.page)
+        self._admin = AdminServer(self.readiness, metrics.page, Statements(self.store))
         self._drain: asyncio.Timeout | None = None
         self._hurried = False
         self._lifetimes = AsyncExitStack()

@@ -5,7 +5,9 @@ import click
 from proxy.cli.check import check
 from proxy.cli.sandbox import sandbox
 from proxy.cli.serve import serve
+from proxy.cli.tenant import tenant
 from proxy.cli.token import token
+from proxy.cli.usage import usage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,5 +16,5 @@ def main() -> None:
     """A DashScope-compatible reverse proxy: tokens, model allowlists, tenants kept apart."""
 
 
-for command in (serve, check, token, sandbox):
+for command in (serve, check, token, tenant, usage, sandbox):
     main.add_command(command)

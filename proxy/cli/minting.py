@@ -4,7 +4,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from proxy.core.policy import INFERENCE, Grant, GrantUnreadableError, digest_of
@@ -64,11 +64,20 @@ async def rotate(store: Store, digest: str, grant: Grant, grace: float) -> str:
     return secret
 
 
-async def adopt(store: Store, digest: str, grant: Grant, *, keeps_tenant: bool) -> Grant:
+async def adopt(
+    store: Store,
+    digest: str,
+    grant: Grant,
+    *,
+    keeps_tenant: bool,
+    bounded: Callable[[Grant], Grant],
+) -> Grant:
     """Store a grant under a secret made elsewhere; again under its name, it is the same token.
 
-    The name's earlier secret ends, its id stays, and with `keeps_tenant` its tenant. Raises
-    `TokenError` when several tokens have the name, or another token has the secret.
+    The name's earlier secret ends, its id stays, and with `keeps_tenant` its tenant. `bounded`
+    makes the limits and networks of what was there those of now: whoever deploys again does not
+    lift what was limited meanwhile. Raises `TokenError` when several tokens have the name, or
+    another token has the secret.
     """
     found = [(d, g) for d, g in await all_tokens(store) if isinstance(g, Grant)]
     for other, taken in found:
@@ -78,7 +87,15 @@ async def adopt(store: Store, digest: str, grant: Grant, *, keeps_tenant: bool) 
     if named:
         _, known = _one_token(named, grant.name)[-1]
         tenant = known.tenant if keeps_tenant else grant.tenant
-        grant = replace(grant, id=known.id, tenant=tenant, created=known.created)
+        bounds = bounded(known)
+        grant = replace(
+            grant,
+            id=known.id,
+            tenant=tenant,
+            created=known.created,
+            limits=bounds.limits,
+            allow_ips=bounds.allow_ips,
+        )
     await store.save_grant(digest, grant)
     for old, _ in named:
         if old != digest:

@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from proxy.cli.minting import TokenError
 from proxy.config import ConfigError
 from proxy.config.settings import Settings, load_settings
 from proxy.core.errors import StoreUnavailableError
@@ -33,6 +34,9 @@ store_option = click.option(
     metavar="URL",
     callback=visible,
     help="Where tokens and tasks are kept (PROXY_STORE).",
+)
+as_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object, for programs."
 )
 routes_option = click.option(
     "--routes",
@@ -71,8 +75,19 @@ def checked_store(settings: Settings) -> Store:
         fail([f"PROXY_STORE: {error}"])
 
 
+def kept_settings(store: str | None) -> Settings:
+    """Settings whose store outlives a command. Ends the program when there is none."""
+    settings = settings_from({"PROXY_STORE": store})
+    if settings.store.startswith("memory:"):
+        fail(["PROXY_STORE: memory: ends with this command; use sqlite:// or redis://"])
+    return settings
+
+
 def with_store(settings: Settings, use: Callable[[Store], Awaitable[Result]]) -> Result:
-    """Run `use` on the configured store, opened and closed around it."""
+    """Run `use` on the configured store, opened and closed around it.
+
+    Ends the program when the store cannot be used, and for a `TokenError` of `use`.
+    """
     store = checked_store(settings)
 
     async def run() -> Result:
@@ -91,6 +106,8 @@ def with_store(settings: Settings, use: Callable[[Store], Awaitable[Result]]) ->
         return asyncio.run(run())
     except ConfigError as error:
         fail(error.problems)
+    except TokenError as error:
+        fail([str(error)])
 
 
 def unavailable(settings: Settings, store: Store, error: StoreUnavailableError) -> str:

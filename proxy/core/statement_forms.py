@@ -2,29 +2,35 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from unicodedata import normalize
 
 from proxy.core.money import text_of
 from proxy.core.statement import Line, Query, Statement
 
 _USED = ("images", "input_tokens", "output_tokens", "characters")
-_NUMBERS = ("records", "amount", "currency", "seconds", *_USED)
+NUMBERS = ("records", "amount", "currency", "seconds", *_USED)
+"""The columns behind what is added up by."""
 
 _FORMULA = "=+-@\t\r"
 """What a spreadsheet may take for the start of a formula."""
 
 
-def statement_rows(statement: Statement) -> list[tuple[str, ...]]:
-    """The header, then a row for each line. What has no price has neither amount nor currency."""
+def statement_rows(statement: Statement, unpriced: str = "") -> list[tuple[str, ...]]:
+    """The header, then a row for each line.
+
+    What has no price has no amount, and `unpriced` in place of its currency.
+    """
     query = statement.query
-    return [(*_heads(query), *_NUMBERS), *(_row(query, line) for line in statement.lines)]
+    lines = statement.lines
+    rows = ((*_keyed(query, line), *_numbers(line, unpriced)) for line in lines)
+    return [(*_heads(query), *NUMBERS), *rows]
 
 
-def sum_rows(statement: Statement) -> list[tuple[str, ...]]:
+def sum_rows(statement: Statement, unpriced: str = "") -> list[tuple[str, ...]]:
     """A row for each sum, as wide as the others, with `TOTAL` where their keys stand."""
     blank = ("TOTAL", *("" for _ in _heads(statement.query)[1:]))
-    return [(*blank, *_numbers(line)) for line in statement.sums]
+    return [(*blank, *_numbers(line, unpriced)) for line in statement.sums]
 
 
 def statement_csv(statement: Statement) -> str:
@@ -73,13 +79,9 @@ def _keyed(query: Query, line: Line) -> list[str]:
     return [cell for key, at in pairs for cell in ((at, line.name) if key == "token" else (at,))]
 
 
-def _row(query: Query, line: Line) -> tuple[str, ...]:
-    return (*_keyed(query, line), *_numbers(line))
-
-
-def _numbers(line: Line) -> Sequence[str]:
-    facts = _facts(line)
-    return ["" if facts[name] is None else str(facts[name]) for name in _NUMBERS]
+def _numbers(line: Line, unpriced: str) -> Iterator[str]:
+    facts = _facts(line) | {"currency": line.currency or unpriced}
+    return ("" if facts[name] is None else str(facts[name]) for name in NUMBERS)
 
 
 def _facts(line: Line) -> dict[str, object]:

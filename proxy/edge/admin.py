@@ -1,10 +1,12 @@
-"""The administrative listener: health, readiness, metrics. Never on the public port."""
+"""The administrative listener: health, readiness, metrics, usage. Never on the public port."""
 
 import json
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
+
+from proxy.edge.statements import Statements
 
 Readiness = Callable[[], Awaitable[dict[str, str]]]
 """What the process depends on, by name: "ok", or what is wrong in words without secrets."""
@@ -13,8 +15,14 @@ Readiness = Callable[[], Awaitable[dict[str, str]]]
 class AdminServer:
     """Serves `admin_application` on bound sockets."""
 
-    def __init__(self, readiness: Readiness, metrics: Callable[[], tuple[bytes, str]]) -> None:
-        self._runner = web.AppRunner(admin_application(readiness, metrics), access_log=None)
+    def __init__(
+        self,
+        readiness: Readiness,
+        metrics: Callable[[], tuple[bytes, str]],
+        statements: Statements,
+    ) -> None:
+        application = admin_application(readiness, metrics, statements)
+        self._runner = web.AppRunner(application, access_log=None)
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accept connections, within the running loop."""
@@ -28,9 +36,9 @@ class AdminServer:
 
 
 def admin_application(
-    readiness: Readiness, metrics: Callable[[], tuple[bytes, str]]
+    readiness: Readiness, metrics: Callable[[], tuple[bytes, str]], statements: Statements
 ) -> web.Application:
-    """The application behind `/healthz`, `/readyz` and `/metrics`.
+    """The application behind `/healthz`, `/readyz`, `/metrics` and `/usage`.
 
     Alive is not ready: a store outage turns readiness red and leaves liveness green, because a
     restart would not bring the store back, and would forget the grants that still work.
@@ -53,6 +61,7 @@ def admin_application(
     application.router.add_get("/healthz", healthz)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", page)
+    application.router.add_get("/usage", statements.answer)
     return application
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +78,11 @@ def create(cli: Cli) -> Callable[..., str]:
 def key() -> dict[str, str]:
     """The variables of a proxy with one account."""
     return {"DASHSCOPE_API_KEY": UPSTREAM_KEY}
+
+
+def plant_unreadable(state: Path) -> None:
+    """A grant as a faulty control plane writes it."""
+    with sqlite3.connect(state / "dashscope-proxy" / "proxy.db") as store:
+        fields = json.dumps({"models": "*", "expires": "tomorrow"})
+        store.execute("INSERT INTO tokens VALUES (?, ?)", ("f" * 64, fields))
+    store.close()

@@ -1,10 +1,8 @@
 """The life of a token on the command line."""
 
 import hashlib
-import json
 import os
 import pty
-import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.conftest import Cli
+from cli.conftest import Cli, plant_unreadable
 from harness import EVIDENCE
 
 Create = Callable[..., str]
@@ -90,18 +88,6 @@ def test_a_token_without_a_tenant_is_its_own(cli: Cli, create: Create) -> None:
     rows = cli("token", "list", "--json").json()
     assert {row["tenant"] for row in rows} == {row["id"] for row in rows}
     assert len({row["id"] for row in rows}) == 2
-
-
-def test_list_is_a_table_for_pipes(cli: Cli, create: Create) -> None:
-    """One header and one row per token, oldest first, with no column that moves."""
-    create("a")
-    create("longer-name", "--model", "wan2.6-*", "--model", "qwen*")
-    header, *rows = cli("token", "list").rows
-    assert header.split() == ["ID", "NAME", "TENANT", "STATE", "EXPIRES", "SCOPES", "MODELS"]
-    assert len(rows) == 2
-    at = header.index("NAME")
-    assert {row[at : at + 11].strip() for row in rows} == {"a", "longer-name"}
-    assert any(row.endswith("wan2.6-* qwen*") for row in rows)
 
 
 def test_update_changes_what_is_named_and_nothing_else(cli: Cli, create: Create) -> None:
@@ -249,14 +235,6 @@ def test_help_of_every_command(cli: Cli) -> None:
         assert "--store" in said.out
 
 
-def test_json_is_json(cli: Cli, create: Create) -> None:
-    """Odd names travel through JSON unharmed."""
-    name = '名 "quoted" \\ ünï'
-    create(name)
-    listed = cli("token", "list", "--json").out
-    assert [row["name"] for row in json.loads(listed)] == [name]
-
-
 def stored(cli: Cli) -> dict[str, str]:
     """The end of each secret, by its digest."""
     return {row["digest"]: row["expires"] for row in cli("token", "list", "--json").json()}
@@ -357,14 +335,6 @@ def test_a_grace_that_is_no_duration(cli: Cli, create: Create) -> None:
     assert set(stored(cli)) == {kept}
 
 
-def test_an_end_beyond_the_calendar(cli: Cli, create: Create) -> None:
-    """A token that outlives the year 9999 is listed like every other."""
-    create("a", "--expires", "999999w")
-    assert stored(cli).popitem()[1].isdecimal()
-    assert len(cli("token", "list").rows) == 2
-    assert cli("token", "show", "a").code == 0
-
-
 def test_an_end_and_no_end(cli: Cli, create: Create) -> None:
     """Flags that contradict each other are a mistake, not a choice of ours."""
     create("a")
@@ -390,30 +360,6 @@ def test_a_name_that_cannot_be_shown(cli: Cli, create: Create, name: str) -> Non
     assert len(cli("token", "list").rows) == 2
 
 
-@pytest.mark.parametrize("words", [["list"], ["show", "tok_planted"]])
-def test_a_planted_name_keeps_the_table(
-    cli: Cli, create: Create, state: Path, words: list[str]
-) -> None:
-    """What a control plane wrote is shown so that it forges no row and steers no terminal."""
-    create("known")
-    with sqlite3.connect(state / "dashscope-proxy" / "proxy.db") as store:
-        fields = {"id": "tok_planted", "name": "x\ntok_1  forged\x1b[2J", "models": "a\x1b[1m"}
-        store.execute("INSERT INTO tokens VALUES (?, ?)", ("f" * 64, json.dumps(fields)))
-    store.close()
-    said = cli("token", *words)
-    assert "\x1b" not in said.out
-    assert not [row for row in said.rows if row.startswith("tok_1 ")]
-    assert r"x\ntok_1" in said.out
-
-
-def plant_unreadable(state: Path) -> None:
-    """A grant as a faulty control plane writes it."""
-    with sqlite3.connect(state / "dashscope-proxy" / "proxy.db") as store:
-        fields = json.dumps({"models": "*", "expires": "tomorrow"})
-        store.execute("INSERT INTO tokens VALUES (?, ?)", ("f" * 64, fields))
-    store.close()
-
-
 def test_an_unreadable_grant_can_be_revoked(cli: Cli, create: Create, state: Path) -> None:
     """What `list` shows as unreadable goes away by the id that it shows."""
     create("known")
@@ -422,17 +368,6 @@ def test_an_unreadable_grant_can_be_revoked(cli: Cli, create: Create, state: Pat
     assert "'tomorrow' is not Unix seconds" in row
     assert cli("token", "revoke", row.split()[0]).code == 0
     assert [row["name"] for row in cli("token", "list", "--json").json()] == ["known"]
-
-
-def test_an_unreadable_grant_is_listed_for_programs(cli: Cli, create: Create, state: Path) -> None:
-    """`--json` hides no token: one that cannot be read has the same fields, and says why."""
-    create("known")
-    plant_unreadable(state)
-    known, unreadable = sorted(cli("token", "list", "--json").json(), key=lambda one: one["state"])
-    assert unreadable.pop("why").endswith("'tomorrow' is not Unix seconds")
-    assert unreadable.keys() == known.keys()
-    told = {name: value for name, value in unreadable.items() if value}
-    assert told == {"id": "f" * 16, "state": "unreadable", "digest": "f" * 64}
 
 
 def test_memory_keeps_no_token(cli: Cli) -> None:
