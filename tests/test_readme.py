@@ -1,10 +1,12 @@
 """The README is run: its commands as they stand, its tables against the code."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +15,21 @@ from harness import EVIDENCE, standing
 from readme_tables import README, with_tables
 from redis_server import RedisServer
 
+from proxy.core.settlement import Basis, Kind, Settlement, UsageRecord
+from proxy.core.usage import Used
+
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
 TOKEN = "sk-a-token-of-the-readme-test"
+USED = UsageRecord(
+    *("call-1", Kind.CALL, "studio", "tok_1", "default", "qwen-plus", "SUCCEEDED"),
+    *(time.time(), time.time()),
+    used=Used(input_tokens=1000, output_tokens=20),
+    amount=500_000_000,
+    currency="CNY",
+    basis=Basis.USAGE,
+)
+"""A record as the meter leaves it."""
 CONSOLE = Path(sys.executable).parent
 
 
@@ -76,7 +90,8 @@ def test_every_block_has_a_test() -> None:
     """A new code block needs a test of its own: this file knows them all."""
     begins = ["make run", "curl http", 'export DASHSCOPE_API_KEY="$TOKEN"', "import dashscope"]
     begins += ["/video/v1/generations"]
-    begins += ["token create my-app", "PROXY_STORE=redis", "token create alice", "redis-cli HSET"]
+    begins += ["token create my-app", "PROXY_STORE=redis", "token create alice"]
+    begins += ["token create bob", "usage records", "XREAD", "redis-cli HSET"]
     assert [next(b for b in begins if b in code) for _, code in BLOCKS] == begins
 
 
@@ -149,6 +164,40 @@ def test_the_operators_commands_work(tmp_path: Path) -> None:
     out = shell(block("token create alice"), variables(tmp_path))
     assert "studio" in out
     assert out.splitlines()[-1].startswith("revoked tok_")
+
+
+def test_limits_are_set_and_shown(tmp_path: Path) -> None:
+    """The limits that the README sets are the ones it shows, of the tenant and of the token."""
+    out = shell(block("token create bob"), variables(tmp_path))
+    assert "requests_per_minute=60 concurrent_tasks=4" in out
+    assert "submits_per_minute=30 budget_month=500" in out
+    assert "10.0.0.0/8" in out
+
+
+async def test_usage_is_told_and_exported(tmp_path: Path) -> None:
+    """By the command, as a file of records, and by the admin listener."""
+    store = f"sqlite://{tmp_path}/proxy.db"
+    async with standing({"PROXY_STORE": store}) as stand:
+        await stand.proxy.store.settle(Settlement("readme", 1, (USED,)))
+        script = block("usage records").replace("http://127.0.0.1:9090", stand.admin_url)
+        env = variables(tmp_path, PROXY_STORE=store)
+        out = await asyncio.to_thread(shell, f"cd {tmp_path}\n{script}", env)
+    assert out.count("day,model,records,amount,currency,") == 1
+    assert out.splitlines()[-1].startswith("tok_1,,qwen-plus,1,0.5,CNY,")
+    (line,) = (tmp_path / "records.ndjson").read_text("utf-8").splitlines()
+    assert json.loads(line)["id"] == USED.id
+
+
+async def test_the_stream_is_read_by_redis_cli(tmp_path: Path) -> None:
+    """Whoever bills reads the records where they are written, field by field."""
+    with RedisServer.started() as redis:
+        async with standing({"PROXY_STORE": redis.url}) as stand:
+            await stand.proxy.store.settle(Settlement("readme", 1, (USED,)))
+            script = block("XREAD").replace("redis-cli", f"redis-cli -p {redis.port}")
+            out = await asyncio.to_thread(shell, script, variables(tmp_path))
+    told = out.splitlines()
+    facts = dict(zip(told[2::2], told[3::2], strict=False))
+    assert (facts["id"], facts["amount"], facts["currency"]) == (USED.id, "0.5", "CNY")
 
 
 async def test_a_grant_written_by_redis_cli_works(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Environment(BaseModel):
     admin_listen: Addresses = Field(
         (Address("127.0.0.1", 9090),),
         alias="PROXY_ADMIN_LISTEN",
-        description="`/healthz`, `/readyz`, `/metrics`; same forms, never public",
+        description="`/healthz`, `/readyz`, `/metrics`, `/usage`; same forms, never public",
     )
     store: str = Field(
         "",
