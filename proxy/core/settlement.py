@@ -69,12 +69,17 @@ class Settlement:
     A process is a `sender` that numbers what it hands over, from 1: a store that has seen this
     `number` of it has all of it already. Numbers may come in any order, late ones too. `released`
     are holds that came to nothing. At most `MOST_RECORDS` of either: one step in the store.
+    Raises `ValueError` for more.
     """
 
     sender: str
     number: int
     records: tuple[UsageRecord, ...] = ()
     released: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if max(len(self.records), len(self.released)) > MOST_RECORDS:
+            raise ValueError(f"a settlement has at most {MOST_RECORDS} records, and as many holds")
 
 
 def charged(record: UsageRecord) -> tuple[tuple[str, str], ...]:

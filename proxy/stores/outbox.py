@@ -189,7 +189,12 @@ class Outboxed(Front):
 
         Cancelled, it goes on by itself, and `close` waits for it.
         """
-        await asyncio.shield(self._begin(self._settle(settlement)))
+        settling = self._begin(self._settle(settlement))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            settling.add_done_callback(_heard)  # who handed it over knows that it may be lost
+            raise
 
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Something is written, which `close` waits for."""
@@ -271,6 +276,12 @@ class Outboxed(Front):
 
 def _oldest(reader: sqlite3.Connection) -> list[TaskRecord]:
     return [sql.record_of(row) for row in reader.execute(sql.OLDEST, (BATCH,))]
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """Take note of how it ended, so that asyncio does not ask for somebody who does."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _must_not_die(task: asyncio.Task[None]) -> None:

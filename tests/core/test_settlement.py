@@ -1,6 +1,15 @@
-"""Whom a record charges."""
+"""Whom a record charges, and how much is settled at once."""
 
-from proxy.core.settlement import Kind, UsageRecord, charged
+import pytest
+
+from proxy.core.settlement import MOST_RECORDS, Kind, Settlement, UsageRecord, charged
+
+
+def test_too_much_at_once() -> None:
+    """What no store could write in one short step is not handed over."""
+    assert Settlement("s", 1, released=("h",) * MOST_RECORDS).released
+    with pytest.raises(ValueError, match="at most 200"):
+        Settlement("s", 1, released=("h",) * (MOST_RECORDS + 1))
 
 
 def test_charged() -> None:
