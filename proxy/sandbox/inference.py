@@ -16,6 +16,7 @@ from proxy.sandbox.ask import Ask, items_of, number_in
 from proxy.sandbox.files import RESULT_LIFE, sample_audio
 from proxy.sandbox.outputs import Link, image_choices, item_count
 from proxy.sandbox.prompts import PIECE, echo, prompt_of, strings
+from proxy.sandbox.usage import image_usage, images_in
 
 DIMENSION = 1024
 """Length of an embedding when the request names none."""
@@ -79,9 +80,9 @@ def _parts_message(said: str, reason: str) -> Payload:
 
 
 def _image(ask: Ask, link: Link) -> Reply:
-    output, usage = image_choices(
-        ask.parameters, item_count(ask.parameters), lambda name: link(f"{ask.request_id}/{name}")
-    )
+    count = item_count(ask.parameters)
+    output = image_choices(count, lambda name: link(f"{ask.request_id}/{name}"))
+    usage = image_usage(ask.model, ask.parameters, count, images_in(ask.input))
     whole = {"output": output, "usage": usage}
     return Reply(whole, (whole,))
 

@@ -42,7 +42,8 @@ class Status(StrEnum):
 class Task:
     """One task. Times are Unix seconds; `doom` is how it will fail, if it will.
 
-    Of the input only the prompt and the names of files are kept: inputs may carry megabytes.
+    Of the input only the prompt, the names of files and the numbers of images and of videos are
+    kept: inputs may carry megabytes.
     """
 
     id: str
@@ -56,6 +57,8 @@ class Task:
     files: object = field(repr=False)
     parameters: Payload = field(repr=False)
     doom: RefusalError | None = None
+    images: int = 0
+    videos: int = 0
     polls: int = 0
     canceled: bool = False
 

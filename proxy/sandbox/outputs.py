@@ -12,7 +12,7 @@ from proxy.sandbox.answers import Payload
 from proxy.sandbox.ask import number_in
 from proxy.sandbox.ledger import Kind, Ledger, Status, Task
 from proxy.sandbox.prompts import PARTIAL, doom
-from proxy.sandbox.usage import video_usage
+from proxy.sandbox.usage import image_usage, video_usage
 
 Link: TypeAlias = Callable[[str], str]
 Finish: TypeAlias = Callable[[Task, Link], tuple[Payload, Payload]]
@@ -61,7 +61,7 @@ def _video(task: Task, link: Link) -> tuple[Payload, Payload]:
     made: Payload = {"orig_prompt": task.prompt, "video_url": link(f"{task.id}/video.mp4")}
     if task.parameters.get("prompt_extend"):
         made["actual_prompt"] = f"{task.prompt}, in more words"
-    return made, video_usage(task.model, task.parameters)
+    return made, video_usage(task.model, task.parameters, task.videos)
 
 
 def _images(task: Task, link: Link) -> tuple[Payload, Payload]:
@@ -77,12 +77,12 @@ def _images(task: Task, link: Link) -> tuple[Payload, Payload]:
 
 
 def _image_choices(task: Task, link: Link) -> tuple[Payload, Payload]:
-    return image_choices(
-        task.parameters, item_count(task.parameters), lambda name: link(f"{task.id}/{name}")
-    )
+    count = item_count(task.parameters)
+    output = image_choices(count, lambda name: link(f"{task.id}/{name}"))
+    return output, image_usage(task.model, task.parameters, count, task.images)
 
 
-def image_choices(parameters: Payload, count: int, link: Link) -> tuple[Payload, Payload]:
+def image_choices(count: int, link: Link) -> Payload:
     """Images as newer models answer them: one choice each, an image part inside."""
     choices = [
         {
@@ -94,14 +94,7 @@ def image_choices(parameters: Payload, count: int, link: Link) -> tuple[Payload,
         }
         for index in range(count)
     ]
-    usage = {
-        "image_count": count,
-        "size": str(parameters.get("size") or "1280*1280"),
-        "input_tokens": 0,
-        "output_tokens": 0,
-        "total_tokens": 0,
-    }
-    return {"finished": True, "choices": choices}, usage
+    return {"finished": True, "choices": choices}
 
 
 def _transcription(task: Task, link: Link) -> tuple[Payload, Payload]:

@@ -12,6 +12,7 @@ from proxy.sandbox.ledger import Kind, Ledger, Status, Task
 from proxy.sandbox.outputs import Link, report, unknown
 from proxy.sandbox.prompts import doom, prompt_of
 from proxy.sandbox.quota import QueryQuota
+from proxy.sandbox.usage import images_in, videos_in
 
 PAGE_SIZE = 10
 
@@ -43,6 +44,8 @@ class TaskDesk:
             files=ask.input.get("file_url") or items_of(ask.input, "file_urls"),
             parameters=ask.parameters,
             doom=None if "file_urls" in ask.input else doom(ask.input),  # each file for itself
+            images=images_in(ask.input),
+            videos=videos_in(ask.input),
         )
         self._ledger.submit(task)
         return {"output": {"task_id": task.id, "task_status": Status.PENDING}}

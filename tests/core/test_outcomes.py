@@ -44,7 +44,7 @@ def test_seconds(model: str, duration: str | None, seconds: int) -> None:
         ("wan2.7-r2v", "3", 94),
         ("wan2.7-r2v", "", 154),
         ("wan3.0-video", "2", 64),
-        ("wan2.7-i2v", "2", 4),
+        ("wan2.6-i2v", "2", 4),
     ],
 )
 def test_videos_given_are_billed_too(model: str, videos: str | None, seconds: int) -> None:

@@ -198,3 +198,41 @@ def test_an_entry_may_know_better() -> None:
     """Its bounds count in place of the tables'."""
     price = Price(("wan*",), per_second=TIERS, bounds=Bounds(seconds=7))
     assert price.dearest("wan2.7-r2v", {"resolution": '"720P"'}, 100) == Decimal("4.2") * NANOS
+
+
+LIMITS = st.integers(1, 10_000)
+
+
+@given(PRICES, st.data(), LIMITS, st.integers(1, 4), st.integers(1, 100_000))
+def test_no_text_or_image_costs_more_than_what_is_reserved(
+    price: Price, data: st.DataObject, limit: int, answers: int, size: int
+) -> None:
+    """Whatever comes out within what was asked for: the hold is at least as much."""
+    inputs = {"max_tokens": str(limit), "n": f'"{answers}"', "enable_thinking": "false"}
+    used = Used(
+        images=data.draw(st.integers(0, answers)),
+        input_tokens=data.draw(st.integers(0, size)),
+        output_tokens=data.draw(st.integers(0, limit * answers)),
+        characters=data.draw(st.integers(0, size)),
+    )
+    dearest = price.dearest("qwen-plus", inputs, size)
+    assert price.cost(used) <= dearest
+    assert type(dearest) is int
+
+
+@given(PRICES, LIMITS, LIMITS, st.integers(1, 30), st.integers(1, 30))
+def test_whoever_asks_for_more_reserves_no_less(
+    price: Price, limit: int, size: int, seconds: int, more: int
+) -> None:
+    """Longer, larger, or in more copies: never for less."""
+
+    def dearest(seconds: int, limit: int, size: int, lines: int) -> int:
+        inputs = {"duration": str(seconds), "max_tokens": str(limit), "resolution": str(lines)}
+        return price.dearest("wan2.7-t2v", inputs, size)
+
+    least = dearest(seconds, limit, size, 480)
+    assert dearest(seconds + more, limit, size, 480) >= least
+    assert dearest(seconds, limit + more, size, 480) >= least
+    assert dearest(seconds, limit, size + more, 480) >= least
+    assert dearest(seconds, limit, size, 480 + more) >= least
+    assert price.dearest("wan2.7-t2v", {"duration": ""}, None) >= dearest(15, 1, 1, 480)

@@ -4,9 +4,11 @@ import json
 from decimal import Decimal
 
 import pytest
+from core.usage_corpus import CASES, Case
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.money import text_of
 from proxy.core.quantities import MOST
 from proxy.core.usage import NOTHING_USED, Used, merged, read_usage
 
@@ -33,6 +35,18 @@ USAGE = st.dictionaries(
     ),
     JSON,
 )
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_row_of_the_table(case: Case) -> None:
+    """Seconds, resolution and price of each are what a person works out by hand."""
+    used = read_usage(case.whole, case.inputs, case.model)
+    assert used == case.used
+    if used is not None:
+        assert case.price.is_told(used)
+        assert text_of(case.price.cost(used)) == case.amount
+
+
 PARTS = st.integers(0, MOST)
 
 
