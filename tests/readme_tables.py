@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conformance.differences import DIFFERENCES
 
-from proxy.cli.check import variable_lines
+from proxy.cli.check import price_field_lines, variable_lines
 from proxy.core.errors import Situation
 from proxy.core.limits import NAMES
 from proxy.core.settlement import UsageRecord
@@ -83,6 +83,7 @@ TABLES = {
     "usage": usage,
     "changes": changes,
     "errors": errors,
+    "prices": price_field_lines,
     "variables": variable_lines,
 }
 

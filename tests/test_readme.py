@@ -15,6 +15,7 @@ from harness import EVIDENCE, standing
 from readme_tables import README, with_tables
 from redis_server import RedisServer
 
+from proxy.config.routing import PACKAGED
 from proxy.core.settlement import Basis, Kind, Settlement, UsageRecord
 from proxy.core.usage import Used
 
@@ -91,7 +92,7 @@ def test_every_block_has_a_test() -> None:
     begins = ["make run", "curl http", 'export DASHSCOPE_API_KEY="$TOKEN"', "import dashscope"]
     begins += ["/video/v1/generations"]
     begins += ["token create my-app", "PROXY_STORE=redis", "token create alice"]
-    begins += ["token create bob", "usage records", "XREAD", "redis-cli HSET"]
+    begins += ["token create bob", "usage records", "XREAD", "currency: CNY", "redis-cli HSET"]
     assert [next(b for b in begins if b in code) for _, code in BLOCKS] == begins
 
 
@@ -105,6 +106,15 @@ def test_make_targets_exist() -> None:
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"(?:`|^)make (\w+)", TEXT, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_prices_are_a_price_list(tmp_path: Path) -> None:
+    """As they stand, in a copy of the packaged file."""
+    routes = tmp_path / "routes.yaml"
+    routes.write_text(PACKAGED.read_text("utf-8") + block("currency: CNY"))
+    said = shell("dashscope-proxy check", variables(tmp_path, PROXY_ROUTES=str(routes)))
+    assert "prices in CNY; a model without one is not sold" in said
+    assert "price wan2.7-*: 0.6 a second up to 720P, 1 a second, from 2026-11-01" in said
 
 
 async def test_the_pasted_request_gets_a_task(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 import click
 
 from proxy.cli.options import checked_store, routes_option, settings_from, store_option
+from proxy.config.prices import PriceEntry
 from proxy.config.settings import Environment, Settings
 from proxy.core.families import MEDIA, Family
 from proxy.core.gate import dotted
 from proxy.core.jsonscan import Path
 from proxy.core.judging import shown
+from proxy.core.prices import Price, PriceList, Tier
 from proxy.core.routes import Answer, Async, Envelope, Route, Safe, Websocket
 
 _SOCKETS = {
@@ -37,7 +39,7 @@ def check(routes: str | None, store: str | None, *, variables: bool) -> None:
 
 
 def table_lines(settings: Settings) -> list[str]:
-    """The route table as aligned text, then the accounts."""
+    """The route table as aligned text, then the accounts and what models cost."""
     rows = [
         ("METHOD", "PUBLIC PATH", "UPSTREAM", "DOES"),
         *map(_row, settings.routing.table.routes),
@@ -54,7 +56,49 @@ def table_lines(settings: Settings) -> list[str]:
     ]
     families = [_family(family) for family in settings.routing.table.families]
     none = ["no account: set DASHSCOPE_API_KEY, or list `upstreams:` in the route file"]
-    return [*lines, "", *families, *([""] if families else []), *(accounts or none)]
+    accounts = [*(accounts or none), *price_lines(settings.routing.prices)]
+    return [*lines, "", *families, *([""] if families else []), *accounts]
+
+
+def price_lines(prices: PriceList) -> list[str]:
+    """What models cost, in the order in which they are looked up; nothing where none does."""
+    if prices.is_required:
+        head = [f"prices in {prices.currency}; a model without one is not sold"]
+    else:
+        head = [f"prices in {prices.currency}"] if prices.prices else []
+    return head + [f"price {' '.join(price.models)}: {_cost(price)}" for price in prices.prices]
+
+
+def _cost(price: Price) -> str:
+    """All that an entry asks for, in words."""
+    said = [_second(tier) for tier in price.per_second]
+    said += [
+        f"{amount:f} {what}"
+        for amount, what in (
+            (price.per_image, "an image"),
+            (price.per_1k_input_tokens, "a thousand input tokens"),
+            (price.per_1k_output_tokens, "a thousand output tokens"),
+            (price.per_1k_characters, "a thousand characters"),
+            (price.per_call, "a call"),
+        )
+        if amount is not None
+    ]
+    said += [f"from {price.since}"] if price.since else []
+    said += [f"until {price.until}"] if price.until else []
+    return ", ".join(said)
+
+
+def _second(tier: Tier) -> str:
+    reach = f" up to {tier.most_lines}P" if tier.most_lines else ""
+    return f"{tier.price:f} a second{reach}"
+
+
+def price_field_lines() -> list[str]:
+    """Every field of a price with its value and meaning, as a Markdown table."""
+    lines = ["| field | value | meaning |", "|---|---|---|"]
+    for name, field in PriceEntry.model_fields.items():
+        lines.append(f"| `{field.alias or name}` | {field.description} | {field.title} |")
+    return lines
 
 
 def variable_lines() -> list[str]:

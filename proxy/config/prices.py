@@ -50,6 +50,7 @@ def _lines_of(value: object) -> int | None:
 
 _PRICE = f"an amount from 0 to {DEAREST} with at most 9 decimals, as in 0.6"
 _NUMBER = f"a whole number from 0 to {MOST}"
+_BOUND = "reserved where the request does not say"
 _DAY = "a day in Beijing, as in 2026-11-20"
 
 Currency = Annotated[str, like("[A-Z]{3}")]
@@ -68,26 +69,43 @@ class TierEntry(Strict):
 
 
 class PriceEntry(Strict):
-    """What some models cost for some time, and how much a call of theirs may come to."""
+    """What some models cost for some time, and how much a call of theirs may come to.
 
-    models: SomeWords = Field(description='one pattern or several, as in "wan2.7-*"')
-    since: _Day | None = Field(default=None, alias="from", description=_DAY)
-    until: _Day | None = Field(default=None, description=_DAY)
-    billing_method: Literal["duration"] | None = None
-    duration_pricing: Annotated[list[TierEntry], Field(min_length=1)] | None = Field(
-        default=None, description="a list of `{max_resolution_inclusive: 720, price: 0.6}`"
+    A `title` says what a field means, a `description` what would be right.
+    """
+
+    models: SomeWords = Field(
+        title="whose price it is", description='one pattern or several, as in "wan2.7-*"'
     )
-    per_image: _Amount | None = Field(default=None, description=_PRICE)
-    per_1k_input_tokens: _Amount | None = Field(default=None, description=_PRICE)
-    per_1k_output_tokens: _Amount | None = Field(default=None, description=_PRICE)
-    per_1k_characters: _Amount | None = Field(default=None, description=_PRICE)
-    per_call: _Amount | None = Field(default=None, description=_PRICE)
-    most_seconds: _Most | None = Field(default=None, description=_NUMBER)
-    most_images: _Most | None = Field(default=None, description=_NUMBER)
-    most_input_tokens: _Most | None = Field(default=None, description=_NUMBER)
-    most_output_tokens: _Most | None = Field(default=None, description=_NUMBER)
-    most_thinking_tokens: _Most | None = Field(default=None, description=_NUMBER)
-    most_characters: _Most | None = Field(default=None, description=_NUMBER)
+    since: _Day | None = Field(None, alias="from", title="its first day", description=_DAY)
+    until: _Day | None = Field(None, title="the first day without it", description=_DAY)
+    billing_method: Literal["duration"] | None = Field(
+        None, title="says that seconds are paid for", description="duration"
+    )
+    duration_pricing: Annotated[list[TierEntry], Field(min_length=1)] | None = Field(
+        None,
+        title="a second, by resolution; null is for any other",
+        description="a list of `{max_resolution_inclusive: 720, price: 0.6}`",
+    )
+    per_image: _Amount | None = Field(None, title="an image, or a 3D model", description=_PRICE)
+    per_1k_input_tokens: _Amount | None = Field(
+        None, title="a thousand tokens read, cached or not", description=_PRICE
+    )
+    per_1k_output_tokens: _Amount | None = Field(
+        None, title="a thousand tokens written, thoughts too", description=_PRICE
+    )
+    per_1k_characters: _Amount | None = Field(
+        None, title="a thousand characters spoken, as upstream counts", description=_PRICE
+    )
+    per_call: _Amount | None = Field(
+        None, title="a call or task that went well", description=_PRICE
+    )
+    most_seconds: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
+    most_images: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
+    most_input_tokens: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
+    most_output_tokens: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
+    most_thinking_tokens: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
+    most_characters: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
 
 
 _PRICED = (

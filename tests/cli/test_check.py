@@ -109,6 +109,34 @@ def test_the_packaged_table_of_other_protocols(cli: Cli, key: dict[str, str]) ->
     assert "takes the token as x-api-key too; speaks anthropic" in count
 
 
+PRICES = """currency: CNY
+pricing: required
+prices:
+  - models: "wan2.7-*"
+    from: 2026-11-01
+    until: 2027-01-01
+    duration_pricing:
+      - {max_resolution_inclusive: 720, price: 0.60}
+      - {max_resolution_inclusive: null, price: 1}
+  - {models: qwen-plus, per_1k_input_tokens: 0.0000008, per_1k_output_tokens: 0.002}
+  - {models: "*", per_image: 0.2, per_1k_characters: 2, per_call: 0}
+"""
+
+
+def test_prices_are_printed(cli: Cli, routes: Path) -> None:
+    """Each entry as a sentence, in the order in which they count; below the accounts."""
+    routes.write_text(FILE + PRICES)
+    said = cli("check", "--routes", str(routes), **KEY)
+    assert said.rows[-4:] == [
+        "prices in CNY; a model without one is not sold",
+        "price wan2.7-*: 0.6 a second up to 720P, 1 a second, from 2026-11-01, until 2027-01-01",
+        "price qwen-plus: 0.0000008 a thousand input tokens, 0.002 a thousand output tokens",
+        "price *: 0.2 an image, 2 a thousand characters, 0 a call",
+    ]
+    routes.write_text(FILE + PRICES.replace("required", "optional"))
+    assert "prices in CNY" in cli("check", "--routes", str(routes), **KEY).rows
+
+
 def test_without_an_account(cli: Cli) -> None:
     """A table can be checked before there is a key; that one is missing is said."""
     said = cli("check")

@@ -197,7 +197,9 @@ def test_the_dearest_tier_below_counts_too() -> None:
 def test_an_entry_may_know_better() -> None:
     """Its bounds count in place of the tables'."""
     price = Price(("wan*",), per_second=TIERS, bounds=Bounds(seconds=7))
-    assert price.dearest("wan2.7-r2v", {"resolution": '"720P"'}, 100) == Decimal("4.2") * NANOS
+    assert (
+        price.dearest("wan2.7-videoedit", {"resolution": '"720P"'}, 100) == Decimal("4.2") * NANOS
+    )
 
 
 LIMITS = st.integers(1, 10_000)
