@@ -145,10 +145,12 @@ def input_of(inputs: Mapping[str, str], name: str) -> object:
 def asked_lines(inputs: Mapping[str, str], model: str) -> int | None:
     """The resolution that a request asks for, where its family of models listens to it.
 
-    The highest of those named; None where there is none, or one that cannot be read.
+    Of two that are named the higher; None where the family's own is not there, or one cannot be
+    read.
     """
-    names = row_of(LENGTHS, model).resolution
-    values = [input_of(inputs, name) for name in names if is_there(inputs, name)]
+    if not any(is_there(inputs, name) for name in row_of(LENGTHS, model).resolution):
+        return None
+    values = [input_of(inputs, name) for name in _EITHER if is_there(inputs, name)]
     lines = [lines_of(value) or lines_of_size(value) for value in values]
     known = [number for number in lines if number is not None]
-    return max(known) if known and len(known) == len(lines) else None
+    return max(known) if len(known) == len(lines) else None

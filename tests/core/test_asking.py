@@ -18,7 +18,7 @@ from proxy.core.asking import (
     ("model", "inputs", "lines"),
     [
         ("wan2.7-t2v", {"resolution": '"720P"'}, 720),
-        ("wan2.7-t2v", {"resolution": '"480p"', "size": '"1920*1080"'}, 480),
+        ("wan2.7-t2v", {"resolution": '"480p"', "size": '"1920*1080"'}, 1080),
         ("wan2.7-t2v", {"size": '"1280*720"'}, None),
         ("wan2.7-t2v", {}, None),
         ("wan2.7-t2v", {"resolution": "null"}, None),
