@@ -97,6 +97,15 @@ def test_the_amount_is_what_a_person_computes(price: Price, used: Used) -> None:
     assert type(cost) is int
 
 
+def test_only_the_amount_is_rounded() -> None:
+    """Just below half a billionth, behind seven digits: twenty digits would round it up."""
+    tier = Tier(None, Decimal("0.000000001"))
+    price = Price(("*",), per_second=(tier,), per_call=Decimal(1_000_000))
+    used = Used(seconds=Decimal("0.499999999"), lines=720)
+    assert price.cost(used) == 1_000_000 * NANOS
+    assert price.cost(Used(seconds=Decimal("0.5"), lines=720)) == 1_000_000 * NANOS + 1
+
+
 @given(PRICES)
 def test_nothing_is_beyond_what_a_store_can_count(price: Price) -> None:
     """The most of everything at any price is still an amount."""
