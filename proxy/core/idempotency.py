@@ -130,6 +130,7 @@ def read_key(fields: Fields) -> str | None:
         raise ProxyError(
             Situation.ILLEGAL_INPUT,
             "Idempotency-Key: send one, of 1 to 255 printable ASCII characters.",
+            param="Idempotency-Key",
         )
     return values[0]
 

@@ -72,7 +72,7 @@ def read_wish(document: Mapping[str, object]) -> Wish:
     """Every field, checked and sorted. Raises `ProxyError` (`ILLEGAL_INPUT`) naming the field."""
     wish = Wish()
     for name, value in document.items():
-        reader = _FIELDS.get(name)
+        reader = FIELDS.get(name)
         if reader is None:
             raise _no_field(name[:40])
         if value is not None:
@@ -86,7 +86,7 @@ def read_wish(document: Mapping[str, object]) -> Wish:
 
 
 def _no_field(name: str) -> ProxyError:
-    near = difflib.get_close_matches(name, _FIELDS, 1)
+    near = difflib.get_close_matches(name, FIELDS, 1)
     own = "what is the model's own goes into `upstream_options`"
     hint = f"did you mean `{near[0]}`?" if near else own
     return wrong(name, f"no field of a unified request; {hint}")
@@ -236,7 +236,7 @@ def _nothing(_wish: Wish, name: str, value: object) -> None:
     _demand(name, value, "a text")
 
 
-_FIELDS: Mapping[str, Reader] = MappingProxyType(
+FIELDS: Mapping[str, Reader] = MappingProxyType(
     {
         "model": _model,
         "prompt": _input("prompt"),
@@ -263,3 +263,4 @@ _FIELDS: Mapping[str, Reader] = MappingProxyType(
         "user": _nothing,
     }
 )
+"""Every field, and how it is read."""
