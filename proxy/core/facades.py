@@ -9,6 +9,7 @@ from proxy.core.compact import compact
 from proxy.core.documents import parse, wrong
 from proxy.core.families import MEDIA, PLAIN, Family, Slot, family_of
 from proxy.core.headers import Fields, is_settable, value_of
+from proxy.core.inlined import Inlined
 from proxy.core.shapes import shape_parameters
 from proxy.core.unified import Medium, Wish, read_wish
 
@@ -33,7 +34,8 @@ def translate(raw: bytes, families: Iterable[Family]) -> Native:
 
     Raises `ProxyError`: `ILLEGAL_INPUT` naming the field at fault, `TOO_LARGE`.
     """
-    wish = read_wish(parse(raw))
+    inlined = Inlined(raw)
+    wish = read_wish(parse(inlined.rest))
     family = family_of(families, wish.model)
     given = {**wish.input.values, **_placed(wish, family)}
     if not given:
@@ -43,7 +45,7 @@ def translate(raw: bytes, families: Iterable[Family]) -> Native:
     document: dict[str, object] = {"model": wish.model, "input": {**family.input, **given}}
     if wish.parameters.values:
         document["parameters"] = wish.parameters.values
-    return Native(compact(document), _headers(wish), family.target)
+    return Native(inlined.put_back(compact(document)), _headers(wish), family.target)
 
 
 def _shape_field(wish: Wish, name: str) -> str:

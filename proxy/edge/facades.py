@@ -34,7 +34,7 @@ LARGEST = 32 * 1024 * 1024
 """Bytes of one body: a picture of 20 MB as base64, which is the most that wan models take."""
 
 ROOM = 2 * LARGEST
-"""Bytes of all bodies that are being translated. It takes about four times as much memory."""
+"""Bytes of all bodies that are being translated. It takes about twice as much memory."""
 
 _ADVICE = "Too many large unified requests are here; send media as URLs, or try again."
 
@@ -51,11 +51,11 @@ Said: TypeAlias = Held | Told
 
 
 class Facades:
-    """Lets unified requests in, within a budget of memory for all of them."""
+    """Lets unified requests in, `room` bytes of them at a time: they are whole in memory."""
 
-    def __init__(self, families: Iterable[Family]) -> None:
+    def __init__(self, families: Iterable[Family], room: int) -> None:
         self._families = tuple(families)
-        self._room = SpoolBudget(ROOM, _ADVICE)
+        self._room = SpoolBudget(room, _ADVICE)
 
     async def enter(self, asked: Asked, passage: Passage, grant: Grant, inside: Named) -> Asked:
         """The native call that a judged one stands for, `passage` holding its body.

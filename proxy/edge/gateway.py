@@ -30,7 +30,7 @@ from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
 from proxy.edge.asked import Asked
-from proxy.edge.facades import Facades, most_of, reply
+from proxy.edge.facades import ROOM, Facades, most_of, reply
 from proxy.edge.health import AccountHealth
 from proxy.edge.idempotency import KEY_HOLD, Once
 from proxy.edge.intake import ClientGoneError, Intake, Passage
@@ -55,6 +55,7 @@ class Limits:
     poll_hold: float = 1.0
     models_hold: float = HOLD
     key_hold: float = KEY_HOLD
+    unified: int = ROOM
     sockets: SocketLimits = field(default_factory=SocketLimits)
 
 
@@ -83,7 +84,7 @@ class Gateway:
         self._health = health
         self._prices = prices
         self._spool = SpoolBudget(limits.spool)
-        self._facades = Facades(routes.families)
+        self._facades = Facades(routes.families, limits.unified)
         self._catalogue = Catalogue(
             upstream, accounts, telemetry, limits.read_timeout, limits.models_hold
         )

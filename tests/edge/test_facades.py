@@ -2,11 +2,24 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from edge.facade_rows import COMPAT, FAMILIES, GATED, PAGE, T2V, UNIFIED, WRONG, Row
-from edge.rig import LIMITS, answering, ask, ok, request, rig, scripted, task_answer
+from edge.rig import (
+    LIMITS,
+    answering,
+    ask,
+    calling,
+    eventually,
+    head_of,
+    ok,
+    request,
+    rig,
+    scripted,
+    task_answer,
+)
 from harness import UPSTREAM_KEY, Stand, standing
 
 from proxy.core.families import Facade
@@ -348,3 +361,31 @@ async def test_a_large_picture_crosses_whole() -> None:
         received = [json.loads(one.body) for one in stand.sandbox.requests]
     assert [one.status for one in done] == [200, 200]
     assert all(one["input"]["img_url"] == picture for one in received)
+
+
+async def test_no_room_for_one_more() -> None:
+    """All bodies in translation share their room, which comes back, also from a refused one."""
+    body = json.dumps(T2V).encode()
+    limits = replace(LIMITS, unified=2 * len(body))
+    async with (
+        scripted(answering(task_answer())) as upstream,
+        rig(upstream.url, limits=limits) as gateway,
+    ):
+        for _ in range(3):
+            wrong = await ask(gateway.url, gateway.post(body[:-1] + b"   }", path=UNIFIED))
+            refused = await ask(gateway.url, gateway.post(b'{"model":"m","x":1}', path=UNIFIED))
+            right = await ask(gateway.url, gateway.post(body, path=UNIFIED))
+            assert (wrong.status, refused.status, right.status) == (503, 400, 200)
+            assert error_of(wrong.body)["code"] == "ServiceUnavailable"
+
+
+async def test_hanging_up_makes_no_task() -> None:
+    """Who leaves before the end of a unified body has sent nothing: nothing went up."""
+    async with scripted(answering(task_answer())) as upstream, rig(upstream.url) as gateway:
+        async with calling(gateway.url) as client:
+            head = head_of("POST", UNIFIED, b"Content-Length: 1000")
+            await client.send(head, b'{"model":"wan2.6-t2v","prompt":"')
+            await eventually(lambda: gateway.telemetry.running)
+            client.reset()
+        visit = await gateway.finished()
+        assert (visit.status, upstream.conversations) == (499, [])
