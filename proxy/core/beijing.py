@@ -1,6 +1,7 @@
 """Upstream's clock: its times carry no zone and mean Beijing's."""
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -27,6 +28,7 @@ def periods_of(at: float) -> tuple[str, str, str]:
     return day, day[:7], TOTAL
 
 
+@lru_cache(maxsize=64)
 def end_of(period: str) -> float | None:
     """When a day or month is over, in Unix seconds; None for what has no end."""
     if period in ("", TOTAL):

@@ -58,7 +58,7 @@ end
 
 # A sum that no 64 bits hold (nine billion currency units) stays as it is: `pcall`.
 # KEYS: due, holds, held, open, done, usage, the sender's bits, then hashes of sums.
-# ARGV: the settlement as JSON, see `_settlement`; now, in seconds.
+# ARGV: the settlement as JSON, see `settle`; now, in seconds.
 _SETTLE = f"""
 {ENDING}
 local open, done, usage, seen = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -79,15 +79,12 @@ for _, record in ipairs(settlement.records) do
   if is_open then
     if record.task ~= '' then redis.call('ZADD', done, now, record.task) end
     redis.call('XADD', usage, 'MAXLEN', '~', {RECORDS_KEPT}, '*', unpack(record.entry))
-    for _, sum in ipairs(record.sums) do
-      local key = KEYS[7 + sum[1]]
-      redis.pcall('HINCRBY', key, sum[2], sum[3])
-      if sum[4] ~= '' then redis.call('EXPIRE', key, sum[4]) end
-    end
+    for _, sum in ipairs(record.sums) do redis.pcall('HINCRBY', KEYS[sum[1]], sum[2], sum[3]) end
     finish(record.hold)
   end
 end
 for _, hold in ipairs(settlement.released) do finish(hold) end
+for _, key in ipairs(settlement.kept) do redis.call('EXPIRE', KEYS[key[1]], key[2]) end
 return 1
 """
 
@@ -114,16 +111,21 @@ async def settle(client: Client, keys: LedgerKeys, settlement: Settlement, now: 
     chunk, bit = divmod(settlement.number, NUMBERS)
     fixed = ("open", "done", "usage", f"settled:{settlement.sender}:{chunk}")
     names = [*keys.holds(), *map(keys, fixed)]
-    sums: list[str] = []
-    written = {
+    kept: dict[str, int | None] = {}
+    written = [_record(keys, record, kept) for record in settlement.records]
+    places = {name: place for place, name in enumerate([*names, *kept], start=1)}
+    told = {
         "bit": bit,
-        "records": [_record(keys, record, sums) for record in settlement.records],
+        "records": [
+            {**one, "sums": [[places[key], field, str(n)] for key, field, n in one["sums"]]}
+            for one in written
+        ],
         "released": settlement.released,
+        "kept": [[places[key], seconds] for key, seconds in kept.items() if seconds],
     }
     # A lone surrogate would be an error in the middle of Redis; it is a `?` there.
-    text = json.dumps(written, ensure_ascii=False).encode("utf-8", "replace")
-    names += sums
-    await client.eval(_SETTLE, len(names), *names, text, repr(now))
+    text = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
+    await client.eval(_SETTLE, len(places), *places, text, repr(now))
 
 
 async def totals(
@@ -185,43 +187,23 @@ async def lead(client: Client, keys: LedgerKeys, process: str, seconds: float, n
     return bool(await client.eval(_LEAD, 1, keys("leader"), *words))
 
 
-def _record(keys: LedgerKeys, record: UsageRecord, names: list[str]) -> dict[str, Any]:
-    """A record as the script takes it; the hashes that it adds to are put into `names`."""
+def _record(keys: LedgerKeys, record: UsageRecord, kept: dict[str, int | None]) -> dict[str, Any]:
+    """A record, and what it adds to which sums; those are put into `kept`, with their seconds."""
+    day, *line = line_of(record)
+    sums = [
+        (keys(f"sums:{day}"), json.dumps([*line, name], ensure_ascii=False), number)
+        for name, number in sums_of(record)._asdict().items()
+    ]
+    kept[keys(f"sums:{day}")] = (TOTALS_KEPT + 1) * DAY
+    for who, period in charged(record):
+        sums.append((keys.spent(period), who, record.amount))
+        kept[keys.spent(period)] = kept_for(period)
     return {
         "task": record.id if record.kind is Kind.TASK else "",
         "hold": record.hold,
         "entry": flat_of(usage_to_fields(record)),
-        "sums": [
-            [_index(names, key), field, str(number), "" if kept is None else str(kept)]
-            for key, field, number, kept in _sums(keys, record)
-            if number
-        ],
+        "sums": [one for one in sums if one[-1]],
     }
-
-
-def _sums(keys: LedgerKeys, record: UsageRecord) -> list[tuple[str, str, int, int | None]]:
-    """What a record adds to: key, field, how much, and for how many seconds it is kept."""
-    day, *line = line_of(record)
-    kept = (TOTALS_KEPT + 1) * DAY
-    counted = sums_of(record)._asdict().items()
-    return [
-        *((keys(f"sums:{day}"), _line([*line, name]), number, kept) for name, number in counted),
-        *(
-            (keys.spent(period), who, record.amount, kept_for(period))
-            for who, period in charged(record)
-        ),
-    ]
-
-
-def _line(names: list[str]) -> str:
-    return json.dumps(names, ensure_ascii=False)
-
-
-def _index(names: list[str], key: str) -> int:
-    """The place of a key among the names, from 1, where it is put if need be."""
-    if key not in names:
-        names.append(key)
-    return names.index(key) + 1
 
 
 def _usage_of(fields: Fields) -> UsageRecord | None:
