@@ -47,8 +47,8 @@ async def store(redis: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
 
 Step: TypeAlias = tuple[str, object]
 
-WHO = st.sampled_from(["token:tok_1", "tenant:ada", "tenant:{ü}:\n"])
-IDS = st.sampled_from(["h1", "h2", "h3", "h4"])
+WHO = st.sampled_from(["token:tok_1", "tenant:{ü}:\n"])
+IDS = st.sampled_from(["h1", "h2", "h3"])
 AMOUNTS = st.one_of(
     st.integers(0, 5),
     st.sampled_from([MOST * NANOS - 1, MOST * NANOS, 2**52, MOST_HELD - 1, MOST_HELD]),
@@ -59,8 +59,8 @@ PERIODS = st.sampled_from([("tasks", ""), ("streams", ""), ("money", "2027-01-15
 RATES = st.builds(
     Rate,
     WHO,
-    st.sampled_from(["requests", "submits"]),
-    st.one_of(st.integers(0, 4), st.sampled_from([7, 61, 1000, 999_999_999])),
+    st.just("requests"),
+    st.sampled_from([0, 1, 2, 3, 7, 7, 7, 61, 999_999_999]),
 )
 LEVELS = st.builds(
     lambda who, what, amount, most: Level(who, what[0], what[1], amount, most),
@@ -79,22 +79,22 @@ def apart(bounds: Iterable[Bound]) -> list[Bound]:
 HOLDS = st.builds(
     lambda hold, bounds, due: held(hold, *apart(bounds), due=due),
     IDS,
-    st.lists(st.one_of(RATES, LEVELS), max_size=5),
+    st.one_of(st.lists(RATES, max_size=2), st.lists(st.one_of(RATES, LEVELS), max_size=4)),
     st.sampled_from([-1.0, 0.0, 0.001, 30.0, 60.0, 3600.0]),
 )
-STEPS: st.SearchStrategy[list[Step]] = st.lists(
-    st.one_of(
-        st.tuples(st.just("hold"), HOLDS),
-        st.tuples(st.just("hold"), HOLDS),
-        st.tuples(st.just("renew"), st.tuples(st.lists(IDS, max_size=3), st.floats(0, 100))),
-        st.tuples(st.just("release"), IDS),
-        st.tuples(st.just("call"), st.tuples(IDS, st.integers(0, 9))),
-        st.tuples(st.just("task"), st.tuples(IDS, st.integers(0, 9))),
-        st.tuples(st.just("claim"), IDS),
-        st.tuples(st.just("wait"), st.one_of(st.floats(-0.01, 0.1), st.floats(0, 90))),
-    ),
-    max_size=40,
-)
+WAITS = st.one_of(st.sampled_from([-0.005, 0.001, 0.5, 30.0, 60.0]), st.floats(0, 90))
+WHAT_OF = {
+    "hold": HOLDS,
+    "renew": st.tuples(st.lists(IDS, max_size=3), st.floats(0, 100)),
+    "release": IDS,
+    "call": st.tuples(IDS, st.integers(0, 9)),
+    "task": st.tuples(IDS, st.integers(0, 9)),
+    "claim": IDS,
+    "wait": WAITS,
+}
+KINDS = st.sampled_from([*5 * ["hold"], *2 * ["wait"], *WHAT_OF])
+STEP = KINDS.flatmap(lambda kind: st.tuples(st.just(kind), WHAT_OF[kind]))
+STEPS: st.SearchStrategy[list[Step]] = st.lists(STEP, min_size=20, max_size=40)
 
 
 async def said(store: Store, step: Step, number: int, now: float) -> object:
@@ -148,7 +148,7 @@ async def play(store: Store, clock: Clock, steps: list[Step]) -> None:
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
 @given(STEPS)
 def test_redis_follows_the_rule(shared_redis: RedisServer, steps: list[Step]) -> None:
     """The scripts and the pure rule agree in every answer and every sum, whatever happens."""
@@ -157,7 +157,7 @@ def test_redis_follows_the_rule(shared_redis: RedisServer, steps: list[Step]) ->
     asyncio.run(play(store, clock, steps))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
 @given(STEPS)
 def test_sqlite_follows_the_rule(steps: list[Step]) -> None:
     """So does what is added up in SQL."""

@@ -37,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def store(redis: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis.url, now=clock, audit_every=0.3)
+    store = RedisStore(redis.url, now=clock)
     await store.open()
     yield store
     await store.close()
@@ -89,14 +89,17 @@ async def test_unreadable_limits_end_a_known_grant(
     await eventually(lambda: _limited(store, TOKEN, Limits()))
 
 
-async def test_swapped_limits(store: RedisStore, redis: RedisServer) -> None:
+async def test_swapped_limits(redis: RedisServer) -> None:
     """`SWAPDB` pushes nothing; the next round of the audit finds out, for limits alone as well."""
-    await store.save_grant(TOKEN, GRANT)
-    assert await store.grant(TOKEN) == GRANT
+    plant(redis.cli)
     redis.cli("COPY", f"dsp:token:{TOKEN}", f"dsp:token:{TOKEN}", "DB", "1")
     redis.cli("-n", "1", "HSET", "dsp:tenant:ada", "concurrent_tasks", "3")
+    store = RedisStore(redis.url, audit_every=0.3)
+    await store.open()
+    assert await store.grant(TOKEN) == GRANT
     redis.cli("SWAPDB", "0", "1")
     await eventually(lambda: _limited(store, TOKEN, LIMITS))
+    await store.close()
 
 
 async def test_names_of_tenants(store: RedisStore, redis: RedisServer) -> None:
