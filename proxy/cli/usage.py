@@ -30,7 +30,8 @@ PAGE = 1000
 NO_PRICE = "no price"
 """Where others read a currency."""
 
-_PLACE = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
+_PLACE = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
+_PLACE_IN_A_FILE = re.compile(r"[0-9]{1,18}")
 
 
 @click.group(invoke_without_command=True)
@@ -89,8 +90,10 @@ def records(after: str, most: int, store: str | None) -> None:
 
     `place` of the last one is what to say as `--after` for those that follow.
     """
-    if after and not _PLACE.fullmatch(after):
-        fail([f"--after: {after!r} is no place; write the `place` of a record"])
+    settings = kept_settings(store)
+    places = _PLACE_IN_A_FILE if settings.store.startswith("sqlite:") else _PLACE
+    if after and not places.fullmatch(after):
+        fail([f"--after: {after!r} is no place in this store; write the `place` of a record"])
 
     async def export(opened: Ledger) -> None:
         place, left = after, most
@@ -99,7 +102,7 @@ def records(after: str, most: int, store: str | None) -> None:
                 click.echo(json.dumps({"place": at, **usage_to_fields(record)}))
             place, left = page[-1][0], left - len(page)
 
-    with_store(kept_settings(store), export)
+    with_store(settings, export)
 
 
 def _stated(given: Mapping[str, list[str]], store: str | None) -> Statement:

@@ -134,6 +134,8 @@ MISTAKES = [
     (["--format", "xml"], "'xml' is not one of"),
     (["--token", "a", "records"], "`records` has flags of its own"),
     (["records", "--after", "x"], "--after: 'x' is no place"),
+    (["records", "--after", "1795186800000-0"], "is no place in this store"),
+    (["records", "--after", "9" * 19], "is no place in this store"),
     (["records", "--most", "0"], "'--most'"),
     (["--store", "memory:"], "ends with this command"),
 ]
