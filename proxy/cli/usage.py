@@ -113,7 +113,8 @@ def _stated(given: Mapping[str, list[str]], store: str | None) -> Statement:
 
     async def look(opened: Store) -> Statement:
         totals = await opened.totals(query.first_day, query.last_day)
-        known = [grant for _, grant in await all_tokens(opened) if isinstance(grant, Grant)]
+        tokens = await all_tokens(opened) if query.needs_names else []
+        known = [grant for _, grant in tokens if isinstance(grant, Grant)]
         return state(totals, query, {grant.id: grant.name for grant in known})
 
     return with_store(kept_settings(store), look)

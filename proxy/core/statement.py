@@ -58,6 +58,11 @@ class Query:
     tokens: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
 
+    @property
+    def needs_names(self) -> bool:
+        """Whether tokens have to be known by their names: there may be many of them to read."""
+        return bool(self.tokens) or "token" in self.by
+
 
 class Line(NamedTuple):
     """One sum. `keys` are the values of the query's `by`; `name` is the token's, where known.

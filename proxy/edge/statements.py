@@ -43,9 +43,11 @@ class Statements:
 
     async def _statement(self, query: Query) -> Statement:
         totals = await self._books.totals(query.first_day, query.last_day)
+        return state(totals, query, await self._names() if query.needs_names else {})
+
+    async def _names(self) -> dict[str, str]:
         grants = [grant async for _, grant in self._books.grants()]
-        names = {grant.id: grant.name for grant in grants if isinstance(grant, Grant)}
-        return state(totals, query, names)
+        return {grant.id: grant.name for grant in grants if isinstance(grant, Grant)}
 
 
 def _form(given: list[str]) -> str:

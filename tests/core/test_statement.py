@@ -127,6 +127,13 @@ def test_without_days_it_is_this_month() -> None:
     assert (query.first_day, query.last_day) == ("2026-02-01", "2026-02-28")
 
 
+def test_names_are_needed_for_tokens_only() -> None:
+    """To tell them, or to find one by its name."""
+    assert asked().needs_names
+    assert asked(by="day", token="alice").needs_names
+    assert not asked(by="day,model", tenant="studio").needs_names
+
+
 def test_several_columns_in_either_way() -> None:
     """Repeated or listed; what is asked for twice is there once, in the order asked for."""
     assert read_query({"by": ["day,token", "model", "day"]}, "2026-11-20").by == (
