@@ -14,7 +14,7 @@ import pickle
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -24,6 +24,7 @@ from proxy.app.process import Proxy
 from proxy.cli.minting import mint, new_grant
 from proxy.config.routing import PACKAGED, Routing, load_routing
 from proxy.config.settings import load_settings
+from proxy.core.limits import NO_LIMITS, Limits
 from proxy.sandbox import Sandbox
 from proxy.telemetry import Metrics, StructuredTelemetry
 
@@ -120,9 +121,10 @@ class Stand:
         scopes: Sequence[str] = (),
         expires: float | None = None,
         name: str = "test",
+        limits: Limits = NO_LIMITS,
     ) -> str:
         """A new token for these model patterns (none: all)."""
-        grant = new_grant(name, models or ("*",), tenant, scopes, expires)
+        grant = replace(new_grant(name, models or ("*",), tenant, scopes, expires), limits=limits)
         secret = await mint(self.proxy.store, grant)
         EVIDENCE.secrets.add(secret)
         return secret

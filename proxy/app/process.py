@@ -15,22 +15,23 @@ from typing import Self
 import uvloop
 
 from proxy.app.leash import when_parent_ends
+from proxy.app.notices import told_to
 from proxy.app.sockets import bind_all, close_all, name_of
 from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.core.accounts import shared
 from proxy.core.errors import StoreUnavailableError
-from proxy.core.tasks import TaskRecord
 from proxy.edge.admin import AdminServer
 from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
 from proxy.edge.listener import PublicServer
+from proxy.edge.metering import Meter
+from proxy.edge.settling import Settler
 from proxy.edge.sockets import SocketLimits
 from proxy.edge.statements import Statements
 from proxy.edge.upstream import SessionUpstream
-from proxy.ports import Store, Telemetry
+from proxy.ports import Store
 from proxy.stores import open_store
-from proxy.stores.notices import OutboxNotices
 from proxy.telemetry import Metrics, StructuredTelemetry
 
 GRACE = 1.0
@@ -68,10 +69,11 @@ class Proxy:
                 "grant_unreadable", digest=digest, why=why
             ),
             outbox=settings.outbox,
-            outbox_notices=_told_to(telemetry),
+            outbox_notices=told_to(telemetry),
         )
         self._health = AccountHealth(account.name for account in settings.accounts)
         self._upstream = SessionUpstream(env.connect_timeout)
+        self._meter = Meter(self.store, settings.routing.prices, telemetry, env.lease)
         self._gateway = Gateway(
             settings.routing.table,
             shared(settings.accounts, env.workers),
@@ -85,6 +87,7 @@ class Proxy:
                 read_timeout=env.read_timeout,
                 write_timeout=env.write_timeout,
                 poll_hold=env.poll_hold,
+                trusted=env.trusted_proxies,
                 sockets=SocketLimits(
                     max_message=env.max_message,
                     idle=env.socket_idle,
@@ -94,7 +97,16 @@ class Proxy:
                 ),
             ),
             self._health,
-            prices=settings.routing.prices,
+            meter=self._meter,
+        )
+        self._settler = Settler(
+            self.store,
+            self._gateway.queries,
+            settings.accounts,
+            self._meter,
+            telemetry,
+            first_look=env.first_look,
+            lease=env.lease,
         )
         self._public = PublicServer(self._gateway.handle, telemetry)
         self._admin = AdminServer(self.readiness, metrics.page, Statements(self.store))
@@ -124,8 +136,12 @@ class Proxy:
             except ValueError as error:  # a file of a later version
                 close_all([*self._sockets, *self._admin_sockets])
                 raise ConfigError([f"PROXY_STORE: {error}"]) from error
+            await self._meter.start()
+            lifetimes.push_async_callback(self._meter.stop)
             await self._upstream.open()
             lifetimes.push_async_callback(self._upstream.close)
+            self._settler.start()
+            lifetimes.push_async_callback(self._settler.stop)
             await self._admin.start(self._admin_sockets)
             lifetimes.push_async_callback(self._admin.stop)
             await self._public.start(self._sockets)
@@ -191,40 +207,6 @@ class Proxy:
         frames: TracebackType | None,
     ) -> None:
         await self.stop()
-
-
-def _told_to(telemetry: Telemetry) -> OutboxNotices:
-    """What becomes of late claims, as events."""
-
-    def changed(is_up: bool, why: str) -> None:  # noqa: FBT001 - the stores' own form
-        telemetry.event("outbox_up" if is_up else "outbox_down", **({} if is_up else {"why": why}))
-
-    def deferred(record: TaskRecord) -> None:
-        telemetry.event(
-            "claim_deferred",
-            task_id=record.task_id,
-            tenant=record.tenant,
-            account=record.account,
-            model=record.model,
-        )
-
-    def lost(record: TaskRecord, why: str) -> None:
-        telemetry.event(
-            "task_without_owner",
-            why=why,
-            task_id=record.task_id,
-            tenant=record.tenant,
-            token=record.token,
-            account=record.account,
-            model=record.model,
-        )
-
-    return OutboxNotices(
-        deferred=deferred,
-        replayed=lambda count: telemetry.event("claims_replayed", count=count),
-        lost=lost,
-        changed=changed,
-    )
 
 
 def telemetry_of(settings: Settings, metrics: Metrics | None = None) -> StructuredTelemetry:

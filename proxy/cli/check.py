@@ -143,6 +143,7 @@ def _deeds(route: Route) -> list[str]:
     deeds += [f"{' '.join(patterns)} go to {target}" for patterns, target in route.retargets]
     if route.claims:
         deeds.append("claims the task")
+    deeds += ["runs no model"] * route.is_free
     if route.key_header:
         deeds.append(f"takes the token as {route.key_header} too")
     if route.facade:

@@ -188,6 +188,7 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         tenant_safe=tuple((_path(safe.at), tuple(safe.values)) for safe in entry.tenant_safe),
         texts=frozenset(_texts([*entry.also_model, *(safe.at for safe in entry.tenant_safe)])),
         key_header=entry.key_header,
+        is_free=entry.usage == "free",
         answer=Answer(entry.answer),
         envelope=ENVELOPES[Facade(entry.facade)] if entry.facade else Envelope(entry.envelope),
         facade=Facade(entry.facade) if entry.facade else None,

@@ -140,6 +140,7 @@ class RouteFields(Strict):
     answer: Literal["upstream", "own-tasks", "allowed-models", "not-found"] = "upstream"
     envelope: Literal["native", "openai", "anthropic"] = "native"
     facade: Literal["unified", "compat"] | None = None
+    usage: Literal["metered", "free"] = "metered"
 
     @field_validator("model")
     @classmethod

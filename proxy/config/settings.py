@@ -13,8 +13,12 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import ConfigError
 from proxy.config.amounts import rate_of, size_of, sockets_of, workers_of
+from proxy.config.proxies import proxies_of
 from proxy.config.routing import PACKAGED, Routing, checked_key, key_from_file, load_routing
 from proxy.core.accounts import POLLS_PER_SECOND, Account
+from proxy.core.addresses import NOBODY, TrustedProxies
+from proxy.core.holds import LEASE
+from proxy.core.settlement import FIRST_LOOK
 
 _Read = TypeVar("_Read")
 
@@ -183,6 +187,22 @@ class Environment(BaseModel):
     )
     staleness: Seconds = Field(
         300, alias="PROXY_STALENESS", description="seconds that known tokens outlive a store outage"
+    )
+    trusted_proxies: Annotated[TrustedProxies, BeforeValidator(proxies_of)] = Field(
+        NOBODY,
+        alias="PROXY_TRUSTED_PROXIES",
+        description="networks whose `X-Forwarded-For` is believed (for `allow_ips`), and `unix` "
+        "for whoever connects to a Unix socket; comma-separated list",
+    )
+    lease: Annotated[Seconds, Field(gt=0)] = Field(
+        LEASE,
+        alias="PROXY_LEASE",
+        description="seconds until limits and budgets that a dead process held count no more",
+    )
+    first_look: Annotated[Seconds, Field(gt=0)] = Field(
+        FIRST_LOOK,
+        alias="PROXY_FIRST_LOOK",
+        description="seconds until a task that nobody polls to its end is looked at here",
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", alias="PROXY_LOG", description="`json`, `console`, or `auto`: console on a terminal"

@@ -43,6 +43,9 @@ class Situation(Enum):
     BODY_TIMEOUT = Row(408, "RequestTimeOut", "the client stopped sending its request")
     TASK_NOT_EXIST = Row(400, "task_not_exist", "task unknown, expired or somebody else's")
     ACCESS_DENIED = Row(403, "AccessDenied", "endpoint needs a scope the token lacks")
+    WRONG_ADDRESS = Row(
+        403, "AccessDenied", "the token may not be used from the client's address (`allow_ips`)"
+    )
     NOT_FOUND = Row(404, "NotFound", "no such public path (says the nearest right one)")
     METHOD_NOT_ALLOWED = Row(405, "MethodNotAllowed", "wrong method (`Allow` lists the right ones)")
     KEY_IN_USE = Row(

@@ -19,6 +19,9 @@ SHOULD_RETRY = "x-should-retry"
 IDEMPOTENCY_KEY = "idempotency-key"
 REPLAYED = "x-proxy-replayed"
 
+RATE_LIMIT = "x-ratelimit-"
+"""How fields begin that tell what is left of a limit."""
+
 
 class Stopped(NamedTuple):
     """Header fields that do not cross, and why. `*` stands for any run of characters."""
@@ -198,9 +201,16 @@ def unconditional(fields: Fields) -> Fields:
     return [pair for pair in fields if not pair[0].lower().startswith(_CONDITIONS)]
 
 
-def inbound(fields: Fields, request_id: str) -> Fields:
-    """The header for the client: what may cross of upstream's, and the proxy's request id."""
-    return [*_crossing(fields, _REPLY), (REQUEST_ID, request_id)]
+def inbound(fields: Fields, request_id: str, added: Fields = ()) -> Fields:
+    """The header for the client: what may cross of upstream's, and what the proxy has to say.
+
+    Where it tells of its own limits, upstream's are none of the client's business: they are the
+    whole account's.
+    """
+    crossing = _crossing(fields, _REPLY)
+    if any(name.startswith(RATE_LIMIT) for name, _ in added):
+        crossing = (pair for pair in crossing if not pair[0].lower().startswith(RATE_LIMIT))
+    return [*crossing, (REQUEST_ID, request_id), *added]
 
 
 def value_of(fields: Fields, name: str) -> str | None:

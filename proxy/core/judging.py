@@ -51,7 +51,7 @@ def judge_address(match: Match, grant: Grant) -> str | None:
     _confine_query(match, grant)
     named: dict[str, str] = {}
     for parameter in dict.fromkeys(("model", route.query_model or "model")):
-        values = query_values(match.target.query, parameter) if _reads_model(route) else []
+        values = query_values(match.target.query, parameter) if reads_model(route) else []
         if len(values) > 1:
             raise ProxyError(
                 Situation.ILLEGAL_INPUT,
@@ -108,7 +108,8 @@ def body_gate(route: Route, grant: Grant, named: Named) -> Gate | None:
     return Gate(demands, optional, texts=route.texts, inputs_at=route.inputs_at)
 
 
-def _reads_model(route: Route) -> bool:
+def reads_model(route: Route) -> bool:
+    """Whether a route names a model, in the body or in the address."""
     return bool(route.models or route.query_model or route.path_model)
 
 

@@ -24,6 +24,10 @@ class Notes(Generic[Key, Value]):
         """What was noted of the key last."""
         return self._noted.get(key, default)
 
+    def drop(self, key: Key) -> None:
+        """Forget what was noted of the key."""
+        self._noted.pop(key, None)
+
     def note(self, key: Key, value: Value) -> None:
         """Remember in place of what was noted of the key before."""
         self._noted.pop(key, None)

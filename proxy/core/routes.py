@@ -85,7 +85,7 @@ class Route:
     `tenant_safe` are places in the body and the values they must have, or the call acts on the
     whole account. `texts` lead to places in the body and may be texts instead. `key_header` may
     carry the token instead of `Authorization`. Behind a `facade`, the body becomes a native one
-    (`proxy.core.facades`), whose places are judged again.
+    (`proxy.core.facades`), whose places are judged again. `is_free` names a model and runs none.
     """
 
     name: str
@@ -110,6 +110,7 @@ class Route:
     answer: Answer = Answer.UPSTREAM
     envelope: Envelope = Envelope.NATIVE
     facade: Facade | None = None
+    is_free: bool = False
 
     @property
     def is_judged(self) -> bool:

@@ -6,10 +6,13 @@ from http import HTTPMethod
 
 from aiohttp import web
 
+from proxy.core.addresses import UNIX, TrustedProxies, client_address
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import Fields, asks_async, value_of, values_of
+from proxy.core.judging import reads_model
+from proxy.core.policy import Grant, may_come_from
 from proxy.core.routes import Async, Match
-from proxy.edge.replies import Replier
+from proxy.edge.replies import SAFE, Replier
 from proxy.ports import Visit
 
 _BEARER = re.compile(r"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
@@ -61,6 +64,28 @@ class Asked:
                 f"Authorization: send one `Bearer <token>` of this proxy{other}.",
             )
         return token
+
+    def demand_address(self, grant: Grant, trusted: TrustedProxies) -> None:
+        """Raise `ProxyError` (`WRONG_ADDRESS`) unless the token may be used from where this is.
+
+        The address is not told: who is refused has no need to know whom we trust.
+        """
+        if grant.allow_ips and not may_come_from(grant, self._address(trusted)):
+            raise ProxyError(
+                Situation.WRONG_ADDRESS, "This token may not be used from your address."
+            )
+
+    def _address(self, trusted: TrustedProxies) -> str | None:
+        transport = self.request.transport
+        peer = transport.get_extra_info("peername") if transport else None
+        forwarded = values_of(self.fields, "x-forwarded-for")
+        return client_address(peer[0] if peer else UNIX, forwarded, trusted)
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether a model is run, so that the call may cost something; safe methods run none."""
+        route = self.match.route
+        return reads_model(route) and not route.is_free and self.request.method not in SAFE
 
     @property
     def patience(self) -> float:

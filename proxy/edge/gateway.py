@@ -1,6 +1,6 @@
 """The handler: one request's journey, as a straight line.
 
-    match → grant → own? → gate → choose account → outbound → send → claim → relay → record
+    match → grant → own? → gate → choose account → outbound → hold → send → claim → relay → settle
 
 `_serve` is that line and has no `try`. `handle` turns a `ProxyError` into an envelope, a client
 that left into nothing, and anything unexpected into `InternalError`: one place for all three.
@@ -18,24 +18,28 @@ from http import HTTPStatus
 from aiohttp import web
 
 from proxy.core.accounts import Account, choose
+from proxy.core.addresses import NOBODY, TrustedProxies
 from proxy.core.envelope import unknown_task
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.headers import Fields, outbound, value_of
+from proxy.core.headers import outbound
 from proxy.core.idempotency import read_key
 from proxy.core.judging import Named, body_gate, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
 from proxy.core.policy import Grant, digest_of, is_active, may_use, selling
-from proxy.core.prices import NO_PRICES, PriceList
 from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
+from proxy.core.tickets import needs_whole
 from proxy.edge.asked import Asked
 from proxy.edge.facades import ROOM, Facades, most_of, reply
+from proxy.edge.forwarding import Forwarding, note_upstream
 from proxy.edge.health import AccountHealth
 from proxy.edge.idempotency import KEY_HOLD, Once
 from proxy.edge.intake import ClientGoneError, Intake, Passage
+from proxy.edge.metering import Meter
 from proxy.edge.models import HOLD, Catalogue
 from proxy.edge.polls import Polls, unhurried
+from proxy.edge.queries import Queries
 from proxy.edge.replies import CLIENT_GONE, Replier
 from proxy.edge.sockets import SocketLimits, Sockets
 from proxy.edge.spool import Spool, SpoolBudget
@@ -45,7 +49,7 @@ from proxy.ports import Call, Store, Telemetry, Upstream, Visit
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may take. Sizes are bytes, times seconds."""
+    """What a request may take. Sizes are bytes, times seconds; `trusted` may name a client."""
 
     max_body: int
     spool: int
@@ -57,6 +61,7 @@ class Limits:
     key_hold: float = KEY_HOLD
     unified: int = ROOM
     sockets: SocketLimits = field(default_factory=SocketLimits)
+    trusted: TrustedProxies = NOBODY
 
 
 class Gateway:
@@ -72,9 +77,10 @@ class Gateway:
         limits: Limits,
         health: AccountHealth,
         *,
-        prices: PriceList = NO_PRICES,
+        meter: Meter,
     ) -> None:
         self.closing = False
+        self._meter = meter
         self._routes = routes
         self._accounts = accounts
         self._store = store
@@ -82,7 +88,6 @@ class Gateway:
         self._telemetry = telemetry
         self._limits = limits
         self._health = health
-        self._prices = prices
         self._spool = SpoolBudget(limits.spool)
         self._facades = Facades(routes.families, limits.unified)
         self._catalogue = Catalogue(
@@ -95,7 +100,9 @@ class Gateway:
             telemetry,
             hold=limits.poll_hold,
             patience=limits.read_timeout,
+            seen=meter.task_seen,
         )
+        self._forwarding = Forwarding(upstream)
         self._submits = Submits(upstream, store, telemetry)
         self._once = Once(
             self._submits,
@@ -109,10 +116,16 @@ class Gateway:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def queries(self) -> Queries:
+        """Asks accounts about tasks, at their pace."""
+        return self._polls.queries
+
     async def drained(self) -> None:
-        """Return when nothing runs any more, submits without a client included."""
+        """Return when nothing runs any more, submits without a client included; all is settled."""
         await self._idle.wait()
         await self._submits.drain()
+        await self._meter.drained()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request and record it, whatever happens."""
@@ -174,19 +187,27 @@ class Gateway:
             return await self._poll(asked, task)
         inside = Named()
         with closing(await self._admit(asked, grant, inside)) as passage:
-            await passage.judge()
+            await passage.judge(whole=needs_whole(grant))
             asked = await self._facades.enter(asked, passage, grant, inside)
             model = _model(match.route, inside, named, task)
             account = self._polls.account_of(task) if task else self._choose(model, grant, inside)
             inside.account = account
             _note(visit, model, account.name, task)
             call = await self._call(asked, account, model, passage)
+            if task:
+                forget = partial(self._polls.forget, task)
+                return await self._forwarding.meddle(asked, call, forget)
+            ticket = self._meter.ticket(asked, grant, call, model, passage)
             if asked.creates_tasks:
-                return await self._submit(asked, grant, call, passage)
-            return await self._forward(asked, call, task)
+                order = Order(call, passage, asked.match.route.claims, ticket)
+                return await self._submit(asked, order)
+            return await self._forwarding.forward(asked, call, ticket)
 
     async def _caller(self, asked: Asked) -> Grant:
-        """Who calls, for what is sold now. Raises `ProxyError`: `INVALID_TOKEN`, or an outage."""
+        """Who calls, for what is sold now.
+
+        Raises `ProxyError`: `INVALID_TOKEN`, `WRONG_ADDRESS`, or the store's outage.
+        """
         now = time.time()
         grant = await self._store.grant(digest_of(asked.token))
         if grant is None or not is_active(grant, now):
@@ -195,7 +216,8 @@ class Gateway:
             )
         visit = asked.visit
         visit.token, visit.token_name, visit.tenant = grant.id, grant.name, grant.tenant
-        sold = self._prices.sold(now)
+        asked.demand_address(grant, self._limits.trusted)
+        sold = self._meter.prices.sold(now)
         return grant if sold is None else selling(grant, sold)
 
     async def _own_answer(self, asked: Asked, grant: Grant) -> web.StreamResponse:
@@ -230,7 +252,7 @@ class Gateway:
             asked.fields,
             account,
             force_async=asked.match.route.asynchronous is Async.ALWAYS,
-            claims=asked.creates_tasks,
+            claims=asked.creates_tasks or asked.runs_model,
             as_json=asked.match.route.is_judged,
         )
         return Call(
@@ -242,18 +264,16 @@ class Gateway:
             read_timeout=self._limits.read_timeout + asked.patience,
         )
 
-    async def _submit(
-        self, asked: Asked, grant: Grant, call: Call, passage: Passage
-    ) -> web.StreamResponse:
+    async def _submit(self, asked: Asked, order: Order) -> web.StreamResponse:
         """Send what creates a task, once; its answer leaves when the task has an owner."""
         visit = asked.visit
-        order = Order(call, passage, asked.match.route.claims, grant, visit)
         held = await self._once.run(order, read_key(asked.fields))
         visit.task_id = ",".join(held.tasks)
         if not held.replayed:
-            _note_upstream(visit, held.status, held.headers)
+            note_upstream(visit, held.status, held.headers)
             visit.upstream_request_id = held.request_id or visit.upstream_request_id
-        return await reply(asked, held, tasks=held.tasks, added=held.marks)
+        marks = (*order.ticket.told, *held.marks)
+        return await reply(asked, held, tasks=held.tasks, added=marks)
 
     async def _poll(self, asked: Asked, task: TaskRecord) -> web.StreamResponse:
         """Tell the state of the caller's task: upstream's, or the last one known."""
@@ -263,22 +283,8 @@ class Gateway:
         told = await self._polls.told(task, target, asked.fields, visit.request_id)
         visit.poll = told.outcome
         if told.outcome.is_new:
-            _note_upstream(visit, told.status, told.headers)
+            note_upstream(visit, told.status, told.headers)
         return await reply(asked, told, record=task)
-
-    async def _forward(
-        self, asked: Asked, call: Call, task: TaskRecord | None
-    ) -> web.StreamResponse:
-        """Send and relay; what was heard of a task before it is told nobody any more."""
-        async with self._upstream.send(call) as reply:
-            _note_upstream(asked.visit, reply.status, reply.headers)
-            if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                raise ProxyError(Situation.BAD_GATEWAY, "Upstream changed the protocol unasked.")
-            if task:
-                self._polls.forget(task)
-            return await asked.replier.relay(
-                reply.status, reply.reason, reply.headers, reply.chunks()
-            )
 
 
 def _model(route: Route, inside: Named, named: str | None, task: TaskRecord | None) -> str | None:
@@ -291,8 +297,3 @@ def _model(route: Route, inside: Named, named: str | None, task: TaskRecord | No
 def _note(visit: Visit, model: str | None, account: str, task: TaskRecord | None) -> None:
     visit.model, visit.account = model or "", account
     visit.task_id = task.task_id if task else ""
-
-
-def _note_upstream(visit: Visit, status: int, fields: Fields) -> None:
-    visit.upstream_status = status
-    visit.upstream_request_id = value_of(fields, "x-request-id") or ""

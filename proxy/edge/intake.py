@@ -119,8 +119,10 @@ class Passage:
         """Price inputs that the body named so far."""
         return self._gate.noted if self._gate else {}
 
-    async def judge(self) -> None:
+    async def judge(self, *, whole: bool = False) -> None:
         """Read until every place is judged; a body that is here by then is judged to its end.
+
+        `whole` waits for the end in any case.
 
         Raises `ProxyError` for a refusal and what `Intake.chunks` raises.
         """
@@ -128,7 +130,7 @@ class Passage:
             return
         async for chunk in self._chunks:
             await self._spool.write(await judged_fairly(self._gate, chunk))
-            if self._gate.judged:
+            if self._gate.judged and not whole:
                 break
         if self._intake.is_complete:
             await self._spool.write(self._gate.finish())

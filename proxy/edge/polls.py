@@ -24,7 +24,7 @@ from proxy.core.routes import Match
 from proxy.core.shelf import Key, Shelf
 from proxy.core.tasks import TaskRecord, is_task_id
 from proxy.edge.flights import Flights
-from proxy.edge.queries import PATIENCE, Queries
+from proxy.edge.queries import PATIENCE, Queries, Seen, unseen
 from proxy.ports import Headers, Tasks, Telemetry, Upstream
 
 HASTE = 1.0
@@ -49,6 +49,7 @@ class Polls:
     """Knows whose a task is, which account made it, and what was heard of it.
 
     `hold` is seconds that an answer is said again, `patience` seconds that upstream may be silent.
+    `seen` hears each state that upstream tells.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class Polls:
         *,
         hold: float,
         patience: float = PATIENCE,
+        seen: Seen = unseen,
     ) -> None:
         self._tasks = tasks
-        self._queries = Queries(tasks, accounts, upstream, telemetry, patience)
+        self.queries = Queries(tasks, accounts, upstream, telemetry, patience, seen)
         self._hold = hold
         self._shelf = Shelf()
         self._flights: Flights[Key, Hearing] = Flights()
@@ -83,7 +85,7 @@ class Polls:
 
     def account_of(self, record: TaskRecord) -> Account:
         """The account that made the task: any other says UNKNOWN. Raises `BAD_GATEWAY`."""
-        return self._queries.account_of(record)
+        return self.queries.account_of(record)
 
     async def told(self, record: TaskRecord, target: str, fields: Fields, request_id: str) -> Told:
         """The state of a task, to its owner, who asked for `target` with this header.
@@ -93,7 +95,7 @@ class Polls:
         key, age = Key.of(record), time.time() - record.created
         step = next_step(self._shelf.get(key), age, time.monotonic(), self._hold)
         if step is None:
-            ask = partial(self._queries.ask, record, target, fields)
+            ask = partial(self.queries.ask, record, target, fields)
             hearing, joined = await self._flights.join(key, ask, partial(self._keep, key))
             outcome = PollOutcome.COALESCED if joined else PollOutcome.FRESH
             step = step_after(hearing, self._shelf.get(key).state, age, outcome)

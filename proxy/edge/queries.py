@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPMethod, HTTPStatus
+from typing import TypeAlias
 
 from proxy.core.accounts import Account
 from proxy.core.answers import AnswerUnreadableError, error_code, read_json, task_status
@@ -41,8 +42,19 @@ ODD = 1000
 _LONGEST_CODE = 64
 
 
+Seen: TypeAlias = Callable[[TaskRecord, str, object], None]
+"""Hears of a task's state, and of the whole answer that told it. Never waits."""
+
+
+def unseen(record: TaskRecord, state: str, answer: object) -> None:
+    """Hear of a state and do nothing about it."""
+
+
 class Queries:
-    """Asks accounts about tasks. `patience` is seconds that upstream may be silent."""
+    """Asks accounts about tasks. `patience` is seconds that upstream may be silent.
+
+    `seen` hears each state that upstream tells.
+    """
 
     def __init__(
         self,
@@ -51,7 +63,9 @@ class Queries:
         upstream: Upstream,
         telemetry: Telemetry,
         patience: float = PATIENCE,
+        seen: Seen = unseen,
     ) -> None:
+        self._seen = seen
         self._tasks = tasks
         self._accounts = {account.name: account for account in accounts}
         self._upstream = upstream
@@ -71,6 +85,11 @@ class Queries:
             )
         return account
 
+    def is_wanted(self, account: str) -> bool:
+        """Whether somebody waits for a turn to ask the account."""
+        turns = self._turns.get(account)
+        return turns is not None and len(turns) > 0
+
     async def ask(self, record: TaskRecord, target: str, fields: Fields) -> Hearing:
         """Ask for `target` as soon as there is a turn. Raises nothing: a hearing tells it all."""
         try:
@@ -85,9 +104,10 @@ class Queries:
                 headers=(("Retry-After", "1"),),
             )
             return _silence(Verdict.UNASKED, busy)
-        hearing = await self._hear(call)
+        hearing, answer = await self._hear(call)
         self._learn(record, hearing)
         if isinstance(hearing, Sighting) and hearing.state:
+            self._seen(record, hearing.state, answer)
             await self._note(record, hearing.state)
         return hearing
 
@@ -106,20 +126,24 @@ class Queries:
         self._asked.note(key, time.monotonic())
         return True
 
-    async def _hear(self, call: Call) -> Hearing:
-        """One exchange; twice its patience with silence is what all of it may take."""
+    async def _hear(self, call: Call) -> tuple[Hearing, object]:
+        """One exchange; twice its patience with silence is what all of it may take.
+
+        With it comes the answer as it was read, None where it could not be.
+        """
         try:
             async with asyncio.timeout(2 * call.read_timeout), self._upstream.send(call) as reply:
                 body = await gather(reply, MOST, _too_large)
         except TimeoutError:
             late = ProxyError(Situation.GATEWAY_TIMEOUT, "Upstream did not answer in time.")
-            return _silence(Verdict.FAILURE, late)
+            return _silence(Verdict.FAILURE, late), None
         except ProxyError as error:
-            return _silence(Verdict.FAILURE, error)
-        seen = _sighting(body, reply)
+            return _silence(Verdict.FAILURE, error), None
+        answer = _read(body, reply)
+        seen = _sighting(body, reply, answer)
         if len(body) > LARGEST and seen.verdict is not Verdict.STATE:
-            return _silence(seen.verdict, _too_large())
-        return seen
+            return _silence(seen.verdict, _too_large()), None
+        return seen, answer
 
     def _learn(self, record: TaskRecord, hearing: Hearing) -> None:
         """Slow down, and tell of what is odd, and of an outage that begins or ends with this."""
@@ -161,12 +185,15 @@ class Queries:
                 await self._tasks.observe(record.task_id, state, time.time())
 
 
-def _sighting(body: bytes, reply: Reply) -> Sighting:
-    """The answer with what can be read in it; a state only where it is a success."""
+def _read(body: bytes, reply: Reply) -> object:
     try:
-        answer = read_json(body, value_of(reply.headers, "content-encoding"), MOST)
+        return read_json(body, value_of(reply.headers, "content-encoding"), MOST)
     except AnswerUnreadableError:
-        answer = None
+        return None
+
+
+def _sighting(body: bytes, reply: Reply, answer: object) -> Sighting:
+    """The answer with what can be read in it; a state only where it is a success."""
     state = task_status(answer) if reply.status == HTTPStatus.OK else None
     now, code = time.monotonic(), error_code(answer)
     return Sighting(reply.status, reply.reason, reply.headers, body, now, state, code)

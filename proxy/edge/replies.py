@@ -70,7 +70,7 @@ class Replier:
         added: Headers = (),
     ) -> web.StreamResponse:
         """Upstream's answer, chunk by chunk; a client that reads slowly slows upstream down."""
-        crossing = [*inbound(fields, self._visit.request_id), *added]
+        crossing = inbound(fields, self._visit.request_id, added)
         await self._write(self._begin(status, reason, crossing))
         stream = _EventStream(fields)
         try:

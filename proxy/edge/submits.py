@@ -6,7 +6,6 @@ hangs up loses its answer, never its task.
 """
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +25,7 @@ from proxy.core.jsonscan import Path
 from proxy.core.policy import Grant
 from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.edge.intake import ClientGoneError, Passage
+from proxy.edge.tickets import Ticket
 from proxy.edge.upstream import gather
 from proxy.ports import Call, Tasks, Telemetry, Upstream, Visit
 
@@ -40,9 +40,18 @@ class Order:
     call: Call
     passage: Passage
     places: tuple[Path, ...]
-    grant: Grant
-    visit: Visit
+    ticket: Ticket
     answered: bool = False
+
+    @property
+    def grant(self) -> Grant:
+        """Who sends it."""
+        return self.ticket.grant
+
+    @property
+    def visit(self) -> Visit:
+        """Its story."""
+        return self.ticket.visit
 
     def record(self, task_id: str, upstream_id: str) -> TaskRecord:
         """Who owns a task that came of it; `upstream_id` is upstream's own of the request."""
@@ -52,15 +61,16 @@ class Order:
             token=self.grant.id,
             account=self.call.account.name,
             model=self.visit.model,
-            created=time.time(),
+            created=self.ticket.created,
             request_id=upstream_id,
             inputs=dict(self.passage.noted),
+            hold=self.ticket.hold_id,
         )
 
     @property
     def may_be_done(self) -> bool:
         """Whether upstream had what it needs to create the task, unless nothing ever left."""
-        return self.answered or self.passage.all_sent
+        return self.ticket.is_admitted and (self.answered or self.passage.all_sent)
 
     def abandon(self) -> bool:
         """Make sure that no task comes of it; False when one may have. Asked again: the same."""
@@ -129,10 +139,13 @@ class Submits:
             self._telemetry.bug(error, visit_id)
 
     async def exchange(self, order: Order) -> Held:
-        """Send, hear the answer out, and write the owner of each task in it."""
-        held = await self._answer(order)
-        if not held.is_success:
-            return held
+        """Send within the limits, hear the answer out, and write the owner of each task in it."""
+        async with order.ticket:
+            held = await self._answer(order)
+            return await self._claimed(order, held) if held.is_success else held
+
+    async def _claimed(self, order: Order, held: Held) -> Held:
+        """The answer, when each task in it has an owner."""
         try:
             answer = read_json(held.body, value_of(held.headers, "content-encoding"))
             ids = tuple(task_ids(answer, order.places))
@@ -142,7 +155,10 @@ class Submits:
         upstream_id = request_id(answer)
         for task_id in ids:
             await self._claim(order.record(task_id, upstream_id))
+            order.ticket.claimed()
         refused = not ids and bool(error_code(answer))
+        if not ids and not refused:
+            order.ticket.answered(answer)
         return replace(held, tasks=ids, request_id=upstream_id, has_code=refused)
 
     async def _answer(self, order: Order) -> Held:

@@ -48,8 +48,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def due_tasks(self, most: int) -> list[TaskRecord]:
-        """Open tasks whose time has come to be looked at, the longest overdue first."""
+    async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
+        """Open tasks whose time has come to be looked at, the longest overdue first.
+
+        With them are those whose time comes within `ahead` seconds.
+        """
         ...
 
     async def look_later(self, task_id: str, at: float) -> None:

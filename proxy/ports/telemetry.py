@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.core.freshness import PollOutcome
+from proxy.core.settlement import UsageRecord
 
 
 @dataclass(slots=True)
@@ -13,6 +14,7 @@ class Visit:
     Written along the way, read only by `Telemetry`: no decision rests on it. `started` is on
     the clock of `time.perf_counter`, `first_byte` and `total` are seconds from there.
     `poll` is how a poll was answered; a socket's `model` and `account` are its first task's.
+    `amount` is what an answered call costs, in units of `currency`, and `basis` what that rests on.
     Empty and None mean "not known", and are left out of the line.
     """
 
@@ -38,6 +40,9 @@ class Visit:
     upstream_request_id: str = ""
     poll: PollOutcome | None = None
     close_code: int | None = None
+    basis: str = ""
+    amount: str = ""
+    currency: str = ""
 
 
 class Telemetry(Protocol):
@@ -49,6 +54,18 @@ class Telemetry(Protocol):
 
     def finished(self, visit: Visit) -> None:
         """Note the end of a request, whatever it was: one log line, and the counters."""
+        ...
+
+    def limited(self, limit: str) -> None:
+        """Note that a call met a limit, `requests` or `budget-day` or another kind."""
+        ...
+
+    def settled(self, record: UsageRecord) -> None:
+        """Note that a record is in the ledger."""
+        ...
+
+    def metered(self, *, held: int, unsettled: int) -> None:
+        """Note how many holds this process answers for, and how much is not in the ledger yet."""
         ...
 
     def event(self, name: str, **facts: object) -> None:

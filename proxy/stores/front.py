@@ -95,9 +95,9 @@ class Front:
         """See `proxy.ports.Ledger.settle`."""
         await self._store.settle(settlement)
 
-    async def due_tasks(self, most: int) -> list[TaskRecord]:
+    async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`."""
-        return await self._store.due_tasks(most)
+        return await self._store.due_tasks(most, ahead)
 
     async def look_later(self, task_id: str, at: float) -> None:
         """See `proxy.ports.Ledger.look_later`."""

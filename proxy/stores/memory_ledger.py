@@ -94,11 +94,11 @@ class MemoryLedger(ABC):
         for hold in released_by(settlement, written):
             self._end(hold)
 
-    async def due_tasks(self, most: int) -> list[TaskRecord]:
+    async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`."""
         await self.ping()
         now = self._now()
-        due = sorted((at, task_id) for task_id, at in self._open.items() if at <= now)
+        due = sorted((at, task_id) for task_id, at in self._open.items() if at <= now + ahead)
         found = (self._tasks.get(task_id) for _, task_id in due)
         return [record for record in found if record and is_kept(record, now)][:most]
 

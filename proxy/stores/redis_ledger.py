@@ -36,10 +36,10 @@ class RedisLedger:
         """See `proxy.ports.Ledger.settle`."""
         await self._feed.ask(settlements.settle, self._ledger, settlement, self._now())
 
-    async def due_tasks(self, most: int) -> list[TaskRecord]:
+    async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`. Open tasks without an owner are closed in passing."""
         session, now = self._feed.session(), self._now()
-        ids = await session.ask(settlements.due_tasks, self._ledger, most, now)
+        ids = await session.ask(settlements.due_tasks, self._ledger, most, now + ahead)
         records = await session.ask(commands.read_tasks, self._keys, ids) if ids else []
         kept = [record for record in records if is_kept(record, now)]
         if lost := set(ids) - {record.task_id for record in kept}:

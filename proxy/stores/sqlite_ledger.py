@@ -55,9 +55,10 @@ class SqliteLedger:
         """See `proxy.ports.Ledger.settle`."""
         await self._file.write(lambda writer: _settle(writer, settlement, self._now()))
 
-    async def due_tasks(self, most: int) -> list[TaskRecord]:
+    async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`."""
-        args = (self._now(), self._now() - RETENTION, most)
+        now = self._now()
+        args = (now + ahead, now - RETENTION, most)
         rows = await self._file.read_aside(
             lambda reader: reader.execute(DUE_TASKS, args).fetchall()
         )

@@ -44,6 +44,13 @@ class Metrics:
         self.store_up.set(1)
         self.events = counter("events", "What happened besides requests", ["event"])
         self.polls = counter("polls", "Polls by how they were answered", ["outcome"])
+        self.limited = counter("limited", "Calls that met a limit", ["limit"])
+        self.records = counter("usage_records", "Records of usage", ["kind", "basis"])
+        self.amount = counter("usage_amount", "What they cost, in currency units", ["currency"])
+        self.holds = gauge("holds", "Calls that hold a limit", multiprocess_mode="livesum")
+        self.unsettled = gauge(
+            "unsettled", "What the ledger has not taken yet", multiprocess_mode="livesum"
+        )
         self.lost_lines = counter("lost_log_lines", "Log lines nobody took in time")
 
     def page(self) -> tuple[bytes, str]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TextIO
 
+from proxy.core.money import NANOS
+from proxy.core.settlement import UsageRecord
 from proxy.ports import Visit
 from proxy.telemetry.lines import Lines, logger_of
 from proxy.telemetry.metrics import Metrics
@@ -24,7 +26,9 @@ _LEVELS = {
     "polls_failing": logging.WARNING,
     "models_failing": logging.WARNING,
     "poll_not_understood": logging.WARNING,
+    "task_unsettled": logging.WARNING,
     "task_without_owner": logging.ERROR,
+    "usage_record_lost": logging.ERROR,
     "bug": logging.ERROR,
 }
 """Of events; those that are not here are information."""
@@ -56,6 +60,21 @@ class StructuredTelemetry:
         metrics.bytes.labels("in").inc(visit.bytes_in)
         metrics.bytes.labels("out").inc(visit.bytes_out)
         self._log.info("request", **_facts(visit))
+
+    def limited(self, limit: str) -> None:
+        """See `proxy.ports.Telemetry.limited`."""
+        self._metrics.limited.labels(limit).inc()
+
+    def settled(self, record: UsageRecord) -> None:
+        """See `proxy.ports.Telemetry.settled`."""
+        self._metrics.records.labels(record.kind, record.basis).inc()
+        if record.currency:
+            self._metrics.amount.labels(record.currency).inc(record.amount / NANOS)
+
+    def metered(self, *, held: int, unsettled: int) -> None:
+        """See `proxy.ports.Telemetry.metered`."""
+        self._metrics.holds.set(held)
+        self._metrics.unsettled.set(unsettled)
 
     def event(self, name: str, **facts: object) -> None:
         """See `proxy.ports.Telemetry.event`."""

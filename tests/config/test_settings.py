@@ -3,6 +3,7 @@
 import os
 import traceback
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from proxy.config import ConfigError
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.config.settings import ACCOUNT_NAME, Address, Environment, Settings, load_settings
+from proxy.core.addresses import TrustedProxies
 
 MIB, GIB = 1024**2, 1024**3
+BALANCERS = TrustedProxies((ip_network("10.0.0.0/8"),), unix=True)
 
 
 def problems(variables: Mapping[str, str]) -> list[str]:
@@ -70,6 +73,9 @@ GOOD: list[tuple[str, str, object]] = [
     ("PROXY_POLL_HOLD", "0.5", 0.5),
     ("PROXY_POLLS_PER_SECOND", "20", 20.0),
     ("PROXY_POLLS_PER_SECOND", "0.25", 0.25),
+    ("PROXY_TRUSTED_PROXIES", "unix, 10.0.0.0/8", BALANCERS),
+    ("PROXY_LEASE", "5", 5.0),
+    ("PROXY_FIRST_LOOK", "0.5", 0.5),
     ("PROXY_LOG", "json", "json"),
     ("PROXY_LOG", "console", "console"),
     ("PROXY_LOG", "auto", "auto"),
@@ -80,6 +86,8 @@ SIZE = "is no size; write bytes as a plain number, or 128MiB"
 RATE = "must be a number over 0, up to 10000"
 WORKERS = "must be a number from 1 to 256, or auto"
 SECONDS = "must be seconds, from 0 to 86400"
+ABOVE = "must be seconds, above 0, up to 86400"
+NETWORK = "is no network; write 10.0.0.0/8, 192.0.2.7, fd00::/8 or unix"
 ROOT_URL = "is no root URL; write https://host, without path or credentials"
 KEY = "has blanks or characters outside ASCII; it must hold the account's API key"
 
@@ -102,7 +110,7 @@ BAD: list[tuple[str, list[str], str]] = [
     ),
     ("PROXY_MAX_MESSAGE", ["16M"], SIZE),
     ("PROXY_MAX_SOCKETS", ["0", "-1", "1.5", "x", "1000000"], "must be a number from 1 to 999999"),
-    ("PROXY_SOCKET_IDLE", ["0"], "must be seconds, above 0, up to 86400"),
+    ("PROXY_SOCKET_IDLE", ["0"], ABOVE),
     ("PROXY_SPOOL", ["much"], SIZE),
     ("PROXY_WORKERS", ["0", "-1", "257", "1.5", "many", "AUTO", " 1", "²"], WORKERS),
     ("PROXY_DRAIN", ["x", "-1", "nan", "inf", "86401", "30s"], SECONDS),
@@ -113,6 +121,9 @@ BAD: list[tuple[str, list[str], str]] = [
     ("PROXY_STALENESS", ["nan"], SECONDS),
     ("PROXY_POLL_HOLD", ["-1", "a moment"], SECONDS),
     ("PROXY_POLLS_PER_SECOND", ["0", "-1", "nan", "10001", "many", "1e3"], RATE),
+    ("PROXY_TRUSTED_PROXIES", ["10.0.0.1/8", "nobody"], NETWORK),
+    ("PROXY_LEASE", ["0", "-1"], ABOVE),
+    ("PROXY_FIRST_LOOK", ["0"], ABOVE),
     ("PROXY_LOG", ["JSON", "text"], "must be 'auto', 'json' or 'console'"),
     (
         "PROXY_UPSTREAM",

@@ -88,14 +88,19 @@ REQUEST_CHANGES = (
         "identity",
         REQUEST,
         "`Accept-Encoding: identity`",
-        "instead of the client's, behind the rest, on calls that create or poll a task, or list "
+        "instead of the client's, behind the rest, on calls that run a model, poll a task or list "
         "models: we read them",
         all_of(
             any_of(
                 field(REQUEST, "accept-encoding", lambda _, got: got == ["identity"]),
                 behind(REQUEST, "accept-encoding"),
             ),
-            any_of(explains.asks_for_a_task, explains.polls, explains.lists("models")),
+            any_of(
+                explains.asks_for_a_task,
+                explains.runs_a_model,
+                explains.polls,
+                explains.lists("models"),
+            ),
         ),
     ),
     Difference(
@@ -210,6 +215,14 @@ ANSWER_CHANGES = (
             behind(ANSWER, "x-proxy-request-id"),
         ),
         usual=True,
+    ),
+    Difference(
+        "limits",
+        ANSWER,
+        "`x-ratelimit-*`",
+        "for a token with limits: what is left of them, behind the rest, instead of upstream's",
+        explains.limited,
+        stated=True,
     ),
     Difference(
         "server",

@@ -12,6 +12,8 @@ from conformance.wire_rows import HELLO, PLAIN, SUBMIT
 from dashscope.aigc.generation import AioGeneration
 from dashscope.aigc.video_synthesis import AioVideoSynthesis, VideoSynthesis
 
+from proxy.core.limits import Limits
+
 AT_ONCE = {"retry-after-ms": "1"}
 """What makes the v2 client send again without a pause; the others do not look."""
 
@@ -88,6 +90,12 @@ ERRORS: Mapping[str, Operation] = {
     ),
     "error in no words": Operation(
         TEXTS, faults=[{"status": 400, "body": "", "content_type": "text/plain", "times": None}]
+    ),
+    "limits": Operation(
+        played([post(PLAIN, HELLO), SUBMIT], CURL, BYTES, CHUNKED),
+        faults=[{"headers": {"X-RateLimit-Limit-Requests": "1200"}, "times": None}],
+        limits=Limits(requests_per_minute=60, submits_per_minute=6, concurrent_tasks=3),
+        differs=["limits"],
     ),
     "no answer": Operation(
         played([post(PLAIN, HELLO)], CURL, BYTES, CHUNKED),

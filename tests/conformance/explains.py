@@ -8,7 +8,11 @@ from typing import TypeAlias
 from conformance.findings import ANSWER, HELD, OWN, PLACED, REQUEST, Finding
 from conformance.wire import Message
 
-from proxy.core.errors import Situation
+from proxy.config.routing import PACKAGED, load_routing
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.headers import RATE_LIMIT
+from proxy.core.judging import reads_model
+from proxy.core.target import parse_target
 
 Explains: TypeAlias = Callable[[Finding], bool]
 
@@ -128,6 +132,25 @@ def forced(found: Finding) -> bool:
 def asks_for_a_task(found: Finding) -> bool:
     """The call creates a task."""
     return bool(found.messages and found.messages[1].values("x-dashscope-async"))
+
+
+def runs_a_model(found: Finding) -> bool:
+    """The call runs a model, by the proxy's own table."""
+    method, _, target = found.asked.partition(" ")
+    try:
+        route = _ROUTES.match(method, parse_target(target.split(" ")[0])).route
+    except ProxyError:
+        return False
+    return method == "POST" and reads_model(route) and not route.is_free
+
+
+_ROUTES = load_routing(PACKAGED, {}).table
+
+
+def limited(found: Finding) -> bool:
+    """The answer tells what is left of a limit, which upstream did not say."""
+    name = found.what.removeprefix("place of ")
+    return found.where == ANSWER and name.startswith(RATE_LIMIT)
 
 
 def polls(found: Finding) -> bool:

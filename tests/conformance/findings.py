@@ -19,6 +19,12 @@ upstream's earlier ones: all of it."""
 
 Field: TypeAlias = tuple[str, str]
 
+LIMITS_TOLD = tuple(
+    f"x-ratelimit-{told}-{kind}"
+    for kind in ("requests", "submits", "tasks", "streams")
+    for told in ("limit", "remaining", "reset")
+)
+
 PLACED: Mapping[str, Sequence[str]] = {
     REQUEST: (
         "host",
@@ -35,6 +41,7 @@ PLACED: Mapping[str, Sequence[str]] = {
     ),
     ANSWER: (
         "x-proxy-request-id",
+        *LIMITS_TOLD,
         "x-should-retry",
         "server",
         "date",

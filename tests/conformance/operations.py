@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from dashscope import AsyncClient, Client
 
+from proxy.core.limits import NO_LIMITS, Limits
+
 
 @dataclass(frozen=True)
 class Place:
@@ -44,8 +46,8 @@ class Operation:
     """One row: who can do it, and how.
 
     `gists` is what should come of it by client, a line for people. `faults` are put in force in
-    the sandbox, `env` in the proxy. `scopes` and `models` are the token's. `differs` names the
-    differences that must occur, `extra` more of them by client.
+    the sandbox, `env` in the proxy. `scopes`, `models` and `limits` are the token's. `differs`
+    names the differences that must occur, `extra` more of them by client.
     """
 
     clients: Mapping[str, Run]
@@ -54,6 +56,7 @@ class Operation:
     env: Mapping[str, str] = field(default_factory=dict)
     scopes: Sequence[str] = ()
     models: Sequence[str] = ()
+    limits: Limits = NO_LIMITS
     differs: Sequence[str] = ()
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

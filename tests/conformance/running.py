@@ -109,7 +109,9 @@ async def _proxied(operation: Operation) -> AsyncIterator[tuple[Sandbox, Stand, 
         Relay(lambda: stand.url) as front,
     ):
         _prepare(upstream, operation, front)
-        token = await stand.token(*operation.models, scopes=operation.scopes)
+        token = await stand.token(
+            *operation.models, scopes=operation.scopes, limits=operation.limits
+        )
         yield upstream, stand, front, back, token
 
 

@@ -175,7 +175,7 @@ REAL_FAULTS: list[tuple[str, Finding]] = [
             "accept-encoding",
             [("Accept-Encoding", "gzip")],
             [("Accept-Encoding", "identity")],
-            BYSTANDER,
+            "POST /api/v1/files",
             (next(requests_in(ASKED))[1],) * 2,
         ),
     ),

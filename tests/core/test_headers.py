@@ -274,3 +274,12 @@ def test_a_whole_answer_is_asked_for() -> None:
         ("Identity", "1"),
     ]
     assert unconditional(fields) == fields[4:]
+
+
+def test_upstreams_limits_do_not_cross_beside_ours() -> None:
+    """What upstream says of its own limits is dropped where the proxy tells of a client's."""
+    theirs = [("X-RateLimit-Limit-Requests", "99"), ("x-ratelimit-reset-tokens", "1s")]
+    ours = [("x-ratelimit-limit-tasks", "3")]
+    own_id = ("x-proxy-request-id", "id")
+    assert inbound([*theirs, ("X-Kept", "1")], "id", ours) == [("X-Kept", "1"), own_id, *ours]
+    assert inbound(theirs, "id", [("X-Other", "1")]) == [*theirs, own_id, ("X-Other", "1")]

@@ -20,12 +20,15 @@ from urllib.parse import urlsplit
 
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.accounts import Account
+from proxy.core.holds import LEASE
 from proxy.core.policy import ACCOUNT, INFERENCE, Grant, digest_of
 from proxy.core.prices import NO_PRICES, PriceList
 from proxy.core.routes import RouteTable
+from proxy.core.settlement import UsageRecord
 from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
 from proxy.edge.listener import PublicServer
+from proxy.edge.metering import Meter
 from proxy.edge.upstream import SessionUpstream
 from proxy.ports import Store, Upstream, Visit
 from proxy.stores.memory import MemoryStore
@@ -353,7 +356,11 @@ class Recorder:
     visits: list[Visit] = field(default_factory=list)
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     bugs: list[BaseException] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
+    records: list[UsageRecord] = field(default_factory=list)
     running: int = 0
+    held: int = 0
+    unsettled: int = 0
 
     def started(self) -> None:
         self.running += 1
@@ -361,6 +368,15 @@ class Recorder:
     def finished(self, visit: Visit) -> None:
         self.running -= 1
         self.visits.append(visit)
+
+    def limited(self, limit: str) -> None:
+        self.limits.append(limit)
+
+    def settled(self, record: UsageRecord) -> None:
+        self.records.append(record)
+
+    def metered(self, *, held: int, unsettled: int) -> None:
+        self.held, self.unsettled = held, unsettled
 
     def event(self, name: str, **facts: object) -> None:
         self.events.append((name, facts))
@@ -444,6 +460,7 @@ async def rig(  # noqa: PLR0913 - each part can be another one
     scopes: frozenset[str] = frozenset({INFERENCE}),
     table: RouteTable | None = None,
     prices: PriceList = NO_PRICES,
+    lease: float = LEASE,
 ) -> AsyncIterator[Rig]:
     """A gateway in front of `url` (or of these accounts, or on this `Upstream`)."""
     accounts = accounts or [account(url)]
@@ -460,7 +477,11 @@ async def rig(  # noqa: PLR0913 - each part can be another one
             upstream = session
         watched = Watching(upstream, health)
         table = table or load_routing(PACKAGED, {}).table
-        gateway = Gateway(table, accounts, store, watched, telemetry, limits, health, prices=prices)
+        assert isinstance(store, MemoryStore)
+        meter = Meter(store, prices, telemetry, lease)
+        await meter.start()
+        lifetimes.push_async_callback(meter.stop)
+        gateway = Gateway(table, accounts, store, watched, telemetry, limits, health, meter=meter)
         server = PublicServer(gateway.handle, telemetry)
         bound = socket.create_server(("127.0.0.1", 0))
         bound.setblocking(False)  # noqa: FBT003 - its only form

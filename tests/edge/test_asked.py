@@ -1,7 +1,29 @@
 """What a request's header says: one token, and no body where none belongs."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import ip_network
+
 import pytest
-from edge.rig import BODY, PLAIN, answering, ask, head_of, ok, request, rig, scripted
+from edge.rig import (
+    BODY,
+    LIMITS,
+    PLAIN,
+    TENANT,
+    TOKEN,
+    Rig,
+    answering,
+    ask,
+    head_of,
+    ok,
+    request,
+    rig,
+    scripted,
+)
+
+from proxy.core.addresses import NOBODY, TrustedProxies
+from proxy.core.policy import Grant, digest_of
 
 NO_BODY = ["/api/v1/models", "/api/v1/uploads?model=wan2.6-t2v", "/api/v1/tasks", "/api/v1/tasks/x"]
 FRAMINGS = {
@@ -77,3 +99,59 @@ async def test_the_scheme_has_no_case(scheme: bytes) -> None:
         assert (
             await ask(made.url, head_of("GET", "/api/v1/tasks", field, token=None))
         ).status == 200
+
+
+OFFICE = ip_network("198.51.100.0/24")
+LOOPBACK = TrustedProxies((ip_network("127.0.0.0/8"),))
+
+
+@asynccontextmanager
+async def at_the_office(trusted: TrustedProxies, *networks: str) -> AsyncIterator[Rig]:
+    """A gateway whose caller may come from these networks, or the office."""
+    allowed = tuple(map(ip_network, networks)) or (OFFICE,)
+    limits = replace(LIMITS, trusted=trusted)
+    async with scripted(answering(ok(b"{}"))) as upstream, rig(upstream.url, limits=limits) as made:
+        grant = Grant("g1", "caller", TENANT, ("*",), allow_ips=allowed)
+        await made.store.save_grant(digest_of(TOKEN), grant)
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("trusted", "fields", "status"),
+    [
+        (NOBODY, [], 403),
+        (NOBODY, [b"X-Forwarded-For: 198.51.100.7"], 403),
+        (LOOPBACK, [], 403),
+        (LOOPBACK, [b"X-Forwarded-For: 198.51.100.7"], 200),
+        (LOOPBACK, [b"X-Forwarded-For: 198.51.100.7, 127.0.0.1"], 200),
+        (LOOPBACK, [b"X-Forwarded-For: 198.51.100.7", b"X-Forwarded-For: 203.0.113.9"], 403),
+        (LOOPBACK, [b"X-Forwarded-For: 198.51.100.7:80"], 403),
+        (LOOPBACK, [b"Forwarded: for=198.51.100.7"], 403),
+    ],
+)
+async def test_where_a_token_may_be_used(
+    trusted: TrustedProxies, fields: list[bytes], status: int
+) -> None:
+    """The peer's address counts, or whom a trusted peer names; the words are always the same."""
+    async with at_the_office(trusted) as made:
+        answer = await ask(made.url, request("POST", PLAIN, BODY, *fields))
+        assert answer.status == status
+        if status == 403:
+            assert answer.code == "AccessDenied"
+            assert answer.json()["message"] == "This token may not be used from your address."
+
+
+async def test_the_peer_itself() -> None:
+    """Without a proxy in front, the connection tells."""
+    async with at_the_office(NOBODY, "127.0.0.0/8") as made:
+        assert (await ask(made.url, request("POST", PLAIN, BODY))).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/task/none", "/api/v1/tasks", "/api/v1/models", "/api-ws/v1/inference"]
+)
+async def test_it_counts_on_every_way(path: str) -> None:
+    """Polls, own lists and handshakes of WebSockets too."""
+    async with at_the_office(NOBODY) as made:
+        answer = await ask(made.url, head_of("GET", path))
+        assert (answer.status, answer.code) == (403, "AccessDenied")

@@ -31,6 +31,7 @@ from proxy.core.policy import Grant
 from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth
 from proxy.edge.listener import PublicServer
+from proxy.edge.metering import Meter
 from proxy.edge.upstream import SessionUpstream
 from proxy.sandbox import Fault, Sandbox
 from proxy.stores.memory import MemoryStore
@@ -452,14 +453,16 @@ async def buggy() -> AsyncIterator[tuple[str, io.StringIO, Sandbox]]:
     upstream = SessionUpstream(connect_timeout=1)
     settings = load_settings({"DASHSCOPE_API_KEY": UPSTREAM_KEY, "PROXY_STORE": "memory:"})
     limits = Limits(2**20, 2**20, body_timeout=5, read_timeout=5, write_timeout=5)
+    store = BuggyStore()
     gateway = Gateway(
         settings.routing.table,
         settings.accounts,
-        BuggyStore(),
+        store,
         upstream,
         telemetry,
         limits,
         AccountHealth(["default"]),
+        meter=Meter(store, settings.routing.prices, telemetry),
     )
     public = PublicServer(gateway.handle, telemetry)
     async with Sandbox(keys=[UPSTREAM_KEY]) as sandbox:

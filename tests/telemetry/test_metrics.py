@@ -1,9 +1,12 @@
 """The counters, and what the page for a scraper is called."""
 
+from dataclasses import replace
+
 from prometheus_client.parser import text_string_to_metric_families
 from telemetry.conftest import Told, finish, visit
 
 from proxy.core.freshness import PollOutcome
+from proxy.core.settlement import Basis, Kind, UsageRecord
 
 
 def test_counters(told: Told) -> None:
@@ -49,6 +52,11 @@ def test_names_of_the_page(told: Told) -> None:
         "dashscope_proxy_store_up": "gauge",
         "dashscope_proxy_events": "counter",
         "dashscope_proxy_polls": "counter",
+        "dashscope_proxy_limited": "counter",
+        "dashscope_proxy_usage_records": "counter",
+        "dashscope_proxy_usage_amount": "counter",
+        "dashscope_proxy_holds": "gauge",
+        "dashscope_proxy_unsettled": "gauge",
         "dashscope_proxy_lost_log_lines": "counter",
     }
     assert kind.startswith("text/plain")
@@ -72,3 +80,18 @@ def test_callers_make_no_labels(told: Told) -> None:
             upstream_request_id=word,
         )
     assert told.metrics.page()[0].count(b"\n") == before
+
+
+def test_limits_and_usage_are_counted(told: Told) -> None:
+    """Refusals by limit, records by what they rest on, amounts by currency, and what is open."""
+    record = UsageRecord("t1", Kind.TASK, "a", "g1", "main", "m", "SUCCEEDED", 1.0, 2.0)
+    priced = replace(record, amount=1_500_000_000, currency="CNY", basis=Basis.USAGE)
+    for one in (record, priced, priced):
+        told.telemetry.settled(one)
+    told.telemetry.limited("budget-day")
+    told.telemetry.metered(held=3, unsettled=2)
+    assert told.count("usage_records_total", kind="task", basis="usage") == 2
+    assert told.count("usage_records_total", kind="task", basis="nothing") == 1
+    assert told.count("usage_amount_total", currency="CNY") == 3.0
+    assert told.count("limited_total", limit="budget-day") == 1
+    assert (told.count("holds"), told.count("unsettled")) == (3, 2)

@@ -1,0 +1,183 @@
+"""What one call takes of the limits on its token and its tenant, and what it is told of them.
+
+Rule 1: a limit that is not there takes nothing. No limit at all: no hold, and no round trip.
+Rule 2: money is held for the dearest end the call can come to. A budget has no say in what costs
+        nothing.
+Rule 3: of a token's limit and its tenant's on the same, the caller is told of the tighter one.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from proxy.core.beijing import periods_of
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.headers import RATE_LIMIT, Fields, value_of, values_of
+from proxy.core.holds import (
+    LEASE,
+    MONEY,
+    REQUESTS,
+    STREAMS,
+    SUBMITS,
+    TASKS,
+    Bound,
+    Hold,
+    Left,
+    Level,
+    Rate,
+    Ruling,
+)
+from proxy.core.limits import Limits
+from proxy.core.money import text_of
+from proxy.core.policy import Grant
+
+UNKNOWN_WAIT = 1
+"""Seconds until a call that met what still runs may try again: nobody knows when that ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a call is, as far as limits go. `dearest` is billionths, the most it can cost."""
+
+    creates_task: bool = False
+    is_stream: bool = False
+    dearest: int = 0
+
+
+def hold_for(
+    request_id: str, grant: Grant, wish: Wish, now: float, lease: float = LEASE
+) -> Hold | None:
+    """What the call has to take, before it is sent; None where no limit concerns it."""
+    owners = (
+        (f"token:{grant.id}", grant.limits),
+        (f"tenant:{grant.tenant}", grant.tenant_limits),
+    )
+    rates = tuple(rate for who, limits in owners for rate in _rates(who, limits, wish))
+    levels = tuple(level for who, limits in owners for level in _levels(who, limits, wish, now))
+    return Hold(request_id, rates, levels, now + lease) if rates or levels else None
+
+
+def needs_whole(grant: Grant) -> bool:
+    """Whether a hold can be told only when the whole request is here.
+
+    Of half a body nobody knows what it will ask for: what is dear may stand at its end.
+    """
+    return any(
+        limit is not None
+        for limits in (grant.limits, grant.tenant_limits)
+        for limit in (
+            limits.concurrent_streams,
+            limits.budget_day,
+            limits.budget_month,
+            limits.budget_total,
+        )
+    )
+
+
+def asks_stream(fields: Fields, inputs: Mapping[str, str]) -> bool:
+    """Whether a call asks for an answer that comes in parts, by its header or in its body.
+
+    `inputs` are what was noted of the body, as JSON text.
+    """
+    kinds = ",".join(values_of(fields, "accept")).lower()
+    asked = (value_of(fields, "x-dashscope-sse") or "").strip().lower() == "enable"
+    return asked or "text/event-stream" in kinds or inputs.get("stream") == "true"
+
+
+def _rates(who: str, limits: Limits, wish: Wish) -> Iterator[Rate]:
+    if limits.requests_per_minute is not None:
+        yield Rate(who, REQUESTS, limits.requests_per_minute)
+    if wish.creates_task and limits.submits_per_minute is not None:
+        yield Rate(who, SUBMITS, limits.submits_per_minute)
+
+
+def _levels(who: str, limits: Limits, wish: Wish, now: float) -> Iterator[Level]:
+    if wish.creates_task and limits.concurrent_tasks is not None:
+        yield Level(who, TASKS, "", 1, limits.concurrent_tasks)
+    if wish.is_stream and limits.concurrent_streams is not None:
+        yield Level(who, STREAMS, "", 1, limits.concurrent_streams)
+    if not wish.dearest:
+        return
+    budgets = (limits.budget_day, limits.budget_month, limits.budget_total)
+    for period, most in zip(periods_of(now), budgets, strict=True):
+        if most is not None:
+            yield Level(who, MONEY, period, wish.dearest, most)
+
+
+def told_of(lefts: Iterable[Left]) -> Fields:
+    """The `x-ratelimit-*` fields of an answer: of each kind of limit the tighter one.
+
+    Counts are whole numbers, budgets currency units, what is left never below 0. The reset is
+    whole seconds until all of it is back, where time alone brings it back.
+    """
+    tightest: dict[str, Left] = {}
+    for left in lefts:
+        known = tightest.get(kind := kind_of(left.bound))
+        if known is None or _tightness(left) < _tightness(known):
+            tightest[kind] = left
+    return [pair for kind, left in tightest.items() for pair in _fields(kind, left)]
+
+
+def refusal(ruling: Ruling) -> ProxyError:
+    """The answer to a call whose hold was refused: which limit of whom, and when to come again."""
+    bound = ruling.refused
+    assert bound is not None, "a hold that was taken"  # noqa: S101 - a bug of the caller
+    told = list(told_of(ruling.left))
+    wait = _wait(ruling, bound)
+    if wait is not None:
+        told.append(("Retry-After", str(max(1, math.ceil(wait)))))
+    situation = Situation.BUDGET_SPENT if bound.what == MONEY else Situation.RATE_LIMITED
+    return ProxyError(situation, _in_words(bound), headers=tuple(told))
+
+
+def kind_of(bound: Bound) -> str:
+    """How header fields and metrics call a limit: as in `requests` or `budget-day`."""
+    if isinstance(bound, Level) and bound.what == MONEY:
+        return f"budget-{_PERIODS[bound.period.count('-')]}"
+    return bound.what
+
+
+_PERIODS = ("total", "month", "day")
+"""By the hyphens in a period."""
+
+_NOUNS = {
+    REQUESTS: "requests a minute",
+    SUBMITS: "submits a minute",
+    TASKS: "tasks at a time",
+    STREAMS: "streams at a time",
+}
+
+
+def _wait(ruling: Ruling, bound: Bound) -> float | None:
+    """Seconds until it is worth another try; None where no time is."""
+    reset = next((left.reset for left in ruling.left if left.bound == bound), None)
+    known = reset if ruling.wait is None else ruling.wait
+    return UNKNOWN_WAIT if known is None and bound.what != MONEY else known
+
+
+def _tightness(left: Left) -> tuple[int, int]:
+    return left.amount, _most(left.bound)
+
+
+def _fields(kind: str, left: Left) -> Iterator[tuple[str, str]]:
+    told = text_of if left.bound.what == MONEY else str
+    yield f"{RATE_LIMIT}limit-{kind}", told(_most(left.bound))
+    yield f"{RATE_LIMIT}remaining-{kind}", told(max(0, left.amount))
+    if left.reset is not None:
+        yield f"{RATE_LIMIT}reset-{kind}", str(math.ceil(left.reset))
+
+
+def _in_words(bound: Bound) -> str:
+    is_token = bound.who.startswith("token:")
+    if isinstance(bound, Rate) or bound.what != MONEY:
+        whose = "This token" if is_token else "All tokens of this tenant together"
+        return f"{whose} may have {_most(bound)} {_NOUNS[bound.what]}; try again later."
+    whose = "this token" if is_token else "all tokens of this tenant together"
+    period = "" if bound.period == "total" else f" for {bound.period}, Beijing time,"
+    return (
+        f"What is left of the budget of {whose}{period} does not cover what this call could cost."
+    )
+
+
+def _most(bound: Bound) -> int:
+    return bound.per_minute if isinstance(bound, Rate) else bound.most or 0

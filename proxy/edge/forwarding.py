@@ -1,0 +1,51 @@
+"""Calls whose answers are relayed as they come, whatever they say."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from aiohttp import web
+
+from proxy.core.errors import ProxyError, Situation
+from proxy.core.headers import Fields, value_of
+from proxy.edge.asked import Asked
+from proxy.edge.tickets import Ticket
+from proxy.ports import Call, Reply, Upstream, Visit
+
+
+class Forwarding:
+    """Sends calls and relays their answers, chunk by chunk."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    async def forward(self, asked: Asked, call: Call, ticket: Ticket) -> web.StreamResponse:
+        """A call that may have limits, and whose answer may tell what it used."""
+        async with ticket, self._send(asked, call) as reply:
+            return await asked.replier.relay(
+                reply.status, reply.reason, reply.headers, ticket.chunks(reply), ticket.told
+            )
+
+    async def meddle(
+        self, asked: Asked, call: Call, forget: Callable[[], None]
+    ) -> web.StreamResponse:
+        """A call that changes a task: what was heard of it before is told nobody any more."""
+        async with self._send(asked, call) as reply:
+            forget()
+            return await asked.replier.relay(
+                reply.status, reply.reason, reply.headers, reply.chunks()
+            )
+
+    @asynccontextmanager
+    async def _send(self, asked: Asked, call: Call) -> AsyncIterator[Reply]:
+        async with self._upstream.send(call) as reply:
+            note_upstream(asked.visit, reply.status, reply.headers)
+            if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                raise ProxyError(Situation.BAD_GATEWAY, "Upstream changed the protocol unasked.")
+            yield reply
+
+
+def note_upstream(visit: Visit, status: int, fields: Fields) -> None:
+    """Note what upstream's head says on the request's line."""
+    visit.upstream_status = status
+    visit.upstream_request_id = value_of(fields, "x-request-id") or ""

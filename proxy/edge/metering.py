@@ -1,0 +1,184 @@
+"""The meter of a process: it lets calls take their holds, and sees to it that every hold ends.
+
+What a call takes is decided in `proxy.core.tickets`, what its end costs in `proxy.core.charging`.
+Where a limit has to be looked up and the store is away, the call is refused: a budget that nobody
+can look up protects nobody. Calls without limits go on.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from proxy.core.charging import Fare, is_over, task_record
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.holds import LEASE, Hold, Ruling
+from proxy.core.notes import Notes
+from proxy.core.policy import Grant
+from proxy.core.prices import PriceList
+from proxy.core.settlement import Kind, UsageRecord
+from proxy.core.tasks import TaskRecord
+from proxy.core.tickets import Wish, asks_stream, hold_for, kind_of, refusal
+from proxy.edge.asked import Asked
+from proxy.edge.intake import Passage
+from proxy.edge.settlements import Settlements
+from proxy.edge.tickets import Ticket
+from proxy.ports import Call, Ledger, Telemetry
+
+PATIENCE = 2.0
+"""Seconds that the store may take to rule on a hold."""
+
+FAREWELL = 5.0
+"""Seconds for what is left to be handed over when the process ends."""
+
+RENEWED_AT_ONCE = 500
+"""Holds that one round trip renews."""
+
+SETTLED = 50_000
+"""Tasks of which is remembered that they are settled: some 10 MB."""
+
+
+class Meter:
+    """Holds and records of one process. `start` it before use; `lease` is in seconds."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prices: PriceList,
+        telemetry: Telemetry,
+        lease: float = LEASE,
+    ) -> None:
+        self.prices = prices
+        self.currency = prices.currency
+        self._ledger = ledger
+        self._telemetry = telemetry
+        self._lease = lease
+        self._held: dict[str, None] = {}
+        self._settled: Notes[str, bool] = Notes(SETTLED)
+        self._queue = Settlements(ledger, telemetry, self._written)
+        self._running: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to renew and to hand over, within the running loop."""
+        loops = (self._renew_always(), self._queue.run())
+        self._running = [asyncio.create_task(loop) for loop in loops]
+
+    async def stop(self, patience: float = FAREWELL) -> None:
+        """Hand over what is left; what the store does not take in time is told as lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.drained()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._queue.give_up()
+
+    async def drained(self) -> None:
+        """Return when all that ended is in the ledger."""
+        await self._queue.drained()
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def ticket(
+        self, asked: Asked, grant: Grant, call: Call, model: str | None, passage: Passage
+    ) -> Ticket:
+        """The ticket of a call that is about to be sent; polls and their like need none."""
+        fare = self._fare(asked, model, passage)
+        at = time.time() if fare is None else fare.at
+        is_stream = not asked.creates_tasks and asks_stream(asked.fields, passage.noted)
+        wish = Wish(asked.creates_tasks, is_stream, fare.dearest if fare else 0)
+        hold = hold_for(asked.visit.request_id, grant, wish, at, self._lease)
+        return Ticket(self, asked.visit, grant, call.account.name, hold, fare)
+
+    def _fare(self, asked: Asked, model: str | None, passage: Passage) -> Fare | None:
+        """What the call is charged by, where it runs a model."""
+        if model is None or not asked.runs_model:
+            return None
+        now, size = time.time(), asked.request.content_length
+        return Fare(model, now, dict(passage.noted), self.prices.find(model, now), size)
+
+    async def admit(self, hold: Hold) -> Ruling:
+        """See `proxy.edge.tickets.Desk.admit`. In doubt about the store's answer it is released."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                ruling = await self._ledger.hold(hold)
+        except TimeoutError as error:
+            self._queue.put(hold.id)
+            raise _not_looked_up() from error
+        except StoreUnavailableError as error:
+            self._queue.put(hold.id)
+            raise _not_looked_up() from error
+        except asyncio.CancelledError:
+            self._queue.put(hold.id)
+            raise
+        if ruling.refused is not None:
+            self._telemetry.limited(kind_of(ruling.refused))
+            raise refusal(ruling)
+        self._held[hold.id] = None
+        self._tell()
+        return ruling
+
+    def settle(self, record: UsageRecord) -> None:
+        """See `proxy.edge.tickets.Desk.settle`."""
+        self._held.pop(record.hold, None)
+        self._queue.put(record)
+        self._tell()
+
+    def release(self, hold: str) -> None:
+        """See `proxy.edge.tickets.Desk.release`."""
+        self._held.pop(hold, None)
+        self._queue.put(hold)
+        self._tell()
+
+    def hand_over(self, hold: str) -> None:
+        """See `proxy.edge.tickets.Desk.hand_over`."""
+        self._held.pop(hold, None)
+        self._tell()
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def task_seen(self, task: TaskRecord, status: str, answer: object) -> None:
+        """A poll was answered with this state: the end of a task is settled, once."""
+        now = time.time()
+        if task.task_id not in self._settled and is_over(status, now - task.created):
+            self.task_over(task, status, answer)
+
+    def task_over(self, task: TaskRecord, status: str, answer: object) -> None:
+        """Settle a task. The ledger writes nothing of one that is settled already."""
+        self._queue.put(task_record(task, status, answer, self.prices, time.time()))
+        self._tell()
+
+    def still_open(self, task: TaskRecord) -> None:
+        """The ledger says that a task is not settled, whatever was noted here."""
+        self._settled.drop(task.task_id)
+
+    # -- in the background -----------------------------------------------------------------------
+
+    def _written(self, record: UsageRecord) -> None:
+        if record.kind is not Kind.TASK or record.id not in self._settled:
+            self._telemetry.settled(record)
+        if record.kind is Kind.TASK:
+            self._settled.note(record.id, value=True)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._telemetry.metered(held=len(self._held), unsettled=len(self._queue))
+
+    async def _renew_always(self) -> None:
+        """Say well before the lease ends that what runs here lives."""
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            with suppress(StoreUnavailableError, TimeoutError):
+                async with asyncio.timeout(self._lease / 3):
+                    await self._renew()
+
+    async def _renew(self) -> None:
+        held = list(self._held)
+        for at in range(0, len(held), RENEWED_AT_ONCE):
+            await self._ledger.renew(held[at : at + RENEWED_AT_ONCE], time.time() + self._lease)
+
+
+def _not_looked_up() -> StoreUnavailableError:
+    return StoreUnavailableError(
+        "The proxy's store is unavailable, so the limits of this token cannot be looked up; "
+        "nothing was sent, try again."
+    )
