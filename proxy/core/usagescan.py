@@ -3,37 +3,26 @@
 Rule 1: what is read does not depend on how the bytes were cut: it is what one would find who
         parsed the whole.
 Rule 2: memory is bounded, whatever passes: `MOST_WHOLE` bytes of a document, and of a longer one
-        what is below `usage` alone, no more than `MOST_KEPT` values.
+        what is below `usage` alone, no more than `usagefound.MOST_KEPT` values.
 Rule 3: of several frames the later ones replace what the earlier ones said, member by member,
         but no number by a smaller one: DashScope's count up, OpenAI's tell once, Anthropic's
         tell the input first, and some say 0 of it in the end. What is told of a stream is one
         usage, wherever it stood.
 
-`usage` stands at the root, or below what `PLACES` names. Names with escapes in them are not
+`usage` stands at the root, or below what `usagefound.PLACES` names. Names with escapes in them are not
 looked for.
 """
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from proxy.core.headers import Fields, value_of
-from proxy.core.jsonscan import JsonError, JsonScanner, Path
+from proxy.core.jsonscan import JsonError, JsonScanner
+from proxy.core.usagefound import ERRORS, USAGE, Found, Told
 
 MOST_WHOLE = 64 * 1024
 """Bytes of a document that are kept and parsed at once; a longer one is scanned as it comes."""
-
-MOST_KEPT = 4096
-"""Values below `usage` that are kept: a call to an application names some ten models."""
-
-USAGE = "usage"
-_ERRORS = ("code", "error")
-PLACES: tuple[Path, ...] = ((), ("response",), ("message",), ("output",))
-"""What `usage` may stand in: the root, what the events of OpenAI's Responses and of Anthropic
-wrap, and the output."""
-
-Told: TypeAlias = dict[str, object]
-"""An answer of which only its usages are left: `{"usage": …}`, `{"response": {"usage": …}}`."""
 
 
 class UsageReader(Protocol):
@@ -82,7 +71,7 @@ class JsonUsage:
         self.told: Told = {}
         self.is_error = False
         self._kept = bytearray()
-        self._found = _Found()
+        self._found = Found()
         self._scanner: JsonScanner | None = None
 
     def feed(self, chunk: bytes) -> None:
@@ -186,94 +175,13 @@ class EventUsage:
 
 
 _DATA = b"data:"
-_WORDS = tuple(b'"%b"' % name.encode() for name in (USAGE, *_ERRORS))
+_WORDS = tuple(b'"%b"' % name.encode() for name in (USAGE, *ERRORS))
 """A document without any of them has nothing to tell."""
 
 _READERS: Mapping[str, Callable[[], UsageReader]] = {
     "application/json": JsonUsage,
     "text/event-stream": EventUsage,
 }
-
-
-class _Found:
-    """What stands below `usage`, and whether an error is named.
-
-    Taken from a document that is here, or built again of what a scanner tells. Of names that
-    stand twice the last one counts, as in a parser.
-    """
-
-    def __init__(self) -> None:
-        self.is_spoilt = False
-        self._usages: dict[Path, object] = {}
-        self._errors: dict[Path, bool] = {}
-        self._open: dict[Path, Told | list[object]] = {}  # what was begun last, by its path
-        self._kept = 0
-
-    @property
-    def told(self) -> Told:
-        """The usages, each where it stood."""
-        found: Told = {}
-        for place in PLACES:
-            usage = self._usages.get((*place, USAGE))
-            if isinstance(usage, dict):
-                found |= {place[0]: {USAGE: usage}} if place else {USAGE: usage}
-        return found
-
-    @property
-    def is_error(self) -> bool:
-        """Whether the document names an error."""
-        return any(self._errors.values())
-
-    def look_at(self, answer: object) -> None:
-        """Take it out of a parsed document."""
-        for place in PLACES:
-            document = answer
-            for name in place:
-                document = document.get(name) if isinstance(document, dict) else None
-            if isinstance(document, dict):
-                self._usages[(*place, USAGE)] = document.get(USAGE)
-                for name in _ERRORS:
-                    self._errors[(*place, name)] = _tells(document.get(name))
-
-    def member(self, level: Path, raw_name: bytes | None) -> Path | None:
-        """See `proxy.core.jsonscan.Visitor.member`."""
-        if raw_name is None:
-            return None
-        name: str = json.loads(b'"%b"' % raw_name)
-        path = (*level, name)
-        is_known = path in PLACES or (level in PLACES and name in {USAGE, *_ERRORS})
-        return path if is_known or _is_below(level) else None
-
-    def value(self, path: Path, raw: bytes | None) -> bool:
-        """See `proxy.core.jsonscan.Visitor.value`."""
-        if path in PLACES:
-            self._forget(path)
-            return raw == b"{"
-        if path[-1] in _ERRORS and path[:-1] in PLACES:
-            self._errors[path] = raw is None or _tells(_made(raw))
-            return False
-        return self._keep(path, raw)
-
-    def _forget(self, place: Path) -> None:
-        self._usages.pop((*place, USAGE), None)
-        for name in _ERRORS:
-            self._errors.pop((*place, name), None)
-
-    def _keep(self, path: Path, raw: bytes | None) -> bool:
-        """Put a value where it belongs: into the container on its way that was begun last."""
-        self._kept += 1
-        if self._kept > MOST_KEPT:
-            return False
-        made, holder = _made(raw), self._open.get(path[:-1])
-        if holder is None:
-            self._usages[path] = made
-        elif isinstance(holder, list):
-            holder.append(made)
-        else:
-            holder[path[-1]] = made
-        if isinstance(made, (dict, list)):
-            self._open[path] = made
-        return isinstance(made, (dict, list))
 
 
 def _update(told: Told, later: Told) -> None:
@@ -287,21 +195,3 @@ def _update(told: Told, later: Told) -> None:
 
 
 _NUMBER = (int, float)
-
-
-def _is_below(level: Path) -> bool:
-    """Whether a level is `usage` itself, or deeper."""
-    return level[:1] == (USAGE,) or level[1:2] == (USAGE,)
-
-
-def _made(raw: bytes | None) -> object:
-    """A scalar, an empty container to be filled, or None for a text that is too long."""
-    if raw is None:
-        return None
-    made: object = {b"{": {}, b"[": []}.get(raw)
-    return json.loads(raw) if made is None else made
-
-
-def _tells(value: object) -> bool:
-    """Whether what stands at `code` or `error` names one."""
-    return isinstance(value, dict) or (isinstance(value, str) and value != "")

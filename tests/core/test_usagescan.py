@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.core.usagefound import MOST_KEPT
 from proxy.core.usagescan import (
-    MOST_KEPT,
     MOST_WHOLE,
     Blind,
     EventUsage,

@@ -1,0 +1,121 @@
+"""What an answer says of its usage and its failure, picked out of all that it says.
+
+Out of a document that is here, or built again of what a scanner tells of one that is not: the
+same comes of both.
+"""
+
+import json
+from typing import TypeAlias
+
+from proxy.core.jsonscan import Path
+
+MOST_KEPT = 4096
+"""Values below `usage` that are kept: a call to an application names some ten models."""
+
+USAGE = "usage"
+ERRORS = ("code", "error")
+PLACES: tuple[Path, ...] = ((), ("response",), ("message",), ("output",))
+"""What `usage` may stand in: the root, what the events of OpenAI's Responses and of Anthropic
+wrap, and the output."""
+
+Told: TypeAlias = dict[str, object]
+"""An answer of which only its usages are left: `{"usage": …}`, `{"response": {"usage": …}}`."""
+
+
+class Found:
+    """What stands below `usage`, and whether an error is named.
+
+    Taken from a document that is here, or built again of what a scanner tells. Of names that
+    stand twice the last one counts, as in a parser.
+    """
+
+    def __init__(self) -> None:
+        self.is_spoilt = False
+        self._usages: dict[Path, object] = {}
+        self._errors: dict[Path, bool] = {}
+        self._open: dict[Path, Told | list[object]] = {}  # what was begun last, by its path
+        self._kept = 0
+
+    @property
+    def told(self) -> Told:
+        """The usages, each where it stood."""
+        found: Told = {}
+        for place in PLACES:
+            usage = self._usages.get((*place, USAGE))
+            if isinstance(usage, dict):
+                found |= {place[0]: {USAGE: usage}} if place else {USAGE: usage}
+        return found
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the document names an error."""
+        return any(self._errors.values())
+
+    def look_at(self, answer: object) -> None:
+        """Take it out of a parsed document."""
+        for place in PLACES:
+            document = answer
+            for name in place:
+                document = document.get(name) if isinstance(document, dict) else None
+            if isinstance(document, dict):
+                self._usages[(*place, USAGE)] = document.get(USAGE)
+                for name in ERRORS:
+                    self._errors[(*place, name)] = _tells(document.get(name))
+
+    def member(self, level: Path, raw_name: bytes | None) -> Path | None:
+        """See `proxy.core.jsonscan.Visitor.member`."""
+        if raw_name is None:
+            return None
+        name: str = json.loads(b'"%b"' % raw_name)
+        path = (*level, name)
+        is_known = path in PLACES or (level in PLACES and name in {USAGE, *ERRORS})
+        return path if is_known or _is_below(level) else None
+
+    def value(self, path: Path, raw: bytes | None) -> bool:
+        """See `proxy.core.jsonscan.Visitor.value`."""
+        if path in PLACES:
+            self._forget(path)
+            return raw == b"{"
+        if path[-1] in ERRORS and path[:-1] in PLACES:
+            self._errors[path] = raw is None or _tells(_made(raw))
+            return False
+        return self._keep(path, raw)
+
+    def _forget(self, place: Path) -> None:
+        self._usages.pop((*place, USAGE), None)
+        for name in ERRORS:
+            self._errors.pop((*place, name), None)
+
+    def _keep(self, path: Path, raw: bytes | None) -> bool:
+        """Put a value where it belongs: into the container on its way that was begun last."""
+        self._kept += 1
+        if self._kept > MOST_KEPT:
+            return False
+        made, holder = _made(raw), self._open.get(path[:-1])
+        if holder is None:
+            self._usages[path] = made
+        elif isinstance(holder, list):
+            holder.append(made)
+        else:
+            holder[path[-1]] = made
+        if isinstance(made, (dict, list)):
+            self._open[path] = made
+        return isinstance(made, (dict, list))
+
+
+def _is_below(level: Path) -> bool:
+    """Whether a level is `usage` itself, or deeper."""
+    return level[:1] == (USAGE,) or level[1:2] == (USAGE,)
+
+
+def _made(raw: bytes | None) -> object:
+    """A scalar, an empty container to be filled, or None for a text that is too long."""
+    if raw is None:
+        return None
+    made: object = {b"{": {}, b"[": []}.get(raw)
+    return json.loads(raw) if made is None else made
+
+
+def _tells(value: object) -> bool:
+    """Whether what stands at `code` or `error` names one."""
+    return isinstance(value, dict) or (isinstance(value, str) and value != "")
