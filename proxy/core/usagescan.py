@@ -9,8 +9,8 @@ Rule 3: of several frames the later ones replace what the earlier ones said, mem
         tell the input first, and some say 0 of it in the end. What is told of a stream is one
         usage, wherever it stood.
 
-`usage` stands at the root, or below what `usagefound.PLACES` names. Names with escapes in them are not
-looked for.
+`usage` stands at the root, or below what `usagefound.PLACES` names. Names with escapes in them
+are not looked for.
 """
 
 import json
