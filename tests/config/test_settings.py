@@ -122,7 +122,7 @@ BAD: list[tuple[str, list[str], str]] = [
     ("PROXY_POLL_HOLD", ["-1", "a moment"], SECONDS),
     ("PROXY_POLLS_PER_SECOND", ["0", "-1", "nan", "10001", "many", "1e3"], RATE),
     ("PROXY_TRUSTED_PROXIES", ["10.0.0.1/8", "nobody"], NETWORK),
-    ("PROXY_LEASE", ["0", "-1"], ABOVE),
+    ("PROXY_LEASE", ["0"], ABOVE),
     ("PROXY_FIRST_LOOK", ["0"], ABOVE),
     ("PROXY_LOG", ["JSON", "text"], "must be 'auto', 'json' or 'console'"),
     (
