@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from proxy.core import asking
 from proxy.core.compact import compact
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Gate, Heard, Judge, dotted
@@ -28,18 +29,22 @@ from proxy.core.routes import Route, Websocket
 ACTION: Path = ("header", "action")
 TASK: Path = ("header", "task_id")
 EVENT_ID: Path = ("event_id",)
+EVENT_TYPE: Path = ("type",)
 
 FINISH = "finish-task"
+RESPOND = "response.create"
+"""The event that asks for an answer in a session."""
 
 HARMLESS = frozenset({"continue-task", FINISH})
 """Actions that go on with a task as it is."""
 
-ENDINGS = frozenset({"task-finished", "task-failed"})
-"""Events after which a task runs no more."""
+MAX_START = 64 * 1024
+"""Bytes of the start of a task that is looked at for its price; known ones have some 1,000."""
 
-_HEARD = {Websocket.FRAMES: (ACTION, TASK), Websocket.SESSION: (EVENT_ID,)}
-_MAX_EVENT = 1024 * 1024
-"""Bytes of an upstream event that is looked at; the longest known have some 10,000."""
+_WHOLE = frozenset({"none", "out"})
+"""Kinds of tasks whose input stands in their start, all of it."""
+
+_HEARD = {Websocket.FRAMES: (ACTION, TASK), Websocket.SESSION: (EVENT_ID, EVENT_TYPE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,11 @@ class FrameReader:
         """The client's name for the event, or nothing."""
         return self._heard.get(EVENT_ID, "")
 
+    @property
+    def asks_for_response(self) -> bool:
+        """Whether it is an event that asks for an answer."""
+        return self._heard.get(EVENT_TYPE) == RESPOND
+
     def finish(self, approved: bytes) -> Frame:
         """The frame; `approved` is what the gate let out. Raises `ProxyError`."""
         text = approved + self.gate.finish()
@@ -160,6 +170,11 @@ def finish_task(task_id: str) -> bytes:
     return compact({"header": header, "payload": {"input": {}}})
 
 
+def cancel_response(response_id: str) -> bytes:
+    """The proxy's own word to upstream that a response in a session is not to go on."""
+    return compact({"type": "response.cancel", "response_id": response_id})
+
+
 def error_event(error: ProxyError, event_id: str) -> bytes:
     """A refusal within a session: what the client asked for was not done, the session goes on."""
     kind = "server_error" if error.situation.is_ours else "invalid_request_error"
@@ -174,17 +189,21 @@ def error_event(error: ProxyError, event_id: str) -> bytes:
     )
 
 
-def event_of(text: bytes) -> tuple[str, str]:
-    """Which event upstream tells, and of which task; empty where it says neither."""
+def price_inputs(text: bytes) -> tuple[dict[str, str], int | None]:
+    """What the start of a task says that decides its price, and its size where nothing follows.
+
+    Inputs are JSON texts by name, see `proxy.core.asking`. What can be read in two ways says
+    nothing, and is held for as the dearest.
+    """
     try:
-        told = json.loads(text) if len(text) <= _MAX_EVENT else None
+        told = json.loads(text, object_pairs_hook=_single) if len(text) <= MAX_START else None
     except (ValueError, RecursionError):
         told = None
-    header = told.get("header") if isinstance(told, dict) else None
-    if not isinstance(header, dict):
-        return "", ""
-    event, task_id = header.get("event"), header.get("task_id")
-    return event if isinstance(event, str) else "", task_id if isinstance(task_id, str) else ""
+    header, payload = (_inner(told, name) for name in ("header", "payload"))
+    given = _inner(payload, "parameters")
+    inputs = {name: _input(given[name]) for name in asking.NAMES & given.keys()}
+    is_whole = header.get("streaming") in _WHOLE
+    return inputs, len(text) if is_whole else None
 
 
 def demand_task(frame: Frame, is_known: Callable[[str], bool]) -> None:
@@ -198,3 +217,20 @@ def demand_task(frame: Frame, is_known: Callable[[str], bool]) -> None:
             Situation.ILLEGAL_INPUT,
             "header.task_id: no task of this socket; begin it with `run-task`.",
         )
+
+
+def _single(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object whose members have names of their own. Raises `ValueError`."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
+
+
+def _inner(told: object, name: str) -> dict[str, object]:
+    found = told.get(name) if isinstance(told, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _input(value: object) -> str:
+    return asking.UNREADABLE if isinstance(value, dict | list) else json.dumps(value)

@@ -29,8 +29,8 @@ class LiveTasks(Generic[Leg]):
         """How many run, the failed ones with them that upstream has not ended yet."""
         return len(self._live) + len(self._outliving)
 
-    def begin(self, task_id: str, leg: Leg) -> None:
-        """Note that a task is sent to `leg`. Raises `ProxyError`: `RATE_LIMITED`, `ILLEGAL_INPUT`.
+    def demand_free(self, task_id: str) -> None:
+        """Raise `ProxyError` unless a task may begin: `RATE_LIMITED`, `ILLEGAL_INPUT`.
 
         A name is not free while upstream may still speak of another task by it.
         """
@@ -40,11 +40,15 @@ class LiveTasks(Generic[Leg]):
                 "header.task_id: a task that failed by this name has not ended upstream yet; "
                 "name the new one otherwise.",
             )
-        self._live.pop(task_id, None)
-        if len(self) >= REMEMBERED:
+        if task_id not in self._live and len(self) >= REMEMBERED:
             raise ProxyError(
                 Situation.RATE_LIMITED, f"At most {REMEMBERED} tasks may run on one socket."
             )
+
+    def begin(self, task_id: str, leg: Leg) -> None:
+        """Note that a task is sent to `leg`. Raises as `demand_free` does."""
+        self.demand_free(task_id)
+        self._live.pop(task_id, None)
         self._live[task_id] = leg
         self._nobodys = False
         self._know(task_id, leg)
@@ -73,6 +77,10 @@ class LiveTasks(Generic[Leg]):
     def is_known(self, task_id: str) -> bool:
         """Whether the client began this task here, refused or not."""
         return task_id in self._legs
+
+    def is_refused(self, task_id: str) -> bool:
+        """Whether the client was told that this task failed."""
+        return self.is_known(task_id) and self.leg_of(task_id) is None
 
     def leg_of(self, task_id: str) -> Leg | None:
         """Where the frames of a task go; None is nowhere."""

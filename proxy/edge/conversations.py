@@ -1,33 +1,27 @@
-"""The two kinds of conversation on a WebSocket, and what the caller's grant has to say in them.
+"""Tasks on a WebSocket, and what the caller's grant and limits have to say in them.
 
 The grant is looked up again whenever something is judged: a token that was revoked, or that has
 expired, begins nothing more, and goes on with nothing that spends.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-
 from proxy.core.closing import POLICY_VIOLATION, VANISHED
 from proxy.core.errors import ProxyError, Situation
+from proxy.core.events import ENDINGS, FINISHED, NO_TASK, task_event
 from proxy.core.frames import (
-    ENDINGS,
     FINISH,
     Frame,
     FrameReader,
     demand_task,
-    error_event,
-    event_of,
     finish_task,
-    judge_frame,
     must_be_judged,
+    price_inputs,
     task_failed,
 )
 from proxy.core.livetasks import LiveTasks
-from proxy.core.policy import Grant
-from proxy.core.routes import Route
-from proxy.edge.intake import judged_fairly
 from proxy.edge.legs import Leg, Legs
 from proxy.edge.relay import STOPPING, Ending, Relay, both, upstream_ended
+from proxy.edge.rules import Rules, read_frame
+from proxy.edge.socket_tickets import SocketTickets, Start
 from proxy.ports import Closed, Message, Peer, Telemetry, Visit
 
 UNREADABLE = both(POLICY_VIOLATION, "too many text frames could not be read")
@@ -41,43 +35,6 @@ MOST_TOLD = 100
 ASKED_EVERY = 1.0
 """Seconds between two looks at the grant while bytes come: there may be hundreds a second."""
 
-Regrant = Callable[[], Awaitable[Grant]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the client's frames are judged by: the route's places, and the grant as it is now."""
-
-    route: Route
-    regrant: Regrant
-
-    async def judge(self, frame: Frame) -> tuple[Grant, str | None]:
-        """The grant that lets a frame pass, and the model it is about. Raises `ProxyError`."""
-        grant = await self.regrant()
-        return grant, judge_frame(self.route, frame, grant)
-
-
-class SessionRelay(Relay):
-    """A session about one model: an event that names another one is answered with an error."""
-
-    def __init__(
-        self, client: Peer, visit: Visit, telemetry: Telemetry, idle: float, rules: Rules
-    ) -> None:
-        super().__init__(client, visit, telemetry, idle)
-        self._rules = rules
-
-    async def heard(self, message: Message) -> None:
-        """See `Relay.heard`. The protocol is JSON: bytes are read as upstream might read them."""
-        reader = FrameReader(self._rules.route)
-        try:
-            frame = await _read(reader, message)
-            await self._rules.judge(frame)
-        except ProxyError as error:
-            await self._down(Message(error_event(error, reader.event_id), is_text=True))
-            return
-        for leg in list(self._legs):
-            await self._up(leg, Message(frame.text, message.is_text))
-
 
 class TaskRelay(Relay):
     """Tasks, each with a model of its own; one that is refused fails alone."""
@@ -90,10 +47,12 @@ class TaskRelay(Relay):
         idle: float,
         rules: Rules,
         ways: Legs,
+        tickets: SocketTickets,
     ) -> None:
         super().__init__(client, visit, telemetry, idle)
         self._rules = rules
         self._ways = ways
+        self._tickets = tickets
         self._tasks: LiveTasks[Leg] = LiveTasks()
         self._asked = self._loop.time()
         self._unreadable = 0
@@ -111,7 +70,7 @@ class TaskRelay(Relay):
             return
         reader = FrameReader(self._rules.route)
         try:
-            frame = await _read(reader, message)
+            frame = await read_frame(reader, message)
             demand_task(frame, self._tasks.is_known)
             leg = await (self._begin(frame) if frame.begins else self._go_on(frame))
         except ProxyError as error:
@@ -122,10 +81,13 @@ class TaskRelay(Relay):
 
     async def told(self, leg: Leg, message: Message) -> None:
         """See `Relay.told`. Of a task that failed here, the client hears nothing more."""
-        event, task_id = event_of(message.data) if message.is_text else ("", "")
-        if event in ENDINGS:
-            self._tasks.end(task_id)
-        is_refused = self._tasks.is_known(task_id) and self._tasks.leg_of(task_id) is None
+        event = task_event(message.data) if message.is_text else NO_TASK
+        self._tickets.tell(event.task_id, event.payload)
+        if event.name in ENDINGS:
+            self._tasks.end(event.task_id)
+            end = self._tickets.finish if event.name == FINISHED else self._tickets.fail
+            end(event.task_id)
+        is_refused = self._tasks.is_refused(event.task_id)
         if not is_refused and (message.is_text or self._tasks.is_heard(leg)):
             await super().told(leg, message)
         self._end_if_done()
@@ -137,6 +99,8 @@ class TaskRelay(Relay):
         self.drop(leg, closed)
         self._ways.forget(leg)
         lost = self._tasks.lose(leg)
+        for task_id in lost:
+            self._tickets.leave(task_id)
         others = bool(self._legs) or not leg.has_opened
         if closed.code == VANISHED or others:
             for task_id in lost:
@@ -165,7 +129,15 @@ class TaskRelay(Relay):
         grant, model = await self._rules.judge(frame)
         if self._stopping:
             raise ProxyError(Situation.STOPPING, "The proxy is being stopped; connect again.")
-        account, leg = self._ways.of(model, grant, [name for _, name in frame.named])
+        self._tasks.demand_free(frame.task_id)
+        inputs, size = price_inputs(frame.text)
+        await self._tickets.begin(frame.task_id, Start(grant, "", model or "", inputs, size))
+        try:
+            account, leg = self._ways.of(model, grant, [name for _, name in frame.named])
+        except ProxyError:
+            self._tickets.fail(frame.task_id)
+            raise
+        self._tickets.go_to(frame.task_id, account)
         self._tasks.begin(frame.task_id, leg)
         if leg not in self._legs:
             self.attend(leg)
@@ -233,8 +205,3 @@ class TaskRelay(Relay):
         visit = self._visit
         whose = {"request_id": visit.request_id, "token": visit.token, "tenant": visit.tenant}
         self._telemetry.event(name, task_id=task_id, **whose, **facts)
-
-
-async def _read(reader: FrameReader, message: Message) -> Frame:
-    """The frame in a message. Raises `ProxyError`."""
-    return reader.finish(await judged_fairly(reader.gate, message.data))

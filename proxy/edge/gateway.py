@@ -111,7 +111,7 @@ class Gateway:
             patience=limits.read_timeout,
             hold=limits.key_hold,
         )
-        self.sockets = Sockets(upstream, accounts, telemetry, limits.sockets, health)
+        self.sockets = Sockets(upstream, accounts, telemetry, limits.sockets, health, meter)
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()

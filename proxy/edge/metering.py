@@ -51,7 +51,7 @@ class Meter:
         self.currency = prices.currency
         self._ledger = ledger
         self._telemetry = telemetry
-        self._lease = lease
+        self.lease = lease
         self._held: dict[str, None] = {}
         self._settled: Notes[str, bool] = Notes(SETTLED)
         self._queue = Settlements(ledger, telemetry, self._written)
@@ -86,7 +86,7 @@ class Meter:
         at = time.time() if fare is None else fare.at
         is_stream = not asked.creates_tasks and asks_stream(asked.fields, passage.noted)
         wish = Wish(asked.creates_tasks, is_stream, fare.dearest if fare else 0)
-        hold = hold_for(asked.visit.request_id, grant, wish, at, self._lease)
+        hold = hold_for(asked.visit.request_id, grant, wish, at, self.lease)
         return Ticket(self, asked.visit, grant, call.account.name, hold, fare)
 
     def _fare(self, asked: Asked, model: str | None, passage: Passage) -> Fare | None:
@@ -166,15 +166,15 @@ class Meter:
     async def _renew_always(self) -> None:
         """Say well before the lease ends that what runs here lives."""
         while True:
-            await asyncio.sleep(self._lease / 3)
+            await asyncio.sleep(self.lease / 3)
             with suppress(StoreUnavailableError, TimeoutError):
-                async with asyncio.timeout(self._lease / 3):
+                async with asyncio.timeout(self.lease / 3):
                     await self._renew()
 
     async def _renew(self) -> None:
         held = list(self._held)
         for at in range(0, len(held), RENEWED_AT_ONCE):
-            await self._ledger.renew(held[at : at + RENEWED_AT_ONCE], time.time() + self._lease)
+            await self._ledger.renew(held[at : at + RENEWED_AT_ONCE], time.time() + self.lease)
 
 
 def _not_looked_up() -> StoreUnavailableError:

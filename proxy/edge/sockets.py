@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -24,12 +24,15 @@ from proxy.core.headers import inbound, outbound, value_of, values_of
 from proxy.core.policy import Grant
 from proxy.core.routes import Route, Websocket
 from proxy.edge.asked import Asked
-from proxy.edge.conversations import Regrant, Rules, SessionRelay, TaskRelay
+from proxy.edge.conversations import TaskRelay
 from proxy.edge.health import AccountHealth
 from proxy.edge.legs import Legs
 from proxy.edge.listener import SERVER
 from proxy.edge.peers import SocketPeer
 from proxy.edge.relay import STOPPING, Relay
+from proxy.edge.rules import Regrant, Rules
+from proxy.edge.sessions import SessionRelay
+from proxy.edge.socket_tickets import SocketTickets, Start, Till
 from proxy.edge.upstream import whole
 from proxy.ports import Call, Channel, HandshakeRefusedError, Headers, Telemetry, Terms, Upstream
 
@@ -62,6 +65,19 @@ class SocketLimits:
         return Terms(self.max_message, self.patience, self.heartbeat, subprotocols)
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A handshake of which the caller is known. `told` is for the header of its answer."""
+
+    asked: Asked
+    grant: Grant
+    model: str | None
+    rules: Rules
+    wanted: Sequence[str]
+    tickets: SocketTickets
+    told: Headers
+
+
 class Sockets:
     """All open sockets of this process."""
 
@@ -72,7 +88,9 @@ class Sockets:
         telemetry: Telemetry,
         limits: SocketLimits,
         health: AccountHealth,
+        till: Till,
     ) -> None:
+        self._till = till
         self._upstream = upstream
         self._accounts = accounts
         self._telemetry = telemetry
@@ -109,8 +127,11 @@ class Sockets:
         wanted = _wanted_subprotocols(asked)
         if self._stopping:
             raise ProxyError(Situation.STOPPING, "The proxy is being stopped; connect again.")
-        with self._place(grant.id):
-            return await self._served(asked, grant, model, regrant, wanted)
+        rules = Rules(asked.match.route, regrant)
+        with self._place(grant.id), closing(SocketTickets(self._till, asked.visit)) as tickets:
+            told = await tickets.open(grant, model)
+            opening = _Opening(asked, grant, model, rules, wanted, tickets, told)
+            return await self._served(opening)
 
     @contextmanager
     def _place(self, token: str) -> Iterator[None]:
@@ -128,28 +149,21 @@ class Sockets:
             if not self._held[token]:
                 del self._held[token]
 
-    async def _served(
-        self,
-        asked: Asked,
-        grant: Grant,
-        model: str | None,
-        regrant: Regrant,
-        wanted: Sequence[str],
-    ) -> web.StreamResponse:
-        rules = Rules(asked.match.route, regrant)
-        is_settled = self._is_settled(rules.route)
-        connect = partial(self._connect, asked, wanted if is_settled else ())
+    async def _served(self, opening: _Opening) -> web.StreamResponse:
+        asked, model = opening.asked, opening.model
+        is_settled = self._is_settled(opening.rules.route)
+        connect = partial(self._connect, asked, opening.wanted if is_settled else ())
         async with Legs(self._choose, connect) as legs:
             leg, channel = None, None
             try:
                 if is_settled:
                     asked.visit.model = model or ""
-                    asked.visit.account, leg = legs.of(model, grant)
+                    asked.visit.account, leg = legs.of(model, opening.grant)
                     channel = await leg.open()
             except HandshakeRefusedError as refused:
                 return await _refused(asked, refused)
-            response = await self._upgrade(asked, channel)
-            relay = self._relay(asked, response, rules, legs)
+            response = await self._upgrade(opening, channel)
+            relay = self._relay(opening, response, legs)
             if leg is not None:
                 relay.attend(leg)
             await self._run(relay)
@@ -160,13 +174,13 @@ class Sockets:
         usable = [account for account in self._accounts if account.weight > 0]
         return route.websocket is Websocket.SESSION or len(usable) <= 1
 
-    def _relay(
-        self, asked: Asked, response: web.WebSocketResponse[Any], rules: Rules, legs: Legs
-    ) -> Relay:
+    def _relay(self, opening: _Opening, response: web.WebSocketResponse[Any], legs: Legs) -> Relay:
+        visit, rules, tickets = opening.asked.visit, opening.rules, opening.tickets
         client, idle = SocketPeer(response, self._limits.terms()), self._limits.idle
         if rules.route.websocket is Websocket.SESSION:
-            return SessionRelay(client, asked.visit, self._telemetry, idle, rules)
-        return TaskRelay(client, asked.visit, self._telemetry, idle, rules, legs)
+            start = Start(opening.grant, visit.account, opening.model or "")
+            return SessionRelay(client, visit, self._telemetry, idle, rules, tickets, start)
+        return TaskRelay(client, visit, self._telemetry, idle, rules, legs, tickets)
 
     async def _run(self, relay: Relay) -> None:
         self._open.add(relay)
@@ -177,9 +191,13 @@ class Sockets:
         finally:
             self._open.discard(relay)
 
-    async def _upgrade(self, asked: Asked, channel: Channel | None) -> web.WebSocketResponse[Any]:
+    async def _upgrade(
+        self, opening: _Opening, channel: Channel | None
+    ) -> web.WebSocketResponse[Any]:
         """Answer the client's handshake: from here on, there is no HTTP on this connection."""
-        fields = inbound(channel.headers if channel else (), asked.visit.request_id)
+        asked = opening.asked
+        upstreams = channel.headers if channel else ()
+        fields = inbound(upstreams, asked.visit.request_id, opening.told)
         chosen = channel.subprotocol if channel else None
         response: web.WebSocketResponse[Any] = web.WebSocketResponse(
             protocols=(chosen,) if chosen else (),

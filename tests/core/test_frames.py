@@ -7,12 +7,13 @@ import pytest
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.frames import (
+    MAX_START,
     Frame,
     FrameReader,
     error_event,
-    event_of,
     judge_frame,
     must_be_judged,
+    price_inputs,
     task_failed,
 )
 from proxy.core.policy import ACCOUNT, INFERENCE, Grant
@@ -234,17 +235,44 @@ def test_a_refused_event_is_told_in_the_protocol(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "inputs", "is_whole"),
     [
-        (b'{"header":{"event":"task-finished","task_id":"t"}}', ("task-finished", "t")),
-        (b'{"header":{"event":5,"task_id":[]}}', ("", "")),
-        (b'{"header":[]}', ("", "")),
-        (b"[]", ("", "")),
-        (b"\xff", ("", "")),
-        (b"[" * 100_000, ("", "")),
-        (b'{"header":{"event":"task-finished"}, "x":"' + b" " * 2**20 + b'"}', ("", "")),
+        (frame("run-task", {"parameters": {"n": 2, "voice": "x"}}), {"n": "2"}, False),
+        (frame("run-task", {"parameters": {"size": "1280*720"}}), {"size": '"1280*720"'}, False),
+        (frame("run-task", {"parameters": {"duration": [5]}}), {"duration": ""}, False),
+        (frame("run-task", {"input": {"text": "x"}}, streaming="out"), {}, True),
+        (frame("run-task", {"input": {"text": "x"}}, streaming="none"), {}, True),
+        (frame("run-task", {"input": {}}, streaming="duplex"), {}, False),
+        (frame("run-task", {"parameters": 5}), {}, False),
+        (frame("run-task", {"x": "y" * MAX_START}, streaming="out"), {}, False),
+        ('{"header":{"streaming":"duplex","streaming":"out"}}', {}, False),
+        ('{"payload":{"parameters":{"n":100,"n":1}}}', {}, False),
+        ("[]", {}, False),
+        ("{", {}, False),
     ],
+    ids=lambda value: str(value)[:60],
 )
-def test_what_upstream_tells_is_read_with_care(text: bytes, told: tuple[str, str]) -> None:
-    """Whatever upstream says is passed on; only what is plainly the end of a task is noted."""
-    assert event_of(text) == told
+def test_what_a_start_says_of_its_price(
+    text: str,
+    inputs: dict[str, str],
+    is_whole: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Its parameters, and its size where no input follows; what two could read differently, not."""
+    assert price_inputs(text.encode()) == (inputs, len(text.encode()) if is_whole else None)
+
+
+def test_an_event_that_asks_for_a_response() -> None:
+    """It is told by its type alone, plainly spelt and given once."""
+    reader = FrameReader(SESSION)
+    reader.finish(reader.gate.feed(b'{"event_id":"e","type":"response.create"}'))
+    assert reader.asks_for_response
+    for other in (
+        '{"type":"response.cancel"}',
+        '{"type":5}',
+        '{"item":{"type":"response.create"}}',
+    ):
+        reader = FrameReader(SESSION)
+        reader.finish(reader.gate.feed(other.encode()))
+        assert not reader.asks_for_response
+    for doubtful in ('{"type":"x","type":"response.create"}', '{"Type":"response.create"}'):
+        assert verdict(doubtful, SESSION) is Situation.ILLEGAL_INPUT

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from decimal import Decimal
 
 import pytest
 from edge.rig import (
@@ -17,8 +18,6 @@ from edge.rig import (
     scripted,
 )
 from edge.wsrig import (
-    CLOSE,
-    REALTIME,
     Obeying,
     SocketClient,
     accept,
@@ -30,8 +29,14 @@ from edge.wsrig import (
     shaken,
 )
 
+from proxy.core.limits import Limits
+from proxy.core.money import NANOS
+from proxy.core.outcomes import Bounds
 from proxy.core.policy import Grant, digest_of
+from proxy.core.prices import Price, PriceList
+from proxy.core.settlement import Kind
 from proxy.edge.conversations import ASKED_EVERY, MOST_TOLD, MOST_UNREADABLE
+from proxy.ports.ledger import Standing
 from proxy.stores.memory import MemoryStore
 
 MODELS = ("good-*", "qwen-omni")
@@ -300,6 +305,10 @@ async def test_a_running_task_outlives_the_stores_outage() -> None:
         await client.say(go_on("t", input={"text": "x"}))
         await client.say(go_on("t", "finish-task", input={}))
         assert (await client.hear()).event == ("task-finished", "t")
+        store.set_available(up=True)
+        await eventually(
+            lambda: [one.id.endswith(":t") for one in made.telemetry.records] == [True]
+        )
 
 
 async def test_a_task_that_failed_here_is_ended_upstream() -> None:
@@ -397,55 +406,6 @@ async def test_an_account_that_cannot_be_reached_fails_its_task() -> None:
         assert await refused(client) == ("t", "BadGateway")
 
 
-# -- sessions --------------------------------------------------------------------------------------
-
-
-async def test_an_event_that_names_another_model_is_answered() -> None:
-    """With an error event that names the event and the field; the session goes on."""
-    heard = Obeying()
-    async with (
-        scripted(heard) as upstream,
-        rig(upstream.url, models=MODELS) as made,
-        shaken(made.url, REALTIME) as client,
-    ):
-        transcription = {"input_audio_transcription": {"model": "bad-1"}}
-        update: dict[str, object] = {"type": "session.update", "event_id": "e1"}
-        update["session"] = transcription
-        await client.say(update)
-        told = await client.hear()
-        assert b'"type":"error"' in told.data
-        assert b'"event_id":"e1"' in told.data
-        assert told.json()["error"]["code"] == "model_not_found"
-        await client.say('{"type":"response.create","event_id":"e2","response":{"model":""}}')
-        assert (await client.hear()).json()["error"]["param"] == "response.model"
-        await client.say("not JSON")
-        assert (await client.hear()).json()["error"]["code"] == "BadRequest.IllegalInput"
-        await withdraw(made)
-        await client.say('{"type":"response.create"}')
-        assert (await client.hear()).json()["error"]["code"] == "InvalidApiKey"
-        await client.say(b'{"type":"response.create"}')
-        assert (await client.hear()).json()["error"]["code"] == "InvalidApiKey"
-        assert not heard.was_told("response.create")
-        assert not heard.was_told("session.update")
-
-
-async def test_bytes_in_a_session_are_judged_like_text() -> None:
-    """The protocol is JSON, and upstream may read it in bytes: those are no way around."""
-    heard = Obeying()
-    async with (
-        scripted(heard) as upstream,
-        rig(upstream.url, models=MODELS) as made,
-        shaken(made.url, REALTIME) as client,
-    ):
-        for said in (b'{"session":{"model":"bad-1"}}', b'{"session":{"model":"good-1"}} {', b"\0"):
-            await client.say(said)
-            assert b'"type":"error"' in (await client.hear()).data
-        await client.say(b'{"session":{"model":"good-1"}}')
-        assert (await client.hear()).data == b'{"session":{"model":"good-1"}}'
-        assert not heard.was_told("bad-1")
-        assert len(heard.heard) == 1
-
-
 async def test_an_application_of_the_account_needs_its_scope() -> None:
     """A dialogue names its application in the frame: `account` or nothing, told within the task."""
     heard = Obeying()
@@ -524,18 +484,126 @@ async def test_a_drain_ends_with_a_task_that_fails_here() -> None:
         await made.gateway.drained()
 
 
-async def test_a_session_lasts_until_the_drain_is_over() -> None:
-    """A session is one long task: it goes on, and is told when time is up."""
-    async with (
-        scripted(obeying) as upstream,
-        rig(upstream.url) as made,
-        shaken(made.url, REALTIME) as client,
-    ):
-        made.gateway.sockets.drain()
-        await client.say(b'{"type":"still here"}')
-        assert (await client.hear()).data == b'{"type":"still here"}'
-        made.gateway.sockets.end()
-        assert (await client.hear()).kind == CLOSE
-        await client.close(1001)
-        await made.gateway.drained()
-        assert (await made.finished()).close_code == 1001
+# -- limits and prices -----------------------------------------------------------------------------
+
+VOICE = Price(("good-*",), per_1k_characters=Decimal(1000), bounds=Bounds(characters=10))
+"""A character costs 1, and a task 10 at most."""
+
+PRICES = PriceList("CNY", prices=(VOICE,))
+
+
+async def limit(made: Rig, limits: Limits) -> None:
+    grant = Grant("g1", "caller", TENANT, ("*",), limits=limits)
+    await made.store.save_grant(digest_of(TOKEN), grant)
+
+
+def told(kind: str, task_id: str, usage: object = None) -> dict[str, object]:
+    return {"header": {"event": kind, "task_id": task_id}, "payload": {"usage": usage}}
+
+
+async def records(made: Rig) -> list[tuple[str, int, str]]:
+    """Task, amount in whole units, and basis of each record; nothing is held any more."""
+    await made.gateway.drained()
+    held = ("token:g1", "money", "total")
+    assert await made.store.standings([held]) == [
+        Standing(0, sum(one.amount for one in made.telemetry.records))
+    ]
+    assert {one.kind for one in made.telemetry.records} <= {Kind.SOCKET}
+    found = made.telemetry.records
+    return [(one.id.partition(":")[2], one.amount // NANOS, one.basis.value) for one in found]
+
+
+async def test_each_task_is_a_record() -> None:
+    """By what upstream told last of it, at its end; a failed one costs nothing."""
+
+    async def speaking(conversation: Conversation) -> None:
+        end = await accept(conversation)
+        for _ in range(4):
+            await end.hear()
+        await end.say(told("result-generated", "a", {"characters": 3}))
+        await end.say(told("task-finished", "a", {"characters": 7}))
+        await end.say(told("result-generated", "b", {"characters": 2}))
+        await end.say(told("task-finished", "b"))
+        await end.say(told("result-generated", "c", {"characters": 2}))
+        await end.say(told("task-failed", "c", {"characters": 2}))
+        await end.say(told("task-finished", "d"))
+        await conversation.gone()
+
+    async with scripted(speaking) as upstream, rig(upstream.url, prices=PRICES) as made:
+        await limit(made, Limits(budget_total=100 * NANOS))
+        async with shaken(made.url) as client:
+            for name in "abcd":
+                await client.say(run_task(name, "good-1"))
+            for _ in range(7):
+                await client.hear()
+        visit = await made.finished()
+        assert await records(made) == [
+            *(("a", 7, "usage"), ("b", 2, "usage")),
+            ("d", 0, "nothing"),
+        ]
+        assert (visit.amount, visit.currency) == ("9", "CNY")
+
+
+async def test_a_task_that_nobody_hears_the_end_of() -> None:
+    """When the socket goes, what was told last is charged; where nothing was, nothing is."""
+
+    async def speaking(conversation: Conversation) -> None:
+        end = await accept(conversation)
+        await end.hear()
+        await end.hear()
+        await end.say(told("result-generated", "a", {"characters": 3}))
+        await conversation.gone()
+
+    async with scripted(speaking) as upstream, rig(upstream.url, prices=PRICES) as made:
+        await limit(made, Limits(budget_total=100 * NANOS))
+        async with shaken(made.url) as client:
+            await client.say(run_task("a", "good-1"))
+            await client.say(run_task("b", "good-1"))
+            await client.hear()
+        await made.finished()
+        assert await records(made) == [("a", 3, "usage")]
+
+
+async def test_a_budget_lets_so_many_tasks_begin() -> None:
+    """The dearest of each is held while it runs; what is refused fails alone, with its code."""
+    heard = Obeying()
+    async with scripted(heard) as upstream, rig(upstream.url, prices=PRICES) as made:
+        await limit(made, Limits(budget_total=25 * NANOS))
+        async with shaken(made.url) as client:
+            for name in "ab":
+                await client.say(run_task(name, "good-1"))
+                assert (await client.hear()).event == ("task-started", name)
+            await client.say(run_task("c", "good-1"))
+            assert await refused(client) == ("c", "Throttling.AllocationQuota")
+            await client.say(go_on("a", "finish-task", input={}))
+            assert (await client.hear()).event == ("task-finished", "a")
+            await eventually(lambda: len(made.telemetry.records) == 1)
+            await client.say(run_task("c", "good-1"))
+            assert (await client.hear()).event == ("task-started", "c")
+        assert len([one for one in heard.heard if b"run-task" in one.data]) == 3
+        assert made.telemetry.limits == ["budget-total"]
+
+
+async def test_each_task_is_a_request() -> None:
+    """Of so many a minute; the socket by itself is none."""
+    async with scripted(obeying) as upstream, rig(upstream.url) as made:
+        await limit(made, Limits(requests_per_minute=1))
+        async with shaken(made.url) as client, shaken(made.url) as other:
+            await client.say(run_task("a", "m"))
+            assert (await client.hear()).event == ("task-started", "a")
+            await other.say(run_task("b", "m"))
+            assert await refused(other) == ("b", "Throttling.RateQuota")
+
+
+async def test_a_name_used_again_is_another_record() -> None:
+    """Whoever bills tells records apart by their ids, however a client names its tasks."""
+    async with scripted(obeying) as upstream, rig(upstream.url) as made, shaken(made.url) as client:
+        for name in ("t", "t", "2:t", "t"):
+            await client.say(run_task(name, "m"))
+            await client.hear()
+            await client.say(go_on(name, "finish-task", input={}))
+            await client.hear()
+        await eventually(lambda: len(made.telemetry.records) == 4)
+        ids = [one.id for one in made.telemetry.records]
+        assert len(set(ids)) == 4
+        assert ids[0].endswith(":t")

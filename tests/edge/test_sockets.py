@@ -6,6 +6,7 @@ import pytest
 from edge.rig import (
     KEY,
     LIMITS,
+    TENANT,
     TOKEN,
     Conversation,
     Script,
@@ -31,7 +32,8 @@ from edge.wsrig import (
     shaken,
 )
 
-from proxy.core.policy import ACCOUNT
+from proxy.core.limits import Limits
+from proxy.core.policy import ACCOUNT, Grant, digest_of
 from proxy.edge.sockets import SocketLimits
 
 REALTIME_ELSEWHERE = "/alibailian/api-ws/v1/realtime/?model=qwen-omni&x=%20"
@@ -312,12 +314,16 @@ async def test_legs_live_and_die_alone() -> None:
             dataclasses.replace(account(other.url, "two"), models=("b-*",)),
         ]
         async with rig(accounts=accounts) as made, shaken(made.url) as client:
+            limits = Limits(requests_per_minute=100)
+            grant = Grant("g1", "caller", TENANT, ("*",), limits=limits)
+            await made.store.save_grant(digest_of(TOKEN), grant)
             await client.say(run_task("t1", "a-1"))
             await client.say(run_task("t2", "b-1"))
             heard = {(await client.hear()).event for _ in range(2)}
             assert heard == {("task-started", "t1"), ("task-started", "t2")}
             await client.say({"header": {"action": "finish-task", "task_id": "t1"}})
             assert (await client.hear()).event == ("task-failed", "t1")
+            await eventually(lambda: made.telemetry.held == 1)
             await client.say({"header": {"action": "finish-task", "task_id": "t2"}})
             assert (await client.hear()).event == ("task-finished", "t2")
             await client.close(1000)

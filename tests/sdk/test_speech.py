@@ -5,6 +5,7 @@ import base64
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +20,14 @@ from dashscope.audio.tts import ResultCallback as SambertCallback
 from dashscope.audio.tts import SpeechSynthesizer as Sambert
 from dashscope.audio.tts_v2 import ResultCallback, SpeechSynthesizer
 from dashscope.common.error import RequestFailure
+from edge.rig import eventually
 from harness import UPSTREAM_KEY, standing
+
+from proxy.config.routing import PACKAGED
+from proxy.core.limits import Limits
+from proxy.core.money import NANOS, text_of
+from proxy.core.policy import Grant
+from proxy.core.settlement import Kind
 
 # The SDK leaves sockets and loops of its threads to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -299,3 +307,61 @@ async def test_a_drain_that_is_over_says_goodbye() -> None:
             assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, 1001)
         assert [record.closed for record in stand.sandbox.sockets] == [1001]
         assert "drain_cut_short" in {line["event"] for line in stand.lines}
+
+
+PRICES = """
+currency: CNY
+prices:
+  - {models: ["sambert-*", "cosyvoice-*"], per_1k_characters: 1000}
+  - models: ["paraformer-*", "gummy-*"]
+    duration_pricing: [{max_resolution_inclusive: null, price: 1}]
+  - {models: ["qwen*"], per_1k_input_tokens: 100, per_1k_output_tokens: 1000}
+"""
+"""A character or a second costs 1, a token out as well, one in a tenth."""
+
+BILLS: list[tuple[Callable[[Path, str], Seen], str]] = [
+    (sambert, "19"),  # The quick brown fox
+    (cosyvoice, "12"),  # Good morning
+    (cosyvoice_streamed, "21"),  # Good morning, Vietnam
+    (recognised, "2"),  # 51,200 bytes, 32 a millisecond, by the second begun
+    (recognised_live, "1"),
+    (translated, "1"),
+    (conversed, "8.1"),  # eight tokens out, one in
+    (spoken, "8.1"),
+]
+
+
+@pytest.mark.parametrize(("use", "bill"), BILLS, ids=lambda value: getattr(value, "__name__", ""))
+async def test_speech_is_one_record(
+    use: Callable[[Path, str], Seen], bill: str, socket_base: Socket, tmp_path: Path
+) -> None:
+    """Whatever the class sends and hears, one task or response is one record of what it used."""
+    routes = tmp_path / "routes.yaml"
+    routes.write_text(PACKAGED.read_text("utf-8") + PRICES, "utf-8")
+    async with standing({"PROXY_ROUTES": str(routes), "PROXY_STORE": "memory:"}) as stand:
+        socket_base(stand.url, await stand.token(*MODELS))
+        await asyncio.to_thread(use, tmp_path, stand.url)
+        await eventually(lambda: stand.requests)
+        async with asyncio.timeout(PATIENCE):
+            while not (found := await stand.proxy.store.records("", 10)):  # noqa: ASYNC110 - a ledger calls nobody back
+                await asyncio.sleep(0.01)
+        ((_, record),) = found
+        assert (record.kind, text_of(record.amount), record.currency) == (Kind.SOCKET, bill, "CNY")
+        (line,) = stand.requests
+        assert (line["amount"], record.id.partition(":")[0]) == (bill, line["request_id"])
+
+
+async def test_a_spent_budget_is_a_failed_task(socket_base: Socket, tmp_path: Path) -> None:
+    """The class tells it as any failed task, with the code of the limit that was met."""
+    routes = tmp_path / "routes.yaml"
+    routes.write_text(PACKAGED.read_text("utf-8") + PRICES, "utf-8")
+    async with standing({"PROXY_ROUTES": str(routes), "PROXY_STORE": "memory:"}) as stand:
+        secret = await stand.token(*MODELS)
+        ((digest, grant),) = [pair async for pair in stand.proxy.store.grants()]
+        assert isinstance(grant, Grant)
+        limited = replace(grant, limits=Limits(budget_total=18 * NANOS))
+        await stand.proxy.store.save_grant(digest, limited)
+        socket_base(stand.url, secret)
+        result = await asyncio.to_thread(Sambert.call, "sambert-zhichu-v1", "The quick brown fox")
+        assert result.get_response().code == "Throttling.AllocationQuota"
+        assert [record.frames for record in stand.sandbox.sockets] == [[]]
