@@ -2,6 +2,7 @@
 # test        everything CI runs: check, then the whole suite with a real Redis
 # check       lint, format and types
 # conformance every operation by every client, directly and through the proxy, compared
+# settled     five thousand tasks over replicas that die: one record each, to the cent
 # fuzz        the properties of the gate, twenty thousand bodies each
 # bench       what the gate and the proxy cost, as ratios in one run
 # soak        300 streams for two minutes: memory, delay, chunks
@@ -11,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check conformance fuzz bench soak lock tools clean
+.PHONY: run test check conformance settled fuzz bench soak lock tools clean
 
 run: .venv/run
 	@exec $(BIN)/dashscope-proxy serve --demo
@@ -32,6 +33,9 @@ check: .venv/dev
 
 conformance: .venv/dev tools
 	$(BIN)/python -m pytest tests/conformance $(ARGS)
+
+settled: .venv/dev tools
+	$(BIN)/python -m pytest tests/system/test_exactly_once.py $(ARGS)
 
 fuzz: .venv/dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/core $(ARGS)

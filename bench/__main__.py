@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from urllib.parse import urlsplit
 
-from bench.processes import cpu_seconds, process, proxy
+from bench.processes import cpu_seconds, process, proxy, redis
 from proxy.core.gate import Gate
 
 ROUNDS = 5
@@ -107,12 +107,37 @@ def process_rows() -> Iterator[str]:
             yield f"{name}: {middle:.0f} us CPU per request ({spread}), ratio {middle / base:.2f}"
 
 
+def limit_rows() -> Iterator[str]:
+    """What limits cost: two tokens at one process, one with every limit and one with none."""
+    paths = {
+        "judged call": "/api/v1/services/aigc/text-generation/generation",
+        "submit": "/task/bailian/text2video",
+    }
+    for store in ("SQLite", "Redis"):
+        with ExitStack() as stack:
+            _, upstream = stack.enter_context(process("-m", "bench.upstream"))
+            url = stack.enter_context(redis()) if store == "Redis" else ""
+            proxied = stack.enter_context(proxy(upstream, url))
+            for name, path in paths.items():
+                found: tuple[list[float], list[float]] = ([], [])
+                for turn in range(ROUNDS + 1):
+                    for token, spent in zip((proxied.token, proxied.limited), found, strict=True):
+                        run = partial(_loaded, proxied.url, path, token)
+                        cost = microseconds(proxied.pid, run)
+                        if turn:  # the first round warms up
+                            spent.append(cost)
+                off, on = map(statistics.median, found)
+                yield (
+                    f"limits, {store}, {name}: {off:.0f} us CPU without any, {on:.0f} us with all "
+                    f"seven, ratio {on / off:.2f}"
+                )
+
+
 def main() -> None:
     """Print one line per measurement."""
-    for line in gate_rows():
-        print(line, flush=True)  # noqa: T201 - the point of it
-    for line in process_rows():
-        print(line, flush=True)  # noqa: T201 - the point of it
+    for rows in (gate_rows, process_rows, limit_rows):
+        for line in rows():
+            print(line, flush=True)  # noqa: T201 - the point of it
 
 
 main()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -54,15 +55,26 @@ def descriptors(pid: int) -> int:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy in a process of its own, and a token that may use any model."""
+    """A proxy in a process of its own, and a token that may use any model.
+
+    `limited` is another one of the same tenant, with every kind of limit, none of which it meets.
+    """
 
     pid: int
     url: str
     token: str
+    limited: str = ""
+
+
+LIMITS = (
+    *("--requests-per-minute", "999999999", "--submits-per-minute", "999999999"),
+    *("--concurrent-tasks", "999999999", "--concurrent-streams", "999999999"),
+    *("--budget-day", "9000000", "--budget-month", "9000000", "--budget-total", "9000000"),
+)
 
 
 @contextmanager
-def proxy(upstream: str) -> Iterator[Proxy]:
+def proxy(upstream: str, store: str = "") -> Iterator[Proxy]:
     """The proxy in front of this upstream, its log in a file: a pipe nobody reads would stop it."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -71,19 +83,50 @@ def proxy(upstream: str) -> Iterator[Proxy]:
             "PROXY_UPSTREAM": upstream,
             "PROXY_LISTEN": "127.0.0.1:0",
             "PROXY_ADMIN_LISTEN": "127.0.0.1:0",
-            "PROXY_STORE": f"sqlite://{folder}/proxy.db",
+            "PROXY_STORE": store or f"sqlite://{folder}/proxy.db",
+            "PROXY_OUTBOX": folder,
+            "PROXY_ROUTES": str(_priced(Path(folder))),
             "PROXY_LOG": "json",
         }
-        token = subprocess.run(
-            [sys.executable, "-m", "proxy", "token", "create", "bench", "--model", "*"],
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        token, limited = _token(env, "bench"), _token(env, "limited", *LIMITS)
         log = Path(folder) / "log"
         pid, url = stack.enter_context(_logged(env, log))
-        yield Proxy(pid, url, token)
+        yield Proxy(pid, url, token, limited)
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """A Redis of its own: its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:  # noqa: S603 - our own words
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.05)
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            running.kill()
+
+
+def _priced(folder: Path) -> Path:
+    """The packaged routes, with a price for every model, so that budgets are asked."""
+    routes = folder / "routes.yaml"
+    prices = "\ncurrency: CNY\nprices:\n  - {models: '*', per_call: 0.000001}\n"
+    packaged = Path(__file__).parents[1] / "proxy" / "routes.yaml"
+    routes.write_text(packaged.read_text("utf-8") + prices, "utf-8")
+    return routes
+
+
+def _token(env: Mapping[str, str], name: str, *flags: str) -> str:
+    words = ["token", "create", name, "--tenant", "bench", "--model", "*", *flags]
+    return subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-m", "proxy", *words],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
 
 
 @contextmanager

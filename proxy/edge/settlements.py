@@ -11,6 +11,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TypeAlias
 
@@ -27,6 +28,10 @@ PATIENCE = 10.0
 
 INSISTING = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts to hand over the same batch; the last for ever."""
+
+LINGER = 0.1
+"""Seconds for which records that end no hold wait for each other: a batch costs the store about as
+much as a single one."""
 
 Item: TypeAlias = UsageRecord | str
 """A record, or the id of a hold that came to nothing."""
@@ -51,6 +56,7 @@ class Settlements:
         self._waiting: deque[Item] = deque()
         self._batch: list[Item] = []
         self._came = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -66,15 +72,22 @@ class Settlements:
         self._waiting.append(item)
         self._idle.clear()
         self._came.set()
+        if isinstance(item, str) or item.hold or len(self._waiting) >= MOST_RECORDS:
+            self._urgent.set()
 
     async def drained(self) -> None:
         """Return when all of it is in the ledger."""
+        self._urgent.set()
         await self._idle.wait()
 
     async def run(self) -> None:
         """Hand over what comes, for ever."""
         while True:
             await self._came.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    await self._urgent.wait()
+            self._urgent.clear()
             while self._waiting:
                 await self._hand_over()
             self._came.clear()
