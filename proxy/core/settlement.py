@@ -82,6 +82,14 @@ class Settlement:
             raise ValueError(f"a settlement has at most {MOST_RECORDS} records, and as many holds")
 
 
+def surely_written(settlement: Settlement) -> frozenset[str]:
+    """Ids of the records that are written whatever was there before: all but those of tasks.
+
+    A task may have been settled by somebody else, and is written once.
+    """
+    return frozenset(one.id for one in settlement.records if one.kind is not Kind.TASK)
+
+
 def charged(record: UsageRecord) -> tuple[tuple[str, str], ...]:
     """Each (who, period) whose spent money the record adds to."""
     who = (f"token:{record.token}", f"tenant:{record.tenant}")

@@ -7,6 +7,7 @@ can look up protects nobody. Calls without limits go on.
 
 import asyncio
 import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from proxy.core.charging import Fare, is_over, task_record
@@ -30,9 +31,6 @@ PATIENCE = 2.0
 FAREWELL = 5.0
 """Seconds for what is left to be handed over when the process ends."""
 
-RENEWED_AT_ONCE = 500
-"""Holds that one round trip renews."""
-
 SETTLED = 50_000
 """Tasks of which is remembered that they are settled: some 10 MB."""
 
@@ -54,7 +52,7 @@ class Meter:
         self.lease = lease
         self._held: dict[str, None] = {}
         self._settled: Notes[str, bool] = Notes(SETTLED)
-        self._queue = Settlements(ledger, telemetry, self._written)
+        self._queue = Settlements(ledger, telemetry, self._taken)
         self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -99,15 +97,8 @@ class Meter:
     async def admit(self, hold: Hold) -> Ruling:
         """See `proxy.edge.tickets.Desk.admit`. In doubt about the store's answer it is released."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                ruling = await self._ledger.hold(hold)
-        except TimeoutError as error:
-            self._queue.put(hold.id)
-            raise _not_looked_up() from error
-        except StoreUnavailableError as error:
-            self._queue.put(hold.id)
-            raise _not_looked_up() from error
-        except asyncio.CancelledError:
+            ruling = await self._ruled(hold)
+        except BaseException:
             self._queue.put(hold.id)
             raise
         if ruling.refused is not None:
@@ -116,6 +107,17 @@ class Meter:
         self._held[hold.id] = None
         self._tell()
         return ruling
+
+    async def _ruled(self, hold: Hold) -> Ruling:
+        """The store's word. Raises `StoreUnavailableError` when there is none in time."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._ledger.hold(hold)
+        except (TimeoutError, StoreUnavailableError) as error:
+            raise StoreUnavailableError(
+                "The proxy's store is unavailable, so the limits of this token cannot be looked "
+                "up; nothing was sent, try again."
+            ) from error
 
     def settle(self, record: UsageRecord) -> None:
         """See `proxy.edge.tickets.Desk.settle`."""
@@ -153,11 +155,13 @@ class Meter:
 
     # -- in the background -----------------------------------------------------------------------
 
-    def _written(self, record: UsageRecord) -> None:
-        if record.kind is not Kind.TASK or record.id not in self._settled:
-            self._telemetry.settled(record)
-        if record.kind is Kind.TASK:
-            self._settled.note(record.id, value=True)
+    def _taken(self, records: Sequence[UsageRecord], written: Collection[str]) -> None:
+        """A batch is in the ledger; somebody else may have settled the same tasks before."""
+        for record in records:
+            if record.id in written:
+                self._telemetry.settled(record)
+            if record.kind is Kind.TASK:
+                self._settled.note(record.id, value=True)
         self._tell()
 
     def _tell(self) -> None:
@@ -167,18 +171,14 @@ class Meter:
         """Say well before the lease ends that what runs here lives."""
         while True:
             await asyncio.sleep(self.lease / 3)
-            with suppress(StoreUnavailableError, TimeoutError):
+            try:
                 async with asyncio.timeout(self.lease / 3):
                     await self._renew()
+            except (StoreUnavailableError, TimeoutError):
+                pass  # the next one is in time as well
+            except Exception as error:  # noqa: BLE001 - our own bug must not let every hold lapse
+                self._telemetry.bug(error, "renewal")
 
     async def _renew(self) -> None:
-        held = list(self._held)
-        for at in range(0, len(held), RENEWED_AT_ONCE):
-            await self._ledger.renew(held[at : at + RENEWED_AT_ONCE], time.time() + self.lease)
-
-
-def _not_looked_up() -> StoreUnavailableError:
-    return StoreUnavailableError(
-        "The proxy's store is unavailable, so the limits of this token cannot be looked up; "
-        "nothing was sent, try again."
-    )
+        if held := list(self._held):
+            await self._ledger.renew(held, time.time() + self.lease)

@@ -10,7 +10,7 @@ told, with all that a bill needs.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TypeAlias
@@ -33,18 +33,30 @@ LINGER = 0.1
 """Seconds for which records that end no hold wait for each other: a batch costs the store about as
 much as a single one."""
 
+IN_DOUBT = "the store did not say whether it took it before the process ended; it may have it"
+"""Why a record is told as lost that whoever bills has to look for first."""
+
+NEVER_TAKEN = "the store did not take it before the process ended"
+
 Item: TypeAlias = UsageRecord | str
 """A record, or the id of a hold that came to nothing."""
 
 
+Taken: TypeAlias = Callable[[Sequence[UsageRecord], Collection[str]], None]
+
+
 class Settlements:
-    """The queue of one process. `run` it; `put` never waits. `taken` hears what was written."""
+    """The queue of one process. `run` it; `put` never waits.
+
+    `taken` hears of each batch that waits no more: the records that are settled now, by whomever,
+    and the ids of those that were written for it.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
         telemetry: Telemetry,
-        taken: Callable[[UsageRecord], None],
+        taken: Taken,
         most: int = MOST_WAITING,
     ) -> None:
         self._ledger = ledger
@@ -94,9 +106,11 @@ class Settlements:
             self._idle.set()
 
     def give_up(self) -> None:
-        """Tell of everything that never got there."""
-        for item in (*self._batch, *self._waiting):
-            self._lost(item, "the store did not take it before the process ended")
+        """Tell of everything that never got there, as far as anybody knows."""
+        for item in self._batch:
+            self._lost(item, IN_DOUBT)
+        for item in self._waiting:
+            self._lost(item, NEVER_TAKEN)
         self._batch.clear()
         self._waiting.clear()
         self._idle.set()
@@ -109,26 +123,29 @@ class Settlements:
         released = tuple(item for item in self._batch if isinstance(item, str))
         settlement = Settlement(self._sender, self._number, records, released)
         attempt = 0
-        while not await self._settled(settlement):
+        while not await self._is_over(settlement):
             await asyncio.sleep(INSISTING[min(attempt, len(INSISTING) - 1)])
             attempt += 1
-        self._batch.clear()
 
-    async def _settled(self, settlement: Settlement) -> bool:
+    async def _is_over(self, settlement: Settlement) -> bool:
         """Try once; a batch that fails for a reason of its own is not tried again."""
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._ledger.settle(settlement)
+                written = await self._ledger.settle(settlement)
         except (StoreUnavailableError, TimeoutError):
             return False
         except Exception as error:  # noqa: BLE001 - our own bug must not keep the others waiting
             self._telemetry.bug(error, settlement.sender)
             for item in self._batch:
                 self._lost(item, "the ledger refused it")
-            return True
-        for record in settlement.records:
-            self._taken(record)
+            self._ended((), ())
+        else:
+            self._ended(settlement.records, written)
         return True
+
+    def _ended(self, records: Sequence[UsageRecord], written: Collection[str]) -> None:
+        self._batch.clear()
+        self._taken(records, written)
 
     def _lost(self, item: Item, why: str) -> None:
         """A hold that is not released lapses by itself; a record is money."""

@@ -1,6 +1,6 @@
 """What is held, spent and recorded: limits, budgets and the usage of all tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from proxy.core.holds import Hold, Ruling
@@ -40,8 +40,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         """Write records down, add them up, end their holds, and those that are released.
+
+        Returns the ids of the records that this wrote. Where it was settled before, or is only
+        kept to be settled later, nobody knows of tasks: see `surely_written`.
 
         May be repeated. Of a task that is not open, or no more, nothing is written, and its hold
         stays. All of a settlement is written or nothing; at most `MOST_RECORDS` at a time.

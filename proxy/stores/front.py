@@ -1,6 +1,6 @@
 """A store in front of another: what it does not do itself, the other does."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from proxy.core.holds import Hold, Ruling
 from proxy.core.idempotency import Submission
@@ -91,9 +91,9 @@ class Front:
         """See `proxy.ports.Ledger.renew`."""
         await self._store.renew(holds, due)
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
-        await self._store.settle(settlement)
+        return await self._store.settle(settlement)
 
     async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`."""

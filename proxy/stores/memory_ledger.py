@@ -3,13 +3,21 @@
 import heapq
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 from proxy.core.holds import MONEY, Hold, Level, Ruling
 from proxy.core.limits import NO_LIMITS, Limits, limits_from_fields, limits_to_fields
 from proxy.core.ruling import EMPTY, MINUTE, Bucket, Counted, content, milliseconds, poured, rule
-from proxy.core.settlement import FIRST_LOOK, TASK_HOLD, Kind, Settlement, UsageRecord, charged
+from proxy.core.settlement import (
+    FIRST_LOOK,
+    TASK_HOLD,
+    Kind,
+    Settlement,
+    UsageRecord,
+    charged,
+    surely_written,
+)
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.ports.ledger import Standing, Total
 from proxy.stores.records import is_kept
@@ -81,18 +89,19 @@ class MemoryLedger(ABC):
         for hold in holds:
             self._prolong(hold, due)
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
         await self.ping()
         self._forget()
         if (settlement.sender, settlement.number) in self._seen:
-            return
+            return surely_written(settlement)
         self._seen[settlement.sender, settlement.number] = self._now()
         written = [record for record in settlement.records if self._closes(record)]
         for record in written:
             self._write(record)
         for hold in released_by(settlement, written):
             self._end(hold)
+        return [record.id for record in written]
 
     async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`."""

@@ -17,14 +17,15 @@ Rule 5: claims go first, so that a task is open when it is settled. A settlement
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from proxy.core.errors import StoreUnavailableError
-from proxy.core.settlement import Settlement
+from proxy.core.settlement import Settlement, surely_written
 from proxy.core.tasks import PENDING, TaskConflictError, TaskRecord
 from proxy.ports import Store
 from proxy.stores import sqlite_schema as sql
@@ -42,6 +43,8 @@ BATCH = 100
 """Records carried over between two looks: a few dozen milliseconds, and one fsync."""
 
 SILENT = OutboxNotices()
+
+T = TypeVar("T")
 
 
 class Outbox(SqliteTasks):
@@ -107,7 +110,7 @@ class Outboxed(Front):
         self._outbox = outbox
         self._notices = notices
         self._now = now
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[object]] = set()
         self._carrier: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -184,30 +187,31 @@ class Outboxed(Front):
         found += [record for record in waiting if record.task_id not in known]
         return sorted(found, key=lambda record: record.created, reverse=True)[:LIST_LIMIT]
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`: `StoreUnavailableError` when the outbox failed as well.
 
         Cancelled, it goes on by itself, and `close` waits for it.
         """
         settling = self._begin(self._settle(settlement))
         try:
-            await asyncio.shield(settling)
+            return await asyncio.shield(settling)
         except asyncio.CancelledError:
             settling.add_done_callback(_heard)  # who handed it over knows that it may be lost
             raise
 
-    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _begin(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         """Something is written, which `close` waits for."""
         task = asyncio.create_task(work)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         return task
 
-    async def _settle(self, settlement: Settlement) -> None:
+    async def _settle(self, settlement: Settlement) -> Collection[str]:
         try:
-            await self._store.settle(settlement)
+            return await self._store.settle(settlement)
         except StoreUnavailableError:
             await self._outbox.keep(settlement)
+            return surely_written(settlement)
 
     async def _claim(self, record: TaskRecord) -> None:
         try:
@@ -278,7 +282,7 @@ def _oldest(reader: sqlite3.Connection) -> list[TaskRecord]:
     return [sql.record_of(row) for row in reader.execute(sql.OLDEST, (BATCH,))]
 
 
-def _heard(task: asyncio.Task[None]) -> None:
+def _heard(task: asyncio.Task[T]) -> None:
     """Take note of how it ended, so that asyncio does not ask for somebody who does."""
     if not task.cancelled():
         task.exception()

@@ -1,6 +1,6 @@
 """The ledger in Redis, as `RedisStore` has it: each step is one round trip."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from proxy.core.holds import Hold, Ruling
 from proxy.core.limits import Limits, LimitUnreadableError, limits_from_fields, limits_to_fields
@@ -32,9 +32,9 @@ class RedisLedger:
         """See `proxy.ports.Ledger.renew`."""
         await self._feed.ask(holds.renew, self._ledger, names, due, self._now())
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
-        await self._feed.ask(settlements.settle, self._ledger, settlement, self._now())
+        return await self._feed.ask(settlements.settle, self._ledger, settlement, self._now())
 
     async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`. Open tasks without an owner are closed in passing."""

@@ -17,11 +17,20 @@ before it writes: what may go wrong goes wrong while nothing is written.
 
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 from proxy.core.beijing import day_of
 from proxy.core.ruling import milliseconds
-from proxy.core.settlement import FIRST_LOOK, TASK_HOLD, Kind, Settlement, UsageRecord, charged
+from proxy.core.settlement import (
+    FIRST_LOOK,
+    TASK_HOLD,
+    Kind,
+    Settlement,
+    UsageRecord,
+    charged,
+    surely_written,
+)
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.ports.ledger import Total
 from proxy.stores.redis_commands import Fields, flat_of, text_of
@@ -59,6 +68,7 @@ end
 # A sum that no 64 bits hold (nine billion currency units) stays as it is: `pcall`.
 # KEYS: due, holds, held, open, done, usage, the sender's bits, then hashes of sums.
 # ARGV: the settlement as JSON, see `settle`; now, in seconds.
+# Returns the places of the records that it wrote; nil for a settlement that is there already.
 _SETTLE = f"""
 {ENDING}
 local open, done, usage, seen = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -70,22 +80,24 @@ for i, key in ipairs(KEYS) do
   end
 end
 local settlement, now = cjson.decode(ARGV[1]), tonumber(ARGV[2])
-if redis.call('GETBIT', seen, settlement.bit) == 1 then return 0 end
+if redis.call('GETBIT', seen, settlement.bit) == 1 then return false end
 redis.call('SETBIT', seen, settlement.bit, 1)
 redis.call('EXPIRE', seen, {SETTLEMENTS_KEPT})
 redis.call('ZREMRANGEBYSCORE', done, '-inf', now - {RETENTION})
-for _, record in ipairs(settlement.records) do
+local wrote = {{}}
+for place, record in ipairs(settlement.records) do
   local is_open = record.task == '' or redis.call('ZREM', open, record.task) == 1
   if is_open then
     if record.task ~= '' then redis.call('ZADD', done, now, record.task) end
     redis.call('XADD', usage, 'MAXLEN', '~', {RECORDS_KEPT}, '*', unpack(record.entry))
     for _, sum in ipairs(record.sums) do redis.pcall('HINCRBY', KEYS[sum[1]], sum[2], sum[3]) end
     finish(record.hold)
+    wrote[#wrote + 1] = place
   end
 end
 for _, hold in ipairs(settlement.released) do finish(hold) end
 for _, key in ipairs(settlement.kept) do redis.call('EXPIRE', KEYS[key[1]], key[2]) end
-return 1
+return wrote
 """
 
 # KEYS: leader. ARGV: now, until, process.
@@ -106,8 +118,13 @@ def open_task(client: Any, keys: LedgerKeys, record: TaskRecord, now: float) -> 
     return client.eval(OPEN, len(names), *names, *words)
 
 
-async def settle(client: Client, keys: LedgerKeys, settlement: Settlement, now: float) -> None:
-    """Write a settlement down, unless it is there. `now` is Unix seconds."""
+async def settle(
+    client: Client, keys: LedgerKeys, settlement: Settlement, now: float
+) -> Collection[str]:
+    """Write a settlement down, unless it is there; ids of what that wrote.
+
+    `now` is Unix seconds.
+    """
     chunk, bit = divmod(settlement.number, NUMBERS)
     fixed = ("open", "done", "usage", f"settled:{settlement.sender}:{chunk}")
     names = [*keys.holds(), *map(keys, fixed)]
@@ -125,7 +142,10 @@ async def settle(client: Client, keys: LedgerKeys, settlement: Settlement, now: 
     }
     # A lone surrogate would be an error in the middle of Redis; it is a `?` there.
     text = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
-    await client.eval(_SETTLE, len(places), *places, text, repr(now))
+    wrote: Any = await client.eval(_SETTLE, len(places), *places, text, repr(now))
+    if wrote is None:
+        return surely_written(settlement)
+    return [settlement.records[place - 1].id for place in wrote]
 
 
 async def totals(

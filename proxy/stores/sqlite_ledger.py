@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from proxy.core.beijing import day_of
 from proxy.core.holds import MONEY, Hold, Rate, Ruling
@@ -14,7 +14,15 @@ from proxy.core.limits import (
     limits_to_fields,
 )
 from proxy.core.ruling import EMPTY, MINUTE, Bucket, Counted, content, milliseconds, poured, rule
-from proxy.core.settlement import FIRST_LOOK, TASK_HOLD, Kind, Settlement, UsageRecord, charged
+from proxy.core.settlement import (
+    FIRST_LOOK,
+    TASK_HOLD,
+    Kind,
+    Settlement,
+    UsageRecord,
+    charged,
+    surely_written,
+)
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.ports.ledger import Standing, Total
 from proxy.stores import sqlite_ledger_sql as sql
@@ -51,9 +59,9 @@ class SqliteLedger:
         """See `proxy.ports.Ledger.renew`."""
         await self._file.write(lambda writer: _prolong(writer, holds, due, self._now()))
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
-        await self._file.write(lambda writer: _settle(writer, settlement, self._now()))
+        return await self._file.write(lambda writer: _settle(writer, settlement, self._now()))
 
     async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`."""
@@ -179,15 +187,16 @@ def _end(writer: sqlite3.Connection, holds: Sequence[str]) -> None:
         writer.executemany(statement, [(hold,) for hold in holds])
 
 
-def _settle(writer: sqlite3.Connection, settlement: Settlement, now: float) -> None:
+def _settle(writer: sqlite3.Connection, settlement: Settlement, now: float) -> Collection[str]:
     _forget(writer, now)
     row = (settlement.sender, settlement.number, now)
     if writer.execute(sql.SETTLE, row).rowcount == 0:
-        return
+        return surely_written(settlement)
     written = [record for record in settlement.records if _closes(writer, record, now)]
     for record in written:
         _write(writer, record, now)
     _end(writer, list(released_by(settlement, written)))
+    return [record.id for record in written]
 
 
 def _closes(writer: sqlite3.Connection, record: UsageRecord, now: float) -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
@@ -34,7 +35,7 @@ from proxy.core.limits import Limits
 from proxy.core.money import NANOS
 from proxy.core.policy import Grant, digest_of
 from proxy.core.prices import NO_PRICES, Price, PriceList, Tier
-from proxy.core.settlement import Basis
+from proxy.core.settlement import Basis, Settlement
 from proxy.core.tasks import TaskRecord
 from proxy.core.tickets import Wish, hold_for
 from proxy.edge.metering import Meter
@@ -283,9 +284,9 @@ class Counting(MemoryStore):
         self.renewed.append(list(holds))
         await super().renew(holds, due)
 
-    async def settle(self, settlement: object) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         self.settled += 1
-        await super().settle(settlement)  # type: ignore[arg-type]  # handed on as it came
+        return await super().settle(settlement)
 
 
 async def test_without_limits_there_is_no_round_trip() -> None:
@@ -348,6 +349,41 @@ async def test_what_runs_is_renewed_before_its_lease_ends() -> None:
         await made.gateway.drained()
         assert await store.standings([MONEY]) == [(0, 2 * NANOS)]
         assert made.telemetry.held == 0
+
+
+async def test_a_renewal_that_fails_is_not_the_last() -> None:
+    """A bug is told, and what runs is renewed all the same, the next time."""
+    store, telemetry = Failing(), Recorder()
+    meter = Meter(store, NO_PRICES, telemetry, lease=0.1)
+    await meter.start()
+    await meter.admit(held_by("h1", Limits(budget_total=9 * NANOS), time.time()))
+    await eventually(lambda: len(store.renewed) >= 3)
+    await meter.stop()
+    assert [str(bug) for bug in telemetry.bugs] == ["no such column"]
+
+
+class Failing(Counting):
+    """A store whose first renewal fails for a reason of its own."""
+
+    async def renew(self, holds: Sequence[str], due: float) -> None:
+        await super().renew(holds, due)
+        if len(self.renewed) == 1:
+            raise ValueError("no such column")
+
+
+async def test_what_another_replica_settled_counts_once() -> None:
+    """Both hear a task's end; the money is counted by the one whose record was written."""
+    store = MemoryStore()
+    task = TaskRecord("t1", "a", "g1", "main", "wan", time.time())
+    await store.claim(task)
+    replicas = [(Meter(store, PRICES, told), told) for told in (Recorder(), Recorder())]
+    for meter, _ in replicas:
+        await meter.start()
+        meter.task_seen(task, "SUCCEEDED", {})
+        await meter.drained()
+    assert [len(told.records) for _, told in replicas] == [1, 0]
+    for meter, _ in replicas:
+        await meter.stop()
 
 
 async def test_a_process_that_died_holds_nothing_for_longer_than_the_lease() -> None:

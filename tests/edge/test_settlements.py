@@ -1,7 +1,7 @@
 """What goes to the ledger arrives there exactly once, or is told as lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from edge.rig import Recorder, eventually
@@ -9,7 +9,7 @@ from edge.rig import Recorder, eventually
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.holds import Hold, Level
 from proxy.core.settlement import MOST_RECORDS, Kind, Settlement, UsageRecord
-from proxy.edge.settlements import Settlements
+from proxy.edge.settlements import IN_DOUBT, NEVER_TAKEN, Settlements
 from proxy.stores.memory import MemoryStore
 
 
@@ -29,7 +29,7 @@ class Slow(MemoryStore):
         self.gate.set()
         self._before, self._after, self._bugs = before, after, bugs
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, settlement: Settlement) -> Collection[str]:
         self.settlements.append(settlement)
         await self.gate.wait()
         if self._bugs:
@@ -38,10 +38,11 @@ class Slow(MemoryStore):
         if self._before:
             self._before -= 1
             raise StoreUnavailableError
-        await super().settle(settlement)
+        written = await super().settle(settlement)
         if self._after:
             self._after -= 1
             raise StoreUnavailableError
+        return written
 
     async def names(self) -> list[str]:
         return [one.id for _, one in await self.records("", 10_000)]
@@ -52,7 +53,14 @@ async def running(
     ledger: MemoryStore, most: int = 1000
 ) -> AsyncIterator[tuple[Settlements, Recorder]]:
     telemetry = Recorder()
-    queue = Settlements(ledger, telemetry, telemetry.settled, most)
+
+    def taken(records: Sequence[UsageRecord], written: Collection[str]) -> None:
+        telemetry.metered(held=0, unsettled=len(queue))
+        for one in records:
+            assert one.id in written
+            telemetry.settled(one)
+
+    queue = Settlements(ledger, telemetry, taken, most)
     task = asyncio.create_task(queue.run())
     try:
         yield queue, telemetry
@@ -93,12 +101,14 @@ async def test_a_batch_keeps_its_number_until_it_is_taken() -> None:
 
 
 async def test_releases_go_along() -> None:
-    """A hold that came to nothing is free again."""
+    """A hold that came to nothing is free again, and whoever counts what waits hears of it."""
     ledger = Slow()
     await ledger.hold(Hold("h1", (), (Level("token:g1", "tasks", "", 1, 1),), 10.0**10))
-    async with running(ledger) as (queue, _):
+    async with running(ledger) as (queue, telemetry):
         queue.put("h1")
+        telemetry.metered(held=0, unsettled=len(queue))
         await queue.drained()
+        assert telemetry.unsettled == 0
         assert await ledger.standings([("token:g1", "tasks", "")]) == [(0, 0)]
 
 
@@ -123,7 +133,10 @@ async def test_no_more_wait_than_there_is_room_for() -> None:
 
 
 async def test_what_is_left_in_the_end_is_told() -> None:
-    """What the store never took is lost, and says so."""
+    """What the store never took is lost, and says so; of what is under way nobody knows.
+
+    A store that was not heard out may have it, and an outbox may still be writing it.
+    """
     ledger = Slow()
     ledger.set_available(up=False)
     async with running(ledger) as (queue, telemetry):
@@ -131,7 +144,9 @@ async def test_what_is_left_in_the_end_is_told() -> None:
         await eventually(lambda: ledger.settlements)
         queue.put(record("r2"))
         queue.give_up()
-        assert [lost["id"] for lost in telemetry.named("usage_record_lost")] == ["r1", "r2"]
+        under_way, waiting = telemetry.named("usage_record_lost")
+        assert (under_way["id"], under_way["why"]) == ("r1", IN_DOUBT)
+        assert (waiting["id"], waiting["why"]) == ("r2", NEVER_TAKEN)
         await queue.drained()
 
 

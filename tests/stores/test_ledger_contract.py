@@ -240,6 +240,20 @@ async def test_calls_are_settled_by_number(place: Place) -> None:
     assert await standing(place, *MONEY) == Standing(0, 15 * UNIT)
 
 
+async def test_what_was_written_is_told(place: Place) -> None:
+    """Who hands over hears of which records something came: of a task, that is one of all.
+
+    Where the same was handed over before, calls are written for certain; of tasks nobody knows.
+    """
+    await place.store.claim(record())
+    call, other = usage("req-1", kind=Kind.CALL), usage("req-2", kind=Kind.CALL)
+    first = settled(1, usage("task-0"), usage(), call)
+    assert sorted(await place.store.settle(first)) == ["req-1", usage().id]
+    assert sorted(await place.store.settle(first)) == ["req-1"]
+    assert sorted(await place.store.settle(settled(2, usage(), other))) == ["req-2"]
+    assert sorted(await place.store.settle(settled(3, released=("h1",)))) == []
+
+
 async def test_released(place: Place) -> None:
     """A hold that came to nothing is over; one that is not there, or ended twice, is no matter."""
     await place.store.hold(held("h1", money(10), TASKS))

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,7 @@ async def test_settled_in_an_outage(host: Host) -> None:
     here = await host.process()
     host.down()
     for number in range(1, BATCH + 6):
-        await here.settle(call(number))
+        assert sorted(await here.settle(call(number))) == [f"s-{number}"]
     assert await waiting(host) == BATCH
     host.up()
     await eventually(lambda: is_carried(host))
@@ -75,7 +75,7 @@ async def test_a_task_from_claim_to_end_in_an_outage(host: Host) -> None:
     here = await host.process()
     await here.hold(held("h1", money(20)))
     host.down()
-    await here.settle(Settlement("s", 1, (usage(hold="h1"),)))
+    assert not await here.settle(Settlement("s", 1, (usage(hold="h1"),)))  # nobody knows yet
     await here.claim(record(hold="h1"))
     host.up()
     await eventually(lambda: is_carried(host))
@@ -178,7 +178,7 @@ class Hesitant(MemoryStore):
         super().__init__(now=Clock())
         self.asked, self.go = asyncio.Event(), asyncio.Event()
 
-    async def settle(self, _: Settlement) -> None:
+    async def settle(self, _: Settlement) -> Collection[str]:
         self.asked.set()
         await self.go.wait()
         raise StoreUnavailableError
