@@ -50,7 +50,11 @@ def test_the_openai_shape_names_the_field() -> None:
 # Each type that Anthropic documents, and what it is told for.
 ANTHROPIC = {
     "authentication_error": {Situation.INVALID_TOKEN},
-    "permission_error": {Situation.MODEL_NOT_FOUND, Situation.ACCESS_DENIED},
+    "permission_error": {
+        Situation.MODEL_NOT_FOUND,
+        Situation.ACCESS_DENIED,
+        Situation.WRONG_ADDRESS,
+    },
     "not_found_error": {Situation.NOT_FOUND},
     "rate_limit_error": {Situation.RATE_LIMITED, Situation.BUDGET_SPENT},
     "api_error": {Situation.BAD_GATEWAY, Situation.INTERNAL_ERROR},

@@ -34,6 +34,7 @@ ADDED = [
     (Situation.KEY_IN_USE, 409, "IdempotencyKeyInUse"),
     (Situation.KEY_REUSED, 422, "IdempotencyKeyReused"),
     (Situation.STOPPING, 503, "ServiceUnavailable"),
+    (Situation.WRONG_ADDRESS, 403, "AccessDenied"),
 ]
 
 

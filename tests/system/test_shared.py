@@ -166,7 +166,10 @@ async def test_revoked_by_the_command_line(folder: Folder, replicas: list[Proces
 async def test_the_hot_path_asks_redis_nothing(
     folder: Folder, redis: RedisServer, replicas: list[Process], web: Client
 ) -> None:
-    """Requests of known tokens, and polls of known tasks, cost no command in Redis."""
+    """Requests of known tokens, and polls of known tasks, wait for no command in Redis.
+
+    Calls are written down behind them, many at once.
+    """
     token = folder.token()
     task = task_of(await web.submit(replicas[0], token))
     urls = [f"{one.url}/task/{task}" for one in replicas]
@@ -182,9 +185,11 @@ async def test_the_hot_path_asks_redis_nothing(
                 *(web.ask("POST", post, token, CHAT) for post in posts),
             )
             assert {answer.status for answer in answers} == {200}
-    commands = Counter(re.findall(r'\] "([^"]*)"', " ".join(heard)))
-    assert set(commands) <= {"PING", "ROLE"}, commands  # the store's own, by the clock
-    assert commands.total() < 200  # for 400 requests; about 20 on a quiet machine
+    sent = [line for line in heard if " lua] " not in line]  # a script's own are within it
+    commands = Counter(re.findall(r'\] "([^"]*)"', " ".join(sent)))
+    settling = {"EVAL", "HELLO", "CLIENT"}  # the latter two for a connection of its own
+    assert set(commands) <= {"PING", "ROLE"} | settling, commands  # the store's own, by the clock
+    assert commands.total() < 200  # for 400 requests; about 50 on a quiet machine
 
 
 async def test_a_grant_by_hand_works_at_once(
