@@ -5,8 +5,10 @@ against a limit: one task or stream while it runs, money until it is settled. A 
 is held there and what has been spent there in its period; money held is the dearest that the call
 could cost. All of a hold is taken, or nothing of it.
 
-Who holds has until `due` to settle or to say that it lives. Past that the hold counts no more:
-this is how a budget heals when a process dies.
+Who holds has to settle, or to say that it lives, before its lease ends. Past that the hold counts
+no more: this is how a budget heals when a process dies. A lease begins when the store takes the
+hold, and ends by the store's clock: no call waits its own lease away, and no two processes need
+the same time.
 """
 
 from dataclasses import dataclass
@@ -52,18 +54,20 @@ Bound: TypeAlias = Rate | Level
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What a call takes. `id` is the proxy's id of the request; `due` is Unix seconds.
+    """What a call takes. `id` is the proxy's id of the request; `lease` is seconds.
 
     No bound comes twice. Raises `ValueError` for an amount that is negative or beyond
-    `MOST_HELD`.
+    `MOST_HELD`, and for a lease that is over before it begins.
     """
 
     id: str
     rates: tuple[Rate, ...]
     levels: tuple[Level, ...]
-    due: float
+    lease: float = LEASE
 
     def __post_init__(self) -> None:
+        if self.lease <= 0:
+            raise ValueError(f"nothing is held for {self.lease} seconds")
         for level in self.levels:
             if not 0 <= level.amount <= MOST_HELD:
                 raise ValueError(f"{level.what}: {level.amount} cannot be held")

@@ -120,7 +120,7 @@ def _leaking(surplus: int, rate: Rate) -> float | None:
 
 def _until_end(level: Level, now: float) -> float | None:
     end = end_of(level.period)
-    return None if end is None else max(end - now, 0.0)
+    return None if end is None else max(end - milliseconds(now) / 1000, 0.0)
 
 
 def _longest(waits: list[float | None]) -> float | None:

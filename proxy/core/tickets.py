@@ -54,7 +54,7 @@ def hold_for(
     )
     rates = tuple(rate for who, limits in owners for rate in _rates(who, limits, wish))
     levels = tuple(level for who, limits in owners for level in _levels(who, limits, wish, now))
-    return Hold(request_id, rates, levels, now + lease) if rates or levels else None
+    return Hold(request_id, rates, levels, lease) if rates or levels else None
 
 
 def needs_whole(grant: Grant) -> bool:

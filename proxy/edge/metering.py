@@ -181,4 +181,4 @@ class Meter:
 
     async def _renew(self) -> None:
         if held := list(self._held):
-            await self._ledger.renew(held, time.time() + self.lease)
+            await self._ledger.renew(held, self.lease)

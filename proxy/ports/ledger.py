@@ -24,20 +24,17 @@ class Ledger(Protocol):
 
     A task that was claimed is *open* until its record is settled: no task has two records, and
     none is forgotten while its owner is remembered. `claim` opens it, to be looked at
-    `FIRST_LOOK` seconds after its creation, and moves the `due` of its hold to `TASK_HOLD` after.
+    `FIRST_LOOK` seconds after its creation, and prolongs its hold to `TASK_HOLD` after.
 
-    A hold past its due is gone: it counts nowhere, and nothing brings it back.
+    A hold whose lease is over is gone: it counts nowhere, and nothing brings it back.
     """
 
     async def hold(self, hold: Hold) -> Ruling:
         """Take a hold, all of it or nothing, in one step. The same `id` again takes no more."""
         ...
 
-    async def renew(self, holds: Sequence[str], due: float) -> None:
-        """Say that the calls with these holds live: what is there still ends at `due`, or later.
-
-        `due` is Unix seconds.
-        """
+    async def renew(self, holds: Sequence[str], lease: float) -> None:
+        """Say that these calls live: what is there still ends in `lease` seconds, or later."""
         ...
 
     async def settle(self, settlement: Settlement) -> Collection[str]:

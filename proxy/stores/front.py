@@ -87,9 +87,9 @@ class Front:
         """See `proxy.ports.Ledger.hold`."""
         return await self._store.hold(hold)
 
-    async def renew(self, holds: Sequence[str], due: float) -> None:
+    async def renew(self, holds: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""
-        await self._store.renew(holds, due)
+        await self._store.renew(holds, lease)
 
     async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""

@@ -82,10 +82,10 @@ class MemoryLedger(ABC):
             self._take(hold, now)
         return ruling
 
-    async def renew(self, holds: Sequence[str], due: float) -> None:
+    async def renew(self, holds: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""
         await self.ping()
-        self._lapse()
+        due = self._lapse() + milliseconds(lease)
         for hold in holds:
             self._prolong(hold, due)
 
@@ -167,7 +167,7 @@ class MemoryLedger(ABC):
         self._lapse()
         if record.task_id not in self._done:
             self._open.setdefault(record.task_id, record.created + FIRST_LOOK)
-        self._prolong(record.hold, record.created + TASK_HOLD)
+        self._prolong(record.hold, milliseconds(record.created + TASK_HOLD))
 
     def _forget(self) -> None:
         """Drop what came so long ago that it cannot come again."""
@@ -202,19 +202,20 @@ class MemoryLedger(ABC):
             self._buckets[place] = poured(self._buckets.pop(place, EMPTY), rate, now)
         for level in hold.levels:
             self._held[level.who, level.what, level.period] += level.amount
-        self._holds[hold.id] = _Held(milliseconds(hold.due), hold.levels)
-        heapq.heappush(self._dues, (milliseconds(hold.due), hold.id))
+        due = now + milliseconds(hold.lease)
+        self._holds[hold.id] = _Held(due, hold.levels)
+        heapq.heappush(self._dues, (due, hold.id))
 
     def _drop_empty(self, now: int) -> None:
         """The buckets stand in the order in which they were last used."""
         while self._buckets and next(iter(self._buckets.values())).at <= now - MINUTE:
             del self._buckets[next(iter(self._buckets))]
 
-    def _prolong(self, hold: str, due: float) -> None:
+    def _prolong(self, hold: str, due: int) -> None:
         held = self._holds.get(hold)
-        if held is not None and held.due < milliseconds(due):
-            self._holds[hold] = held._replace(due=milliseconds(due))
-            heapq.heappush(self._dues, (milliseconds(due), hold))
+        if held is not None and held.due < due:
+            self._holds[hold] = held._replace(due=due)
+            heapq.heappush(self._dues, (due, hold))
 
     def _end(self, hold: str) -> None:
         held = self._holds.pop(hold, None)

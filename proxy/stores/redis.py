@@ -27,7 +27,7 @@ from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import is_kept
 from proxy.stores.redis_audit import AUDIT_EVERY, audit
 from proxy.stores.redis_claims import claim
-from proxy.stores.redis_holds import LedgerKeys
+from proxy.stores.redis_holds import LedgerKeys, Now
 from proxy.stores.redis_ledger import RedisLedger
 from proxy.stores.redis_nodes import nodes_at
 from proxy.stores.redis_push import Feed
@@ -47,7 +47,8 @@ class RedisStore(RedisLedger):
     """Tokens, tasks and the ledger in the Redis at `url` (forms: `redis_url`).
 
     `prefix` starts every key. `max_staleness` is seconds, 0 trusts nothing once Redis is gone.
-    `clock` is monotonic seconds and ages the memory, `now` is Unix seconds and ages tasks.
+    `clock` is monotonic seconds and ages the memory, `now` is Unix seconds and ages tasks;
+    `server_now` is a test's, in place of Redis's own.
     `audit_every` is seconds, see `redis_audit`.
     Raises `ValueError` for a URL that makes no sense.
     """
@@ -60,6 +61,7 @@ class RedisStore(RedisLedger):
         max_staleness: float = MAX_STALENESS,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        server_now: Now = None,
         on_change: OnChange = ignore,
         on_unreadable: OnUnreadable = ignore,
         audit_every: float = AUDIT_EVERY,
@@ -70,6 +72,7 @@ class RedisStore(RedisLedger):
         self._grants = GrantCache(max_staleness, clock)
         self._tasks = TaskCache()
         self._now = now
+        self._clock = server_now
         self._unreadable = Unreadable(on_unreadable)
         prefixes = (self._keys.tokens, self._keys.tenants)
         self._feed = Feed(lambda: nodes_at(address), prefixes, self._grants, on_change, clock)
@@ -140,7 +143,7 @@ class RedisStore(RedisLedger):
     async def claim(self, record: TaskRecord) -> None:
         """See `proxy.ports.Tasks.claim`."""
         keys = (self._keys, self._ledger)
-        tenant = await self._feed.ask(claim, *keys, record, self._now())
+        tenant = await self._feed.ask(claim, *keys, record, self._now(), self._clock)
         if tenant is None:
             self._tasks.put(record)
         elif tenant != record.tenant:

@@ -10,7 +10,7 @@ may come in any order.
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.stores.records import record_to_fields
 from proxy.stores.redis_commands import Keys, flat_of
-from proxy.stores.redis_holds import LedgerKeys
+from proxy.stores.redis_holds import LedgerKeys, Now
 from proxy.stores.redis_nodes import Client
 from proxy.stores.redis_settlements import open_task
 
@@ -25,7 +25,7 @@ return nil
 
 
 async def claim(
-    client: Client, keys: Keys, ledger: LedgerKeys, record: TaskRecord, now: float
+    client: Client, keys: Keys, ledger: LedgerKeys, record: TaskRecord, now: float, clock: Now
 ) -> str | None:
     """Write the record unless the task has an owner already: then the tenant of that owner.
 
@@ -38,6 +38,6 @@ async def claim(
     pipe.expire(index, RETENTION)
     fields = flat_of(record_to_fields(record))
     pipe.eval(_CLAIM, 1, keys.task(record.task_id), str(RETENTION), *fields)
-    open_task(pipe, ledger, record, now)
+    open_task(pipe, ledger, record, clock)
     *_, owner, _opened = await pipe.execute()
     return None if owner is None else owner.decode()

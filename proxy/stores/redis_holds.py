@@ -8,11 +8,13 @@
 
 A level is `<what>:<period>:<who>`. Times are Unix milliseconds, all numbers whole ones. The tag
 puts all of it into one slot, so that each step is one script, in a cluster too.
+
+Which time it is, is Redis's to say: a replica whose clock is ahead lapses nobody's holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from proxy.core.holds import Hold, Rate, Ruling
 from proxy.core.ruling import MINUTE, Counted, milliseconds, rule
@@ -30,6 +32,9 @@ EMPTY_AFTER = 2 * MINUTE
 """Milliseconds until a bucket that nothing was poured into is certainly empty, on any clock."""
 
 _AGAIN, _TAKEN = b"again", b"there"
+
+Now: TypeAlias = Callable[[], float] | None
+"""A test's clock, in Unix seconds; None is Redis's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +60,29 @@ class LedgerKeys:
         return self(f"spent:{period}")
 
 
-# What every script about holds begins with.
+# Milliseconds. A test may turn the clock, in ARGV[1].
+CLOCK = """
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function whole(number) return string.format('%.0f', number) end
+"""
+
+# What every script about holds begins with. Of a hold that cannot be read, nothing is given back,
+# and nothing goes wrong: whoever asks next would be refused for it, and the one after that.
 ENDING = """
 local due, holds, held = KEYS[1], KEYS[2], KEYS[3]
 
 local function finish(id)
-  local levels = cjson.decode(redis.call('HGET', holds, id) or '[]')
-  for i = 1, #levels, 2 do
-    if redis.call('HINCRBY', held, levels[i], '-' .. levels[i + 1]) == 0 then
-      redis.call('HDEL', held, levels[i])
+  local is_json, levels = pcall(cjson.decode, redis.call('HGET', holds, id) or '[]')
+  for i = 1, is_json and type(levels) == 'table' and #levels - 1 or 0, 2 do
+    local level, amount = levels[i], levels[i + 1]
+    if type(level) == 'string' and type(amount) == 'string' then
+      if redis.pcall('HINCRBY', held, level, '-' .. amount) == 0 then
+        redis.call('HDEL', held, level)
+      end
     end
   end
   redis.call('HDEL', holds, id)
@@ -72,8 +91,9 @@ end
 """
 
 _LAPSE = f"""
+{CLOCK}
 {ENDING}
-local lapsed = redis.call('ZRANGE', due, '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, {LAPSING})
+local lapsed = redis.call('ZRANGE', due, '-inf', whole(now), 'BYSCORE', 'LIMIT', 0, {LAPSING})
 for _, id in ipairs(lapsed) do finish(id) end
 if #lapsed == {LAPSING} then return {{'{_AGAIN.decode()}'}} end
 """
@@ -81,12 +101,13 @@ if #lapsed == {LAPSING} then return {{'{_AGAIN.decode()}'}} end
 # The rule of `core.ruling`. Compared are floats, which is exact below 2^53; a sum beyond that is
 # beyond every limit, and rounding keeps it there. Added up are integers of 64 bits.
 # KEYS: due, holds, held, the rates', the levels' periods.
-# ARGV: now, id, due, number of rates, calls a minute of each, then level, who, amount and limit of
-# each. Answers whether it was there, what each rate contains, what of each level is held and spent.
+# ARGV: a test's now, id, lease, number of rates, calls a minute of each, then level, who, amount
+# and limit of each. Answers whether it was there, what time it is, what each rate contains, what
+# of each level is held and spent.
 _HOLD = f"""
 {_LAPSE}
-local now, id, rates = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[4])
-local fits, told, pours, mine = true, {{'new'}}, {{}}, {{}}
+local id, rates = ARGV[2], tonumber(ARGV[4])
+local fits, told, pours, mine = true, {{'new', whole(now)}}, {{}}, {{}}
 for i = 1, rates do
   local each = tonumber(ARGV[4 + i])
   local content, at = (redis.call('GET', KEYS[3 + i]) or '0 0'):match('(%d+) (%d+)')
@@ -94,8 +115,8 @@ for i = 1, rates do
   content = math.max(content - math.min(math.max(now - at, 0), {MINUTE}) * each, 0)
   if at <= now or at > now + {MINUTE} then at = now end
   fits = fits and content + {MINUTE} <= each * {MINUTE}
-  told[#told + 1] = string.format('%.0f', content)
-  pours[i] = string.format('%.0f %.0f', content + {MINUTE}, at)
+  told[#told + 1] = whole(content)
+  pours[i] = whole(content + {MINUTE}) .. ' ' .. whole(at)
 end
 for i = 1, #KEYS - 3 - rates do
   local level, who, amount, most = unpack(ARGV, 1 + rates + 4 * i, 4 + rates + 4 * i)
@@ -111,14 +132,14 @@ if redis.call('ZSCORE', due, id) then
   told[1] = '{_TAKEN.decode()}'
 elseif fits then
   for i = 1, rates do redis.call('SET', KEYS[3 + i], pours[i], 'PX', {EMPTY_AFTER}) end
-  redis.call('ZADD', due, ARGV[3], id)
+  redis.call('ZADD', due, whole(now + ARGV[3]), id)
   redis.call('HSET', holds, id, cjson.encode(mine))
   for i = 1, #mine, 2 do redis.call('HINCRBY', held, mine[i], mine[i + 1]) end
 end
 return told
 """
 
-# KEYS: due, holds, held, the levels' periods. ARGV: now, then level and who of each.
+# KEYS: due, holds, held, the levels' periods. ARGV: a test's now, then level and who of each.
 _STANDINGS = f"""
 {_LAPSE}
 local told = {{}}
@@ -129,15 +150,21 @@ end
 return told
 """
 
-# KEYS: due. ARGV: now, the new due, ids.
-_RENEW = """
+# KEYS: due. ARGV: a test's now, the lease, ids.
+_RENEW = f"""
+{CLOCK}
 for i = 3, #ARGV do
   local ends = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if ends and tonumber(ends) > tonumber(ARGV[1]) then
-    redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[i])
+  if ends and tonumber(ends) > now then
+    redis.call('ZADD', KEYS[1], 'GT', whole(now + ARGV[2]), ARGV[i])
   end
 end
 """
+
+
+def told_time(now: Now) -> str | int:
+    """What a script is told of the time."""
+    return "" if now is None else milliseconds(now())
 
 
 def level_of(who: str, what: str, period: str) -> str:
@@ -145,42 +172,38 @@ def level_of(who: str, what: str, period: str) -> str:
     return f"{what}:{period}:{who}"
 
 
-async def hold(client: Client, keys: LedgerKeys, hold: Hold, now: float) -> Ruling:
-    """Take a hold, or not. `now` is Unix seconds."""
+async def hold(client: Client, keys: LedgerKeys, hold: Hold, now: Now) -> Ruling:
+    """Take a hold, or not."""
     names = [*keys.holds(), *map(keys.rate, hold.rates)]
     names += [keys.spent(level.period) for level in hold.levels]
-    words: list[str | int] = [hold.id, milliseconds(hold.due), len(hold.rates)]
+    words: list[str | int] = [hold.id, milliseconds(hold.lease), len(hold.rates)]
     words += [rate.per_minute for rate in hold.rates]
     for one in hold.levels:
         most = "" if one.most is None else one.most
         words += [level_of(one.who, one.what, one.period), one.who, one.amount, most]
-    known, *counts = await _until_lapsed(client, _HOLD, names, [milliseconds(now), *words])
+    known, at, *counts = await _until_lapsed(client, _HOLD, names, [told_time(now), *words])
     numbers, rates = list(map(int, counts)), len(hold.rates)
     levels = map(sum, zip(numbers[rates::2], numbers[rates + 1 :: 2], strict=True))
     counted = Counted(tuple(numbers[:rates]), tuple(levels))
-    return rule(hold, counted, now, is_taken=known == _TAKEN)
+    return rule(hold, counted, int(at) / 1000, is_taken=known == _TAKEN)
 
 
 async def renew(
-    client: Client, keys: LedgerKeys, holds: Sequence[str], due: float, now: float
+    client: Client, keys: LedgerKeys, holds: Sequence[str], lease: float, now: Now
 ) -> None:
-    """Prolong the holds there are. Times are Unix seconds."""
+    """Prolong the holds there are, by `lease` seconds from now."""
     for start in range(0, len(holds), BATCH):
-        words: list[str | int] = [
-            milliseconds(now),
-            milliseconds(due),
-            *holds[start : start + BATCH],
-        ]
+        words = [told_time(now), milliseconds(lease), *holds[start : start + BATCH]]
         await client.eval(_RENEW, 1, keys("due"), *words)
 
 
 async def standings(
-    client: Client, keys: LedgerKeys, bounds: Sequence[tuple[str, str, str]], now: float
+    client: Client, keys: LedgerKeys, bounds: Sequence[tuple[str, str, str]], now: Now
 ) -> list[Standing]:
-    """What counts of each (who, what, period). `now` is Unix seconds."""
+    """What counts of each (who, what, period)."""
     names = [*keys.holds(), *(keys.spent(period) for _, _, period in bounds)]
     words = [word for bound in bounds for word in (level_of(*bound), bound[0])]
-    counts = await _until_lapsed(client, _STANDINGS, names, [milliseconds(now), *words])
+    counts = await _until_lapsed(client, _STANDINGS, names, [told_time(now), *words])
     pairs = zip(counts[::2], counts[1::2], strict=True)
     return [Standing(int(held), int(spent)) for held, spent in pairs]
 

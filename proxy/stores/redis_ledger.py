@@ -16,21 +16,25 @@ from proxy.stores.redis_push import Feed
 
 
 class RedisLedger:
-    """The port `proxy.ports.Ledger` through `_feed`. `_now` is Unix seconds."""
+    """The port `proxy.ports.Ledger` through `_feed`. `_now` is Unix seconds.
+
+    Leases and rates go by Redis's clock, unless `_clock` is another.
+    """
 
     _feed: Feed
     _keys: commands.Keys
     _ledger: holds.LedgerKeys
     _grants: GrantCache
     _now: Callable[[], float]
+    _clock: holds.Now
 
     async def hold(self, hold: Hold) -> Ruling:
         """See `proxy.ports.Ledger.hold`."""
-        return await self._feed.ask(holds.hold, self._ledger, hold, self._now())
+        return await self._feed.ask(holds.hold, self._ledger, hold, self._clock)
 
-    async def renew(self, names: Sequence[str], due: float) -> None:
+    async def renew(self, names: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""
-        await self._feed.ask(holds.renew, self._ledger, names, due, self._now())
+        await self._feed.ask(holds.renew, self._ledger, names, lease, self._clock)
 
     async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
@@ -52,11 +56,11 @@ class RedisLedger:
 
     async def lead(self, process: str, seconds: float) -> bool:
         """See `proxy.ports.Ledger.lead`."""
-        return await self._feed.ask(settlements.lead, self._ledger, process, seconds, self._now())
+        return await self._feed.ask(settlements.lead, self._ledger, process, seconds, self._clock)
 
     async def standings(self, bounds: Sequence[tuple[str, str, str]]) -> list[Standing]:
         """See `proxy.ports.Ledger.standings`."""
-        return await self._feed.ask(holds.standings, self._ledger, bounds, self._now())
+        return await self._feed.ask(holds.standings, self._ledger, bounds, self._clock)
 
     async def totals(self, first_day: str, last_day: str) -> list[Total]:
         """See `proxy.ports.Ledger.totals`."""

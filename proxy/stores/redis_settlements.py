@@ -34,7 +34,7 @@ from proxy.core.settlement import (
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.ports.ledger import Total
 from proxy.stores.redis_commands import Fields, flat_of, text_of
-from proxy.stores.redis_holds import ENDING, LedgerKeys
+from proxy.stores.redis_holds import CLOCK, ENDING, LedgerKeys, Now, told_time
 from proxy.stores.redis_nodes import Client
 from proxy.stores.usage_fields import (
     DAY,
@@ -54,13 +54,14 @@ from proxy.stores.usage_fields import (
 NUMBERS = 65_536
 """Numbers of a sender under one key: eight kilobytes at most, forgotten together."""
 
-# KEYS: due, open, done. ARGV: now, task, when to look, hold, its new due.
-OPEN = """
+# KEYS: due, open, done. ARGV: a test's now, task, when to look, hold, its new due.
+OPEN = f"""
+{CLOCK}
 if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
   redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[2])
 end
 local ends = redis.call('ZSCORE', KEYS[1], ARGV[4])
-if ends and tonumber(ends) > tonumber(ARGV[1]) then
+if ends and tonumber(ends) > now then
   redis.call('ZADD', KEYS[1], 'GT', ARGV[5], ARGV[4])
 end
 """
@@ -100,21 +101,22 @@ for _, key in ipairs(settlement.kept) do redis.call('EXPIRE', KEYS[key[1]], key[
 return wrote
 """
 
-# KEYS: leader. ARGV: now, until, process.
-_LEAD = """
+# KEYS: leader. ARGV: a test's now, milliseconds, process.
+_LEAD = f"""
+{CLOCK}
 local until_, process = (redis.call('GET', KEYS[1]) or '0 '):match('^(%d+) (.*)$')
-if process ~= ARGV[3] and tonumber(ARGV[1]) < tonumber(until_) then return 0 end
-redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[2] - ARGV[1])
+if process ~= ARGV[3] and now < tonumber(until_) then return 0 end
+redis.call('SET', KEYS[1], whole(now + ARGV[2]) .. ' ' .. ARGV[3], 'PX', ARGV[2])
 return 1
 """
 
 
-def open_task(client: Any, keys: LedgerKeys, record: TaskRecord, now: float) -> Any:  # noqa: ANN401  # a client or a pipeline, and what it answers
-    """A task was claimed at `now` (Unix seconds): it is open, unless it was settled already."""
+def open_task(client: Any, keys: LedgerKeys, record: TaskRecord, now: Now) -> Any:  # noqa: ANN401  # a client or a pipeline, and what it answers
+    """A task was claimed: it is open, unless it was settled already."""
     due = milliseconds(record.created + TASK_HOLD)
     look = repr(record.created + FIRST_LOOK)
     names = [keys("due"), keys("open"), keys("done")]
-    words = [milliseconds(now), record.task_id, look, record.hold, due]
+    words = [told_time(now), record.task_id, look, record.hold, due]
     return client.eval(OPEN, len(names), *names, *words)
 
 
@@ -201,9 +203,9 @@ async def forget(client: Client, keys: LedgerKeys, task_ids: list[str]) -> None:
     await client.zrem(keys("open"), *task_ids)
 
 
-async def lead(client: Client, keys: LedgerKeys, process: str, seconds: float, now: float) -> bool:
-    """Whether the process is the one that looks. `now` is Unix seconds."""
-    words: list[str | int] = [milliseconds(now), milliseconds(now + seconds), process]
+async def lead(client: Client, keys: LedgerKeys, process: str, seconds: float, now: Now) -> bool:
+    """Whether the process is the one that looks."""
+    words = [told_time(now), milliseconds(seconds), process]
     return bool(await client.eval(_LEAD, 1, keys("leader"), *words))
 
 

@@ -55,9 +55,10 @@ class SqliteLedger:
         """See `proxy.ports.Ledger.hold`."""
         return await self._file.write(lambda writer: _hold(writer, hold, self._now()))
 
-    async def renew(self, holds: Sequence[str], due: float) -> None:
+    async def renew(self, holds: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""
-        await self._file.write(lambda writer: _prolong(writer, holds, due, self._now()))
+        now = self._now()
+        await self._file.write(lambda writer: _prolong(writer, holds, now + lease, now))
 
     async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
@@ -159,7 +160,7 @@ def _take(writer: sqlite3.Connection, hold: Hold, buckets: Sequence[Bucket], now
     _end(writer, [hold.id])  # one that has lapsed
     for bucket, rate in zip(buckets, hold.rates, strict=True):
         writer.execute(sql.POUR, (rate.who, rate.what, *poured(bucket, rate, now)))
-    due = milliseconds(hold.due)
+    due = now + milliseconds(hold.lease)
     writer.execute(sql.HOLD, (hold.id, due))
     for one in hold.levels:
         writer.execute(sql.HOLD_LEVEL, (hold.id, one.who, one.what, one.period, due, one.amount))

@@ -22,7 +22,7 @@ UNBOUND = Level("tenant:a", "money", "2027-01", 5, None)
 def hold(*bounds: Bound) -> Hold:
     rates = tuple(one for one in bounds if isinstance(one, Rate))
     levels = tuple(one for one in bounds if isinstance(one, Level))
-    return Hold("h", rates, levels, NOW + 60)
+    return Hold("h", rates, levels)
 
 
 def test_taken() -> None:
@@ -147,3 +147,10 @@ def test_what_cannot_be_held(amount: int) -> None:
     """An amount that a script could not count is refused before it gets to a store."""
     with pytest.raises(ValueError, match="money"):
         replace(hold(TOTAL), levels=(TOTAL._replace(amount=amount),))
+
+
+def test_nothing_is_held_for_no_time() -> None:
+    """A hold that is over before it begins would protect nothing."""
+    for lease in (0.0, -60.0):
+        with pytest.raises(ValueError, match="nothing is held"):
+            Hold("h", (), (), lease)

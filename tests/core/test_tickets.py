@@ -57,7 +57,7 @@ def test_each_kind_of_call_takes_what_concerns_it(
 def test_what_a_hold_says() -> None:
     """Whose limit it is, how much there may be, for which of Beijing's days, and until when."""
     hold = taken(Wish(dearest=7), Limits(requests_per_minute=9, budget_day=1, budget_total=3))
-    assert (hold.id, hold.due) == ("r1", NOW + 60)
+    assert (hold.id, hold.lease) == ("r1", 60)
     assert hold.rates == (Rate("token:t1", "requests", 9),)
     day, total = hold.levels
     assert day == Level("token:t1", "money", "2026-11-20", 7, 1)

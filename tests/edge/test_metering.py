@@ -280,9 +280,9 @@ class Counting(MemoryStore):
         await self.go.wait()
         return await super().hold(hold)
 
-    async def renew(self, holds: Sequence[str], due: float) -> None:
+    async def renew(self, holds: Sequence[str], lease: float) -> None:
         self.renewed.append(list(holds))
-        await super().renew(holds, due)
+        await super().renew(holds, lease)
 
     async def settle(self, settlement: Settlement) -> Collection[str]:
         self.settled += 1

@@ -85,7 +85,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             place = Place(outboxed, _memory_planter(inner), clock, unreadable)
         case kind:
             server = request.getfixturevalue(kind.removeprefix("redis-"))
-            redis = RedisStore(server.url, now=clock, on_unreadable=note)
+            redis = RedisStore(server.url, now=clock, server_now=clock, on_unreadable=note)
             place = Place(redis, _redis_planter(server.cli), clock, unreadable)
     await place.store.open()
     yield place

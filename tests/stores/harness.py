@@ -110,10 +110,10 @@ def money(amount: int, most: int | None = 50, who: str = "token:tok_1") -> Level
     return Level(who, MONEY, period, amount * UNIT, None if most is None else most * UNIT)
 
 
-def held(hold_id: str, *bounds: Bound, due: float = NOW + 60) -> Hold:
+def held(hold_id: str, *bounds: Bound, lease: float = 60.0) -> Hold:
     """A hold on these bounds."""
     rates = tuple(one for one in bounds if isinstance(one, Rate))
-    return Hold(hold_id, rates, tuple(one for one in bounds if isinstance(one, Level)), due)
+    return Hold(hold_id, rates, tuple(one for one in bounds if isinstance(one, Level)), lease)
 
 
 def usage(task_id: str = "task-1", **changes: Any) -> UsageRecord:  # noqa: ANN401  # any field

@@ -118,22 +118,31 @@ async def test_a_rate_outlives_its_hold(place: Place) -> None:
 
 async def test_a_hold_lapses(place: Place) -> None:
     """Past its due it counts no more, to the millisecond, for whoever asks."""
-    await place.store.hold(held("h1", money(50), due=NOW + 60))
+    await place.store.hold(held("h1", money(50)))
     place.clock.at = NOW + 59.999
     assert (await place.store.hold(held("h2", money(1)))).refused == money(1)
     assert await standing(place, *MONEY) == Standing(50 * UNIT, 0)
     place.clock.at = NOW + 60
     assert await standing(place, *MONEY) == Standing(0, 0)
-    assert (await place.store.hold(held("h2", money(50), due=NOW + 120))).refused is None
+    assert (await place.store.hold(held("h2", money(50)))).refused is None
+
+
+async def test_a_lease_begins_when_it_is_taken(place: Place) -> None:
+    """However long ago the call came: it may have waited for another with its key."""
+    hold = held("h1", money(50))
+    place.clock.at = NOW + 3600
+    assert (await place.store.hold(hold)).refused is None
+    place.clock.at = NOW + 3600 + 59.999
+    assert (await place.store.hold(held("h2", money(1)))).refused == money(1)
 
 
 async def test_many_holds_lapse(place: Place) -> None:
     """However many were left behind by a process that died: the next hold finds them gone."""
     for n in range(0, 1200, 100):
-        some = (held(f"h{n + m}", money(1, None), due=NOW + 60) for m in range(100))
+        some = (held(f"h{n + m}", money(1, None)) for m in range(100))
         await asyncio.gather(*map(place.store.hold, some))
     place.clock.at = NOW + 60
-    ruling = await place.store.hold(held("next", money(50), due=NOW + 120))
+    ruling = await place.store.hold(held("next", money(50)))
     assert (ruling.refused, ruling.left[0].amount) == (None, 0)
 
 
@@ -141,21 +150,21 @@ async def test_renewed(place: Place) -> None:
     """Who says that it lives, holds on; never for shorter than before; what is gone stays gone."""
     await place.store.hold(held("h1", money(10)))
     await place.store.hold(held("h2", money(5)))
-    await place.store.renew(["h1", "unknown"], NOW + 120)
-    await place.store.renew(["h1"], NOW + 1)
+    await place.store.renew(["h1", "unknown"], 120)
+    await place.store.renew(["h1"], 1)
     place.clock.at = NOW + 100
-    await place.store.renew(["h2"], NOW + 200)
+    await place.store.renew(["h2"], 100)
     assert await standing(place, *MONEY) == Standing(10 * UNIT, 0)
     place.clock.at = NOW + 120
     assert await standing(place, *MONEY) == Standing(0, 0)
-    await place.store.renew([], NOW + 200)
+    await place.store.renew([], 100)
 
 
 async def test_a_lapsed_hold_may_be_taken_anew(place: Place) -> None:
     """The same id after its lapse is a new hold."""
     await place.store.hold(held("h1", money(10)))
     place.clock.at = NOW + 60
-    await place.store.hold(held("h1", money(20), due=NOW + 120))
+    await place.store.hold(held("h1", money(20)))
     assert await standing(place, *MONEY) == Standing(20 * UNIT, 0)
 
 
@@ -432,7 +441,7 @@ async def test_unreadable_limits_of_a_tenant(place: Place) -> None:
 HOLD = Hold("h1", (CALLS,), (TASKS,), NOW + 60)
 METHODS: dict[str, Callable[[Place], Awaitable[object]]] = {
     "hold": lambda place: place.store.hold(HOLD),
-    "renew": lambda place: place.store.renew(["h1"], NOW),
+    "renew": lambda place: place.store.renew(["h1"], 1),
     "settle": lambda place: place.store.settle(settled(1, usage("c", kind=Kind.CALL))),
     "due_tasks": lambda place: place.store.due_tasks(1),
     "look_later": lambda place: place.store.look_later("task-1", NOW),

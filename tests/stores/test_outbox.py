@@ -431,8 +431,8 @@ WAYS: dict[str, tuple[Callable[[RedisServer], None], Callable[[RedisServer], Non
 async def test_a_real_outage(host: Host, own_redis: RedisServer, way: str) -> None:
     """With Redis killed or frozen claims are taken at once, and are in Redis when it is back."""
     break_it, mend_it = WAYS[way]
-    here = await host.process(RedisStore(own_redis.url, now=host.clock))
-    there = await host.process(RedisStore(own_redis.url, now=host.clock))
+    here = await host.process(RedisStore(own_redis.url, now=host.clock, server_now=host.clock))
+    there = await host.process(RedisStore(own_redis.url, now=host.clock, server_now=host.clock))
     await here.save_grant(TOKEN, GRANT)
     await asyncio.to_thread(break_it, own_redis)
     tasks = [record(f"task-{n}", created=NOW - n) for n in range(20)]

@@ -101,7 +101,7 @@ async def test_no_hold_in_an_outage(host: Host) -> None:
     with pytest.raises(StoreUnavailableError):
         await here.hold(held("h1", money(1)))
     with pytest.raises(StoreUnavailableError):
-        await here.renew(["h1"], NOW)
+        await here.renew(["h1"], 1)
 
 
 async def test_later_ones_overtake(host: Host) -> None:

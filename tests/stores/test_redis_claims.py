@@ -21,7 +21,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def store(redis: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis.url, now=clock)
+    store = RedisStore(redis.url, now=clock, server_now=clock)
     await store.open()
     yield store
     await store.close()
@@ -46,7 +46,7 @@ async def test_layout(store: RedisStore, redis: RedisServer) -> None:
 async def test_one_round_trip(redis: RedisServer, clock: Clock) -> None:
     """Everything a claim writes leaves at once: no answer has to come back in between."""
     async with Relay(redis.port) as relay:
-        store = RedisStore(relay.url, now=clock)
+        store = RedisStore(relay.url, now=clock, server_now=clock)
         await store.open()
         relay.hold(b"ZADD")
         with pytest.raises(StoreUnavailableError):
@@ -89,7 +89,7 @@ async def test_healed(store: RedisStore, redis: RedisServer, clock: Clock, gone:
 async def test_cut_anywhere(redis: RedisServer, clock: Clock, share: float, times: int) -> None:
     """Wherever the connection breaks: the claim is taken once, or fails and is taken then."""
     async with Relay(redis.port) as relay:
-        store = RedisStore(relay.url, now=clock)
+        store = RedisStore(relay.url, now=clock, server_now=clock)
         await store.open()
         await store.hold(held("h1", money(20)))
         relay.cut(b"ZADD", share, times)

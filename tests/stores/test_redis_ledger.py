@@ -37,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def store(redis: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis.url, now=clock)
+    store = RedisStore(redis.url, now=clock, server_now=clock)
     await store.open()
     yield store
     await store.close()
@@ -126,7 +126,7 @@ async def test_what_a_user_of_redis_needs(redis: RedisServer, clock: Clock) -> N
     text = " ".join((redis_commands.__doc__ or "").split())
     rights = [word.strip("`.,") for word in text.split() if word.lstrip("`").startswith("+")]
     redis.cli("ACL", "SETUSER", "narrow", "on", ">pw", "~dsp:*", "&*", "-@all", *rights)
-    store = RedisStore(redis.url.replace("//", "//narrow:pw@"), now=clock)
+    store = RedisStore(redis.url.replace("//", "//narrow:pw@"), now=clock, server_now=clock)
     await store.open()
     await use_all(store)
     await store.close()
@@ -144,8 +144,8 @@ async def use_all(store: RedisStore) -> None:
     assert [digest async for digest, _ in store.grants()] == [TOKEN]
     for hold in ("h1", "h2"):
         bounds = (money(5), Rate("token:tok_1", "requests", 5))
-        assert (await store.hold(held(hold, *bounds, due=NOW + 1))).refused is None
-    await store.renew(["h1"], NOW + 60)
+        assert (await store.hold(held(hold, *bounds, lease=1.0))).refused is None
+    await store.renew(["h1"], 60)
     await store.claim(record(hold="h1"))
     assert await store.due_tasks(1) == []
     await store.look_later("task-1", NOW)

@@ -37,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def store(redis: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis.url, now=clock)
+    store = RedisStore(redis.url, now=clock, server_now=clock)
     await store.open()
     yield store
     await store.close()
@@ -155,7 +155,7 @@ async def test_what_json_cannot_say(store: RedisStore) -> None:
 async def test_cut_anywhere(redis: RedisServer, clock: Clock, share: float, times: int) -> None:
     """Wherever the connection breaks: handed over again, each record is there once."""
     async with Relay(redis.port) as relay:
-        store = RedisStore(relay.url, now=clock)
+        store = RedisStore(relay.url, now=clock, server_now=clock)
         await store.open()
         await store.claim(record(hold="h1"))
         await store.hold(held("h1", money(20)))
@@ -174,7 +174,7 @@ async def test_cut_anywhere(redis: RedisServer, clock: Clock, share: float, time
 
 async def test_two_processes(redis: RedisServer, clock: Clock) -> None:
     """Who settle the same tasks at the same time: each task has one record, spent once."""
-    stores = [RedisStore(redis.url, now=clock) for _ in range(2)]
+    stores = [RedisStore(redis.url, now=clock, server_now=clock) for _ in range(2)]
     for store in stores:
         await store.open()
     tasks = [f"task-{n}" for n in range(100)]

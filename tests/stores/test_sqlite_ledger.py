@@ -137,7 +137,7 @@ async def test_what_is_past_its_time_goes(store: SqliteStore, path: Path, clock:
     assert all(rows(path, table) for table in tables)
     for age in (RETENTION, SETTLEMENTS_KEPT, DAYS_KEPT, MONTHS_KEPT, (TOTALS_KEPT + 2) * DAY):
         clock.at = NOW + age
-        await store.hold(held(f"at {age}", Rate("token:b", "requests", 5), due=clock.at))
+        await store.hold(held(f"at {age}", Rate("token:b", "requests", 5)))
         await store.claim(record(f"at {age}", created=clock.at))
         late = usage(f"at {age}", amount=0, created=clock.at)
         await store.settle(Settlement("t", int(age), (late,)))
