@@ -365,8 +365,8 @@ async def test_a_renewal_that_fails_is_not_the_last() -> None:
 class Failing(Counting):
     """A store whose first renewal fails for a reason of its own."""
 
-    async def renew(self, holds: Sequence[str], due: float) -> None:
-        await super().renew(holds, due)
+    async def renew(self, holds: Sequence[str], lease: float) -> None:
+        await super().renew(holds, lease)
         if len(self.renewed) == 1:
             raise ValueError("no such column")
 
