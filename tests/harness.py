@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -25,6 +26,7 @@ from proxy.cli.minting import mint, new_grant
 from proxy.config.routing import PACKAGED, Routing, load_routing
 from proxy.config.settings import load_settings
 from proxy.core.limits import NO_LIMITS, Limits
+from proxy.core.prices import NO_PRICES, PriceList
 from proxy.sandbox import Sandbox
 from proxy.telemetry import Metrics, StructuredTelemetry
 
@@ -171,15 +173,16 @@ class Stand:
 _packaged = load_routing(PACKAGED, {})
 
 
-def _routing(path: Path, env: Mapping[str, str]) -> Routing:
+def _routing(prices: PriceList, path: Path, env: Mapping[str, str]) -> Routing:
     """The packaged table is read once: it takes longer than a stand does to start."""
-    return _packaged if path == PACKAGED else load_routing(path, env)
+    return replace(_packaged, prices=prices) if path == PACKAGED else load_routing(path, env)
 
 
 @asynccontextmanager
 async def standing(
     env: Mapping[str, str] | None = None,
     sandbox: Sandbox | None = None,
+    prices: PriceList = NO_PRICES,
 ) -> AsyncIterator[Stand]:
     """A stand; `env` is laid over a SQLite store in a folder of its own and free ports.
 
@@ -200,7 +203,7 @@ async def standing(
                 "PROXY_DRAIN": "5",
                 "PROXY_POLL_HOLD": "0",
             }
-            settings = load_settings({**variables, **(env or {})}, _routing)
+            settings = load_settings({**variables, **(env or {})}, partial(_routing, prices))
             telemetry = StructuredTelemetry(metrics, console=False, stream=log)
             async with Proxy(settings, telemetry, metrics) as proxy:
                 stand = Stand(proxy, upstream, log)

@@ -1,14 +1,19 @@
 """`check`: whether the configuration is right, and what each route does."""
 
+import time
+from collections.abc import Iterator, Sequence
+
 import click
 
 from proxy.cli.options import checked_store, routes_option, settings_from, store_option
 from proxy.config.prices import PriceEntry
 from proxy.config.settings import Environment, Settings
+from proxy.core.beijing import day_of
 from proxy.core.families import MEDIA, Family
 from proxy.core.gate import dotted
 from proxy.core.jsonscan import Path
 from proxy.core.judging import shown
+from proxy.core.policy import matches
 from proxy.core.prices import Price, PriceList, Tier
 from proxy.core.routes import Answer, Async, Envelope, Route, Safe, Websocket
 
@@ -36,6 +41,8 @@ def check(routes: str | None, store: str | None, *, variables: bool) -> None:
     checked_store(settings)
     for line in table_lines(settings):
         click.echo(line)
+    for note in price_notes(settings.routing.prices, day_of(time.time())):
+        click.echo(f"note: {note}", err=True)
 
 
 def table_lines(settings: Settings) -> list[str]:
@@ -67,6 +74,27 @@ def price_lines(prices: PriceList) -> list[str]:
     else:
         head = [f"prices in {prices.currency}"] if prices.prices else []
     return head + [f"price {' '.join(price.models)}: {_cost(price)}" for price in prices.prices]
+
+
+def price_notes(prices: PriceList, today: str) -> Iterator[str]:
+    """What is allowed and may not be meant: nothing that is sold today, and days without a price.
+
+    Days are Beijing's.
+    """
+    if prices.is_required and not any(price.covers(today) for price in prices.prices):
+        yield f"no price counts today, {today}, so nothing is sold"
+    for price in prices.prices:
+        if price.until is not None:
+            yield from _gaps(price.models, price.until, prices)
+
+
+def _gaps(patterns: Sequence[str], end: str, prices: PriceList) -> Iterator[str]:
+    """Days without a price behind an entry that ends, and before another begins."""
+    for pattern in patterns:
+        same = [price for price in prices.prices if matches(price.models, pattern)]
+        later = [price.since for price in same if price.since and end < price.since]
+        if later and not any(price.covers(end) for price in same):
+            yield f"{pattern} has no price from {end} until {min(later)}"
 
 
 def _cost(price: Price) -> str:

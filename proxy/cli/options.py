@@ -24,7 +24,8 @@ def visible(_: click.Context, parameter: click.Parameter, value: str | None) -> 
     A flag that an unset shell variable left empty would otherwise mean "never" or "the default".
     """
     if value is not None and not (value.strip() and value.isprintable()):
-        name = parameter.opts[0] if isinstance(parameter, click.Option) else "NAME"
+        is_flag = isinstance(parameter, click.Option)
+        name = parameter.opts[0] if is_flag else parameter.metavar or "NAME"
         fail([f"{name}: must not be empty, nor hold line breaks or control characters"])
     return value
 

@@ -1,5 +1,6 @@
 """YAML that remembers where everything stood: the only file that imports yaml."""
 
+import re
 from dataclasses import dataclass, field
 
 import yaml
@@ -7,6 +8,12 @@ import yaml
 from proxy.config import ConfigError
 
 Location = tuple[str | int, ...]
+
+_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?((0|[1-9][0-9_]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+|\.inf|\.nan)", re.IGNORECASE
+)
+"""To YAML, `010` is 8 and `1:30` is 90. Nobody who writes prices means that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,12 @@ def _plain(node: yaml.Node, at: Location, document: Document, problems: list[str
         return [_plain(item, (*at, n), document, problems) for n, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, at, document, problems)
+    if node.tag in _NUMBERS and not _PLAIN_NUMBER.fullmatch(str(node.value)):
+        problems.append(
+            f"{document.at(at)}: a number that YAML reads as another one (010 is 8, 1:30 is 90); "
+            "write it plainly, or quote it as text"
+        )
+        return None
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.MarkedYAMLError, ValueError):

@@ -32,7 +32,16 @@ def like(pattern: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _whole_words(words: list[str]) -> list[str]:
+    if not all(word and word.isprintable() and not set(word) & set(" ,") for word in words):
+        raise NotRightError
+    return words
+
+
 Words = Annotated[list[str], BeforeValidator(as_list)]
 """One word or a list of them."""
 
 SomeWords = Annotated[Words, Field(min_length=1)]
+
+Patterns = Annotated[SomeWords, AfterValidator(_whole_words)]
+"""One pattern of models or a list of them; two of them in one text would match nothing."""

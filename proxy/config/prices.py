@@ -1,7 +1,7 @@
 """`prices:` of `routes.yaml`: what an entry may say, and what all of them come to."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator
 
 from proxy.config.document import Document
-from proxy.config.kinds import NotRightError, SomeWords, Strict, like
+from proxy.config.kinds import NotRightError, Patterns, Strict, like
 from proxy.core.outcomes import Bounds
 from proxy.core.policy import matches
 from proxy.core.prices import Price, PriceList, Tier
@@ -19,6 +19,7 @@ DEAREST = 1_000_000
 """Currency units that one of anything may cost."""
 
 _AMOUNT = re.compile(r"[0-9]{1,7}(\.[0-9]{1,9})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _amount_of(value: object) -> Decimal:
@@ -31,7 +32,7 @@ def _amount_of(value: object) -> Decimal:
 
 
 def _day_of(value: object) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str) and _DATE.fullmatch(value):
         try:
             value = date.fromisoformat(value)
         except ValueError:
@@ -48,7 +49,7 @@ def _lines_of(value: object) -> int | None:
     return lines
 
 
-_PRICE = f"an amount from 0 to {DEAREST} with at most 9 decimals, as in 0.6"
+_PRICE = f"an amount from 0 to {DEAREST} with at most 9 decimals, as in 0.001, not 1e-3"
 _NUMBER = f"a whole number from 0 to {MOST}"
 _BOUND = "reserved where the request does not say"
 _DAY = "a day in Beijing, as in 2026-11-20"
@@ -74,8 +75,8 @@ class PriceEntry(Strict):
     A `title` says what a field means, a `description` what would be right.
     """
 
-    models: SomeWords = Field(
-        title="whose price it is", description='one pattern or several, as in "wan2.7-*"'
+    models: Patterns = Field(
+        title="whose price it is", description='a pattern or a list of them, as in ["wan2.7-*"]'
     )
     since: _Day | None = Field(None, alias="from", title="its first day", description=_DAY)
     until: _Day | None = Field(None, title="the first day without it", description=_DAY)
@@ -107,6 +108,9 @@ class PriceEntry(Strict):
     most_thinking_tokens: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
     most_characters: _Most | None = Field(None, title=_BOUND, description=_NUMBER)
 
+
+_NEVER = "~"
+"""Sorts behind every day."""
 
 _PRICED = (
     "duration_pricing",
@@ -181,20 +185,24 @@ def _flaws(entry: PriceEntry) -> Iterator[str]:
 
 
 def _unreached(number: int, prices: Sequence[Price], document: Document) -> Iterator[str]:
-    """Patterns that stand for nothing, because an earlier entry has all of it, all the time."""
+    """Patterns that stand for nothing, because earlier entries have all of it, all the time."""
     price = prices[number]
     for pattern in price.models:
-        for before in range(number):
-            earlier = prices[before]
-            # A `*` of the pattern can only be met by one of the earlier: then it has more models.
-            if matches(earlier.models, pattern) and _spans(earlier, price):
-                line = document.at(("prices", before))
-                yield f"models: {pattern} is priced at {line} already, and the first match counts"
-                break
+        # A `*` of the pattern can only be met by one of the earlier: then it has more models.
+        having = [at for at in range(number) if matches(prices[at].models, pattern)]
+        if used := _covering(price, {at: prices[at] for at in having}):
+            lines = " and ".join(document.at(("prices", at)) for at in used)
+            yield f"models: {pattern} is priced at {lines} already, and the first match counts"
 
 
-def _spans(earlier: Price, later: Price) -> bool:
-    """Whether the earlier entry counts whenever the later one does."""
-    begins = earlier.since is None or (later.since is not None and earlier.since <= later.since)
-    ends = earlier.until is None or (later.until is not None and later.until <= earlier.until)
-    return begins and ends
+def _covering(later: Price, earlier: Mapping[int, Price]) -> list[int]:
+    """Those of the earlier entries that count whenever the later one does, one after the other."""
+    used: list[int] = []
+    day = later.since or ""
+    while found := [at for at, price in earlier.items() if price.covers(day)]:
+        used.append(max(found, key=lambda at: earlier[at].until or _NEVER))
+        end = earlier[used[-1]].until
+        if end is None or (later.until is not None and later.until <= end):
+            return used
+        day = end
+    return []

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, field_validator
 
 from proxy.config.families import FamilyEntry
-from proxy.config.kinds import NotRightError, SomeWords, Strict, as_list, like
+from proxy.config.kinds import NotRightError, Patterns, SomeWords, Strict, as_list, like
 from proxy.config.prices import Currency, PriceEntry
 from proxy.core.accounts import POLLS_PER_SECOND
 
@@ -64,8 +64,8 @@ class UpstreamEntry(Strict):
     workspace: Annotated[str, like(r"[\x21-\x7e]+")] | None = Field(
         default=None, description="a workspace id: one word in ASCII"
     )
-    models: SomeWords = Field(
-        default=["*"], description='one pattern or several, as in "wan*"; without it, all models'
+    models: Patterns = Field(
+        default=["*"], description='one pattern or a list, as in ["wan*"]; without it, all models'
     )
     weight: float = Field(
         default=1.0, ge=0, le=1000, allow_inf_nan=False, description="a number from 0 to 1000"
@@ -90,7 +90,7 @@ class UpstreamEntry(Strict):
 class Retarget(Strict):
     """Models that upstream serves on another path than the route's own."""
 
-    models: SomeWords = Field(description="one pattern or several, as in wan*-kf2v-*")
+    models: Patterns = Field(description='one pattern or a list, as in ["wan*-kf2v-*"]')
     target: UpstreamPath
 
 

@@ -19,6 +19,7 @@ from functools import partial
 
 from proxy.core import asking
 from proxy.core.compact import compact
+from proxy.core.dialects import NATIVE
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Gate, Heard, Judge, dotted
 from proxy.core.jsonscan import Path
@@ -201,7 +202,7 @@ def price_inputs(text: bytes) -> tuple[dict[str, str], int | None]:
         told = None
     header, payload = (_inner(told, name) for name in ("header", "payload"))
     given = _inner(payload, "parameters")
-    inputs = {name: _input(given[name]) for name in asking.NAMES & given.keys()}
+    inputs = {name: _input(name, given[name]) for name in asking.NAMES & given.keys()}
     is_whole = header.get("streaming") in _WHOLE
     return inputs, len(text) if is_whole else None
 
@@ -232,5 +233,8 @@ def _inner(told: object, name: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _input(value: object) -> str:
-    return asking.UNREADABLE if isinstance(value, dict | list) else json.dumps(value)
+def _input(name: str, value: object) -> str:
+    is_heeded = name in NATIVE.heeds or value is None
+    return (
+        json.dumps(value) if is_heeded and not isinstance(value, dict | list) else asking.UNREADABLE
+    )

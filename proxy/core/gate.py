@@ -18,7 +18,8 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
-from proxy.core.claims import PARAMETERS, Claims
+from proxy.core.claims import Claims
+from proxy.core.dialects import NATIVE, Dialect
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.jsonscan import ITEM, JsonError, JsonScanner, Path
 from proxy.core.spelling import fold, name_of
@@ -38,7 +39,8 @@ class Gate:
 
     Places in `optional` are judged when they come and not waited for. Where something in `texts`
     leads to a place, a text may stand there instead, which holds none. `subject` is what refusals
-    call the document. What stands at `inputs_at` decides the price, see `proxy.core.claims`.
+    call the document. `dialect` says where the endpoint reads what decides the price, see
+    `proxy.core.claims`.
     """
 
     def __init__(
@@ -47,10 +49,10 @@ class Gate:
         optional: Collection[Path] = (),
         subject: str = "The body",
         texts: Collection[Path] = (),
-        inputs_at: Path = PARAMETERS,
+        dialect: Dialect = NATIVE,
     ) -> None:
         self._subject = subject
-        self._reader = _Reader(demands, frozenset(optional), frozenset(texts), Claims(inputs_at))
+        self._reader = _Reader(demands, frozenset(optional), frozenset(texts), Claims(dialect))
         self._scanner = JsonScanner(self._reader)
         self._held = bytearray()
 

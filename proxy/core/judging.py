@@ -105,7 +105,7 @@ def body_gate(route: Route, grant: Grant, named: Named) -> Gate | None:
     demands, optional = body_demands(route, grant, named)
     if not demands:
         return None
-    return Gate(demands, optional, texts=route.texts, inputs_at=route.inputs_at)
+    return Gate(demands, optional, texts=route.texts, dialect=route.dialect)
 
 
 def reads_model(route: Route) -> bool:

@@ -1,16 +1,17 @@
 """The most that a request could come to use: what is reserved for it before it is sent.
 
-Inputs are the client's claims. One that a family follows bounds its outcome; one that is missing,
-unreadable or beside the point does not, and the family's most counts.
+Inputs are the client's claims. One lowers what is held only where the endpoint and the family are
+known to heed it under that very name. All else, missing, unreadable or beside the point, is
+bounded by the family's most, or by what the price knows; and may still raise it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from proxy.core import asking
-from proxy.core.asking import VIDEOS, Length, asked_lines, input_of, is_there, row_of
-from proxy.core.policy import matches
+from proxy.core import asking, capabilities
+from proxy.core.asking import FILES, TOOLS, VIDEOS, asked_lines, input_of, is_there
+from proxy.core.capabilities import Length, Thinks, row_of
 from proxy.core.quantities import number_of, whole_of
 from proxy.core.usage import Used
 
@@ -48,12 +49,13 @@ def dearest_outcome(
 
 
 def _seconds(model: str, inputs: Mapping[str, str], known: int | None) -> Decimal:
-    """What is made, and what is billed of the videos it is made from."""
-    length = row_of(asking.LENGTHS, model)
+    """What is made, and what is billed of the videos it is made from; or all recordings heard."""
+    length = row_of(capabilities.LENGTHS, model)
     made = _made(length, inputs, length.most if known is None else known)
-    given = whole_of(input_of(inputs, VIDEOS)) or asking.MOST_VIDEOS
-    both = made + given * length.given if is_there(inputs, VIDEOS) else made
-    return both if known is None else min(both, max(Decimal(known), made))
+    videos = _given(inputs, VIDEOS, capabilities.MOST_VIDEOS) * length.given
+    if known is not None:
+        return min(made + videos, max(Decimal(known), made))
+    return made * max(_given(inputs, FILES, capabilities.MOST_FILES), 1) + videos
 
 
 def _made(length: Length, inputs: Mapping[str, str], most: int) -> Decimal:
@@ -65,46 +67,63 @@ def _made(length: Length, inputs: Mapping[str, str], most: int) -> Decimal:
     return max(asked.to_integral_value(ROUND_CEILING), Decimal(length.least))
 
 
+def _given(inputs: Mapping[str, str], name: str, most: int) -> int:
+    """How many of a thing the request gives: as many as may be where nobody can tell."""
+    return (whole_of(input_of(inputs, name)) or most) if is_there(inputs, name) else 0
+
+
 def _images(model: str, inputs: Mapping[str, str], known: int | None) -> int:
-    if not is_there(inputs, "n"):
-        return row_of(asking.PICTURES, model)[1] if known is None else known
-    asked = whole_of(input_of(inputs, "n"))
-    return asked or (asking.MOST_IMAGES if known is None else known)
+    pictures = row_of(capabilities.PICTURES, model)
+    usual = pictures.usual if known is None else known
+    most = capabilities.MOST_IMAGES if known is None else known
+    asked = {
+        name: whole_of(input_of(inputs, name)) or most
+        for name in asking.COUNTS
+        if is_there(inputs, name)
+    }
+    decide = [asked.get(name, usual) for name in pictures.counts] or [usual]
+    return max([*decide, *asked.values()])
 
 
 def _input_tokens(
     model: str, inputs: Mapping[str, str], size: int | None, known: int | None
 ) -> int:
     """No token is shorter than a byte, and what a model reads stands in its request, or not."""
-    most = asking.MOST_INPUT_TOKENS if known is None else known
-    reads_more = any(is_there(inputs, name) for name in asking.READS_MORE)
-    if size is None or reads_more or not matches(asking.READS_ITS_BODY, model):
+    text = row_of(capabilities.TEXTS, model)
+    most = text.most_read if known is None else known
+    reads_more = any(is_there(inputs, name) for name in (*asking.READS_MORE, TOOLS))
+    if size is None or reads_more or not text.reads_its_body:
         return most
     return min(size, most)
 
 
 def _output_tokens(model: str, inputs: Mapping[str, str], bounds: Bounds) -> int:
-    most = asking.MOST_OUTPUT_TOKENS if bounds.output_tokens is None else bounds.output_tokens
+    most = capabilities.MOST_OUTPUT_TOKENS if bounds.output_tokens is None else bounds.output_tokens
     given = [input_of(inputs, name) for name in asking.TOKEN_LIMITS if is_there(inputs, name)]
     limits = [limit for limit in map(whole_of, given) if limit]
     said = max(limits) if limits and len(limits) == len(given) else most
     answers = whole_of(input_of(inputs, "n")) if is_there(inputs, "n") else 1
     thought = _thoughts(model, inputs, bounds.thinking_tokens)
-    return (said + thought) * (answers or asking.MOST_ANSWERS)
+    return (said + thought) * (answers or capabilities.MOST_ANSWERS)
 
 
 def _thoughts(model: str, inputs: Mapping[str, str], known: int | None) -> int:
     """What a model may think on top of what it says."""
-    if input_of(inputs, "enable_thinking") is False:
+    most = capabilities.MOST_THINKING_TOKENS if known is None else known
+    thinks = row_of(capabilities.TEXTS, model).thinks
+    if thinks is Thinks.ALWAYS:
+        return most
+    told = [name for name in asking.THINKING if is_there(inputs, name)]
+    if told == ["enable_thinking"] and input_of(inputs, "enable_thinking") is False:
         return 0
-    is_told_to = any(is_there(inputs, name) for name in asking.THINKING)
-    if not is_told_to and not matches(asking.THINKS, model):
+    if not told and thinks is Thinks.WHEN_TOLD:
         return 0
-    most = asking.MOST_THINKING_TOKENS if known is None else known
-    return whole_of(input_of(inputs, "thinking_budget")) or most
+    # Whatever else speaks of thinking may speak of more of it.
+    is_bounded = set(told) <= {"enable_thinking", "thinking_budget"}
+    return (is_bounded and whole_of(input_of(inputs, "thinking_budget"))) or most
 
 
 def _characters(size: int | None, known: int | None) -> int:
     """No character is shorter than a byte, not even those that count twice."""
-    most = asking.MOST_CHARACTERS if known is None else known
+    most = capabilities.MOST_CHARACTERS if known is None else known
     return most if size is None else min(size, most) if known is not None else size

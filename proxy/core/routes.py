@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from proxy.core.claims import PARAMETERS
+from proxy.core.dialects import DIALECTS, NATIVE, UNHEEDING, Dialect
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.families import Facade, Family
 from proxy.core.jsonscan import Path
@@ -24,8 +24,7 @@ from proxy.core.target import Target, rough_segments
 ANY = "ANY"
 """The method that stands for all but `TRACE` and `CONNECT`, which no route has."""
 
-_FEW = 6
-_LONGEST_TYPO = 100
+_FEW, _LONGEST_TYPO = 6, 100
 """Patterns and characters that are compared letter by letter: anybody may ask, so few."""
 
 _NEVER_ANY = frozenset({"TRACE", "CONNECT"})  # the one echoes credentials, the other leaves HTTP
@@ -118,9 +117,10 @@ class Route:
         return bool(self.models or self.also_models or self.tenant_safe) and not self.websocket
 
     @property
-    def inputs_at(self) -> Path:
-        """Where bodies say what decides their price; upstream reads it nowhere else."""
-        return PARAMETERS if self.facade or self.envelope is Envelope.NATIVE else ()
+    def dialect(self) -> Dialect:
+        """How bodies say what decides their price; upstream reads it nowhere else."""
+        is_native = self.facade or self.envelope is Envelope.NATIVE
+        return NATIVE if is_native else DIALECTS.get(self.target, UNHEEDING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,9 @@ def read_query(given: Mapping[str, Sequence[str]], today: str) -> Query:
     for field in given:
         if field not in _FIELDS:
             raise QueryError(field, f"is not one of {', '.join(_FIELDS)}")
+    for field in ("tenant", "token", "model"):
+        if not all(given.get(field, ())):
+            raise QueryError(field, "must not be empty; leave it out for all of them")
     last = _day(given, "until") or today
     first = _day(given, "since") or f"{last[:7]}-01"
     if first > last:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from proxy.core.asking import asked_lines, input_of
+from proxy.core.policy import matches
 from proxy.core.quantities import lines_of, lines_of_size, number_of, whole_of
 
 
@@ -39,7 +40,8 @@ _PLACES: tuple[tuple[str, ...], ...] = ((), ("payload",), ("response",), ("messa
 and Realtime; in Anthropic's `message_start`; beside the results of some tasks."""
 
 _SECONDS = ("duration", "video_duration", "output_video_duration", "total_seconds", "seconds")
-"""`duration` is what upstream bills: of a video made from videos, those are in it."""
+"""`duration` is what upstream bills: of a video made from videos, those are in it. A 0 counts where
+no other says more."""
 
 _IMAGES = ("output_image_count", "image_count", "count")
 """Images that went in are paid for in no family, so `input_image_count` is not here. Tripo counts
@@ -52,6 +54,10 @@ _OUTPUT = ("output_tokens", "completion_tokens")
 _CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
 """Anthropic's `input_tokens` are without these; everybody else's are with what was cached."""
 
+_EMBEDDINGS = ("*embedding*",)
+"""Models whose `input_tokens` are those of texts, and `image_tokens` stand beside them. Everybody
+else's are in them."""
+
 
 def read_usage(answer: object, inputs: Mapping[str, str], model: str) -> Used | None:
     """What an answer says was used, None where it does not say.
@@ -59,9 +65,10 @@ def read_usage(answer: object, inputs: Mapping[str, str], model: str) -> Used | 
     `inputs` are the request's price inputs as JSON text. They count where the answer is silent:
     for the resolution, and for seconds where it has no amount of anything.
     """
-    told = next(filter(None, map(_told, _usages(answer))), None)
-    if told is None:
+    all_told = [told for usage in _usages(answer) if (told := _told(usage, model))]
+    if not all_told:
         return None
+    told = next(filter(has_amount, all_told), all_told[0])
     if not has_amount(told):
         told = replace(told, seconds=number_of(input_of(inputs, "duration")))
     if told.seconds is not None and told.lines is None:
@@ -106,11 +113,15 @@ def _usages(answer: object) -> Iterator[Mapping[str, object]]:
             yield found
 
 
-def _told(usage: Mapping[str, object]) -> Used | None:
+def _told(usage: Mapping[str, object], model: str) -> Used | None:
     """One `usage` by itself; None where it tells nothing, not even of what kind things are."""
     input_tokens, output_tokens = _tokens(usage)
+    if matches(_EMBEDDINGS, model):
+        both = _sum((input_tokens, whole_of(usage.get("image_tokens"))))
+        input_tokens = _first(whole_of, usage, ("total_tokens",)) or both
+    seconds = [found for name in _SECONDS if (found := number_of(usage.get(name))) is not None]
     told = Used(
-        seconds=_first(number_of, usage, _SECONDS),
+        seconds=next(filter(None, seconds), seconds[0] if seconds else None),
         lines=_lines(usage),
         images=_first(whole_of, usage, _IMAGES),
         input_tokens=input_tokens,
@@ -121,17 +132,21 @@ def _told(usage: Mapping[str, object]) -> Used | None:
 
 
 def _lines(usage: Mapping[str, object]) -> int | None:
+    """The resolution: by name, as `SR` or as those who resell it say, or by width and height."""
+    names = (usage.get("SR"), usage.get("resolution"))
     sides = f"{usage.get('width')}*{usage.get('height')}"
-    sizes = (usage.get("size"), usage.get("video_ratio"), sides)
-    return lines_of(usage.get("SR")) or next(filter(None, map(lines_of_size, sizes)), None)
+    sizes = (usage.get("size"), usage.get("resolution"), usage.get("video_ratio"), sides)
+    found = (*map(lines_of, names), *map(lines_of_size, sizes))
+    return next(filter(None, found), None)
 
 
 def _tokens(usage: Mapping[str, object]) -> tuple[int | None, int | None]:
     """Tokens in and out; an application's are those of its models."""
     models = usage.get("models")
-    if not isinstance(models, list):
-        return _input_tokens(usage), _first(whole_of, usage, _OUTPUT)
-    parts = [part for part in models if isinstance(part, Mapping)]
+    inner = (
+        [part for part in models if isinstance(part, Mapping)] if isinstance(models, list) else []
+    )
+    parts = inner or [usage]
     made = _sum(_first(whole_of, part, _OUTPUT) for part in parts)
     return _sum(map(_input_tokens, parts)), made
 

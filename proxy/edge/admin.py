@@ -62,6 +62,7 @@ def admin_application(
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", page)
     application.router.add_get("/usage", statements.answer)
+    application.router.add_route("*", "/usage", statements.refuse)
     return application
 
 

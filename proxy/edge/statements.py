@@ -41,6 +41,12 @@ class Statements:
             return web.Response(text=statement_csv(statement), content_type="text/csv")
         return web.Response(text=statement_json(statement), content_type="application/json")
 
+    async def refuse(self, request: web.Request) -> web.Response:
+        """405 for every other method, as JSON."""
+        refusal = _refusal(Situation.METHOD_NOT_ALLOWED, f"{request.method} is not GET or HEAD.")
+        refusal.headers["Allow"] = "GET, HEAD"
+        return refusal
+
     async def _statement(self, query: Query) -> Statement:
         totals = await self._books.totals(query.first_day, query.last_day)
         return state(totals, query, await self._names() if query.needs_names else {})
@@ -51,8 +57,10 @@ class Statements:
 
 
 def _form(given: list[str]) -> str:
-    if len(given) > 1 or given[0] not in FORMS:
-        raise QueryError("format", f"{given[-1]!r} is not one of {', '.join(FORMS)}")
+    if len(given) > 1:
+        raise QueryError("format", "is given more than once")
+    if given[0] not in FORMS:
+        raise QueryError("format", f"{given[0]!r} is not one of {', '.join(FORMS)}")
     return given[0]
 
 

@@ -99,11 +99,18 @@ class SqliteLedger:
 
     async def records(self, after: str, most: int) -> list[tuple[str, UsageRecord]]:
         """See `proxy.ports.Ledger.records`."""
-        rows = await self._file.read_aside(
-            lambda reader: reader.execute(sql.RECORDS, (int(after or 0), most)).fetchall()
+        behind = int(after or 0)
+        while rows := await self._page(behind, most):
+            read = ((str(place), usage_from_fields(texts(fields) or {})) for place, fields in rows)
+            if found := [(place, record) for place, record in read if record is not None]:
+                return found
+            behind = rows[-1][0]  # nothing in them is a record, which is not the end
+        return []
+
+    async def _page(self, behind: int, most: int) -> list[tuple[int, str]]:
+        return await self._file.read_aside(
+            lambda reader: reader.execute(sql.RECORDS, (behind, most)).fetchall()
         )
-        read = ((str(place), usage_from_fields(texts(fields) or {})) for place, fields in rows)
-        return [(place, record) for place, record in read if record is not None]
 
     async def tenant_limits(self, tenant: str) -> Limits:
         """See `proxy.ports.Ledger.tenant_limits`."""

@@ -209,3 +209,35 @@ def test_every_variable(cli: Cli) -> None:
     for name in ("DASHSCOPE_API_KEY", "PROXY_LISTEN", "PROXY_STORE", "PROXY_DRAIN", "PROXY_LOG"):
         assert name in names
     assert all(row.count(" | ") == 2 for row in rows)
+
+
+PRICED = """version: 1
+routes: []
+currency: CNY
+pricing: required
+prices:
+  - {models: "wan*", until: 2026-02-01, per_call: 1}
+  - {models: ["wan2.7-*", "qwen-*"], from: 2026-02-02, until: 2026-03-01, per_call: 2}
+  - {models: "qwen-*", until: 2026-04-01, per_call: 3}
+  - {models: "wan2.7-*", from: 2026-05-01, until: 2026-06-01, per_call: 4}
+"""
+
+
+def test_prices_that_may_not_be_meant(cli: Cli, tmp_path: Path, key: dict[str, str]) -> None:
+    """Notes beside the table: nothing that is sold today, and days between two prices."""
+    path = tmp_path / "routes.yaml"
+    path.write_text(PRICED)
+    said = cli("check", "--routes", str(path), **key)
+    assert said.code == 0
+    notes = said.err.splitlines()
+    assert notes[0].startswith("note: no price counts today, ")
+    assert notes[1:] == ["note: wan2.7-* has no price from 2026-03-01 until 2026-05-01"]
+
+
+def test_prices_that_are_meant_need_no_note(cli: Cli, tmp_path: Path, key: dict[str, str]) -> None:
+    """One that counts, and one after the other, are nothing to tell."""
+    path = tmp_path / "routes.yaml"
+    priced = PRICED.replace("2026-02-02", "2026-02-01").replace("2026-05-01", "2026-03-01")
+    path.write_text(priced + '  - {models: "*", per_call: 9}\n')
+    said = cli("check", "--routes", str(path), **key)
+    assert (said.code, said.err) == (0, "")

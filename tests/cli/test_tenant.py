@@ -79,7 +79,7 @@ def test_a_name_that_is_none(cli: Cli, command: str) -> None:
     for name in ("", "two\nlines"):
         said = cli("tenant", command, name, *words)
         assert said.code == 1
-        assert "must not be empty" in said.err
+        assert said.err.startswith("TENANT: must not be empty")
 
 
 def test_limits_that_cannot_be_read(cli: Cli, state: Path) -> None:

@@ -93,6 +93,14 @@ def test_csv_and_json(cli: Cli, token_id: str) -> None:
     assert told["total"][1]["amount"] == "2.000000002"
 
 
+@pytest.mark.parametrize("flag", ["--tenant", "--token", "--model"])
+def test_an_empty_filter_is_a_mistake(cli: Cli, flag: str) -> None:
+    """An unset shell variable would otherwise ask for nobody's usage, and find none."""
+    said = cli("usage", flag, "")
+    assert said.code == 1
+    assert said.err.strip() == f"{flag}: must not be empty; leave it out for all of them"
+
+
 @pytest.mark.usefixtures("used")
 def test_days_and_filters(cli: Cli, token_id: str) -> None:
     """Each flag narrows, a token by its id or its name; a revoked one is counted by its id."""

@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.asking import NAMES, UNREADABLE, VIDEOS
-from proxy.core.claims import PARAMETERS
+from proxy.core.asking import FILES, NAMES, TOOLS, UNREADABLE, VIDEOS
+from proxy.core.dialects import DIALECTS, NATIVE, Dialect
 from proxy.core.gate import Gate
-from proxy.core.jsonscan import Path
 
-EVERYTHING = dict.fromkeys(NAMES, UNREADABLE)
+EVERYTHING = dict.fromkeys((*NAMES, TOOLS), UNREADABLE)
 
 
-def noted(body: str, level: Path = PARAMETERS, step: int = 10**6) -> dict[str, str]:
+CHAT = DIALECTS["/compatible-mode/v1/chat/completions"]
+RESPONSES = DIALECTS["/compatible-mode/v1/responses"]
+
+
+def noted(body: str, dialect: Dialect = NATIVE, step: int = 10**6) -> dict[str, str]:
     """What the gate notes of a body that arrives in pieces."""
-    gate = Gate({("model",): lambda _: None}, inputs_at=level)
+    gate = Gate({("model",): lambda _: None}, dialect=dialect)
     data = body.encode()
     for at in range(0, len(data), step):
         gate.feed(data[at : at + step])
@@ -30,8 +33,8 @@ def native(members: str) -> str:
 
 def test_scalars_are_kept_as_written() -> None:
     """Whoever reads them later judges them; what is not asked about its price is left out."""
-    body = native('"duration":"10","n":2.0,"audio":true,"size":null,"seed":1')
-    assert noted(body) == {"duration": '"10"', "n": "2.0", "audio": "true", "size": "null"}
+    body = native('"duration":"10","n":2.0,"stream":true,"size":null,"seed":1')
+    assert noted(body) == {"duration": '"10"', "n": "2.0", "stream": "true", "size": "null"}
     assert noted('{"model":"m"}') == noted('{"model":"m","parameters":null}') == {}
 
 
@@ -93,14 +96,57 @@ def test_videos_given_are_counted(media: str, videos: str | None) -> None:
     assert noted(body).get(VIDEOS) == videos
 
 
+OLDER = [
+    ('"reference_video_urls":["a","b"]', VIDEOS, "2"),
+    ('"reference_urls":["a"],"media":[{"type":"video"}]', VIDEOS, "2"),
+    ('"video_url":"a"', VIDEOS, "1"),
+    ('"video_url":null,"reference_video_urls":null', VIDEOS, None),
+    ('"video_url":["a","b"]', VIDEOS, UNREADABLE),
+    ('"reference_video_urls":"a"', VIDEOS, UNREADABLE),
+    ('"video_url":"a","Video_Url":"b"', VIDEOS, UNREADABLE),
+    ('"file_urls":["a","b","c"]', FILES, "3"),
+    ('"file_urls":[]', FILES, None),
+    ('"file_urls":"a"', FILES, UNREADABLE),
+    ('"file_urls":["a"],"fileUrls":["b","c"]', FILES, UNREADABLE),
+]
+
+
+@pytest.mark.parametrize(("members", "name", "count"), OLDER)
+def test_older_bodies_and_recordings_are_counted(
+    members: str, name: str, count: str | None
+) -> None:
+    """Each link of a list is one; doubt about one kind of thing is none about another."""
+    told = noted(f'{{"model":"m","input":{{{members}}}}}')
+    assert told == ({} if count is None else {name: count})
+
+
+TOOLSETS = [
+    ('[{"type":"function","function":{"name":"f"}},{"type":"custom"}]', None),
+    ('[{"name":"f","input_schema":{}}]', None),
+    ('[{"type":"web_search"}]', "1"),
+    ('[{"type":"function"},{"type":"mcp"},{"type":"code_interpreter"}]', "2"),
+    ('[{"type":"function","type":"web_search"}]', UNREADABLE),
+    ('{"type":"web_search"}', UNREADABLE),
+    ("null", None),
+]
+
+
+@pytest.mark.parametrize(("tools", "count"), TOOLSETS)
+@pytest.mark.parametrize("dialect", [NATIVE, CHAT, RESPONSES])
+def test_tools_that_upstream_runs_are_counted(
+    tools: str, count: str | None, dialect: Dialect
+) -> None:
+    """They read the web or files; a function is the client's, and its results are in the body."""
+    body = native(f'"tools":{tools}') if dialect is NATIVE else f'{{"model":"m","tools":{tools}}}'
+    assert noted(body, dialect) == ({} if count is None else {TOOLS: count})
+
+
 @pytest.mark.parametrize(
     "body",
     [
         '{"model":"m","input":{"media":[],"media":[{"type":"video"}]}}',
         '{"model":"m","input":{"Media":[{"type":"video"}]}}',
         '{"model":"m","input":{"media":{"type":"video"}}}',
-        '{"model":"m","input":{},"input":{"media":[{"type":"video"}]}}',
-        '{"model":"m","Input":{"media":[{"type":"video"}]}}',
     ],
 )
 def test_doubt_about_the_videos_given(body: str) -> None:
@@ -108,12 +154,35 @@ def test_doubt_about_the_videos_given(body: str) -> None:
     assert noted(body) == {VIDEOS: UNREADABLE}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"model":"m","input":{},"input":{"media":[{"type":"video"}]}}',
+        '{"model":"m","Input":{"media":[{"type":"video"}]}}',
+    ],
+)
+def test_doubt_about_all_that_is_given(body: str) -> None:
+    """Nobody can say which `input` counts, so it may give anything."""
+    assert noted(body) == {VIDEOS: UNREADABLE, FILES: UNREADABLE}
+
+
 def test_openais_inputs_stand_at_the_root() -> None:
     """And only there; `parameters` means nothing to them, nor the root to native ones."""
     body = '{"model":"m","max_tokens":5,"n":2,"stream":true,"parameters":{"n":1},"input":{"n":3}}'
-    assert noted(body, ()) == {"max_tokens": "5", "n": "2", "stream": "true"}
+    assert noted(body, CHAT) == {"max_tokens": "5", "n": "2", "stream": "true"}
     assert noted(body) == {"n": "1"}
-    assert noted('{"model":"m","n":1,"N":9}', ()) == {"n": UNREADABLE}
+    assert noted('{"model":"m","n":1,"N":9}', CHAT) == {"n": UNREADABLE}
+
+
+def test_what_an_endpoint_does_not_heed_bounds_nothing() -> None:
+    """It is there, for it may raise what is held; what it says is not believed."""
+    body = '{"model":"m","max_tokens":1,"max_output_tokens":2,"enable_thinking":false,"n":null}'
+    said = {"max_tokens": "1", "enable_thinking": "false", "n": "null"}
+    assert noted(body, CHAT) == {**said, "max_output_tokens": UNREADABLE}
+    unheeded = {"max_tokens": UNREADABLE, "enable_thinking": UNREADABLE, "n": "null"}
+    assert noted(body, RESPONSES) == {**unheeded, "max_output_tokens": "2"}
+    members = '"max_tokens":1,"max_completion_tokens":2'
+    assert noted(native(members)) == {"max_tokens": "1", "max_completion_tokens": UNREADABLE}
 
 
 JSON = st.recursive(

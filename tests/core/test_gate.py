@@ -292,10 +292,10 @@ def test_price_inputs_are_noted_but_never_judged() -> None:
     gate = Gate({MODEL: only("ok"), number: lambda _: None}, optional=[number])
     gate.feed(
         b'{"model":"ok","parameters":{"duration":5,"size":"1280*720","seed":1,'
-        b'"duration":"10","n":3,"audio":true}}'
+        b'"duration":"10","n":3,"stream":true}}'
     )
     gate.finish()
-    assert gate.noted == {"duration": "", "size": '"1280*720"', "n": "3", "audio": "true"}
+    assert gate.noted == {"duration": "", "size": '"1280*720"', "n": "3", "stream": "true"}
 
 
 NAME = st.sampled_from(

@@ -269,11 +269,11 @@ def test_a_refusal_tells_nobody_which_models_exist() -> None:
 
 def test_a_gate_hears_the_price_where_upstream_reads_it() -> None:
     """In `parameters` on native routes, at the root on others; no gate where nothing is judged."""
-    body = b'{"model":"ok","n":1,"parameters":{"n":2}}'
-    for envelope, told in ((Envelope.NATIVE, "2"), (Envelope.OPENAI, "1")):
+    body = b'{"model":"ok","stream":false,"parameters":{"stream":true}}'
+    for envelope, told in ((Envelope.NATIVE, "true"), (Envelope.OPENAI, "false")):
         gate = body_gate(route(models=(MODEL,), envelope=envelope), OWNER, Named())
         assert gate is not None
         gate.feed(body)
         gate.finish()
-        assert gate.noted == {"n": told}
+        assert gate.noted == {"stream": told}
     assert body_gate(route(), OWNER, Named()) is None

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from proxy.core import asking
+from proxy.core import capabilities
 from proxy.core.outcomes import UNBOUNDED, Bounds, dearest_outcome
 
 
@@ -45,6 +45,9 @@ def test_seconds(model: str, duration: str | None, seconds: int) -> None:
         ("wan2.7-r2v", "", 154),
         ("wan3.0-video", "2", 64),
         ("wan2.6-i2v", "2", 4),
+        ("kling/kling-v3-omni-video-generation", "1", 34),
+        ("vidu/viduq2-pro_reference2video", "1", 34),
+        ("pixverse/pixverse-v6-r2v", "1", 34),
     ],
 )
 def test_videos_given_are_billed_too(model: str, videos: str | None, seconds: int) -> None:
@@ -53,6 +56,37 @@ def test_videos_given_are_billed_too(model: str, videos: str | None, seconds: in
     assert dearest_outcome(model, inputs, 100, UNBOUNDED).seconds == seconds
     known = dearest_outcome(model, inputs, 100, Bounds(seconds=20)).seconds
     assert known == min(seconds, 20)
+
+
+@pytest.mark.parametrize(("files", "hours"), [(None, 12), ("1", 12), ("100", 1200), ("", 1200)])
+def test_each_recording_is_heard_by_itself(files: str | None, hours: int) -> None:
+    """A batch may have as many as its links, each as long as any; a price may know the call's."""
+    inputs = {} if files is None else {"files": files}
+    assert dearest_outcome("paraformer-v2", inputs, 100, UNBOUNDED).seconds == hours * 3600
+    assert dearest_outcome("paraformer-v2", inputs, 100, Bounds(seconds=60)).seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "images"),
+    [
+        ("wan2.6-image", {"n": "1"}, 5),
+        ("wan2.6-image", {"n": "1", "max_images": "3"}, 3),
+        ("wan2.6-image", {"n": "4", "max_images": "1"}, 4),
+        ("wan2.6-image", {"n": "1", "max_images": ""}, capabilities.MOST_IMAGES),
+        ("kling/kling-v3-omni-image-generation", {"n": "1"}, 9),
+        ("kling/kling-v3-image-generation", {"n": "1", "series_amount": "4"}, 4),
+        ("wanx-poster-generation-v1", {"n": "1"}, 4),
+        ("qwen-image-plus", {"n": "1", "max_images": "3"}, 3),
+        ("aitryon", {"n": "1"}, 1),
+        ("never-heard-of", {"n": "1"}, 12),
+        ("never-heard-of", {"n": "20"}, 20),
+    ],
+)
+def test_images_are_bounded_by_what_the_family_counts_by(
+    model: str, inputs: dict[str, str], images: int
+) -> None:
+    """Of several that may count the greatest; what the family does not heed can only raise it."""
+    assert dearest_outcome(model, inputs, 100, UNBOUNDED).images == images
 
 
 @pytest.mark.parametrize(
@@ -76,11 +110,19 @@ def test_images(model: str, n: str | None, images: int) -> None:
     ("model", "inputs", "size", "tokens"),
     [
         ("qwen-plus", {}, 300, 300),
-        ("qwen-plus", {}, None, asking.MOST_INPUT_TOKENS),
-        ("qwen-plus", {"enable_search": "true"}, 300, asking.MOST_INPUT_TOKENS),
-        ("qwen-plus", {"previous_response_id": '"x"'}, 300, asking.MOST_INPUT_TOKENS),
-        ("qwen-vl-max", {}, 300, asking.MOST_INPUT_TOKENS),
-        ("never-heard-of", {}, 300, asking.MOST_INPUT_TOKENS),
+        ("qwen-plus", {}, None, capabilities.CONTEXT),
+        ("qwen-plus", {"enable_search": "true"}, 300, capabilities.CONTEXT),
+        ("qwen-plus", {"previous_response_id": '"x"'}, 300, capabilities.CONTEXT),
+        ("qwen-vl-max", {}, 300, capabilities.CONTEXT),
+        ("qwen-plus", {"tools": "1"}, 300, capabilities.CONTEXT),
+        ("qwen-plus", {"tools": ""}, 300, capabilities.CONTEXT),
+        ("qwen2.5-vl-72b-instruct", {}, 300, capabilities.CONTEXT),
+        ("text-embedding-v4", {}, 300, 300),
+        ("text-embedding-async-v2", {}, 300, 100_000 * 2_048),
+        ("qwen3-vl-rerank", {}, 300, capabilities.CONTEXT),
+        ("qwen3-rerank", {}, 300, 120_000),
+        ("qwen-long", {}, 300, 10_000_000),
+        ("never-heard-of", {}, 300, capabilities.CONTEXT),
     ],
 )
 def test_input_tokens(model: str, inputs: dict[str, str], size: int | None, tokens: int) -> None:
@@ -88,8 +130,8 @@ def test_input_tokens(model: str, inputs: dict[str, str], size: int | None, toke
     assert dearest_outcome(model, inputs, size, UNBOUNDED).input_tokens == tokens
 
 
-MOST = asking.MOST_OUTPUT_TOKENS
-THOUGHTS = asking.MOST_THINKING_TOKENS
+MOST = capabilities.MOST_OUTPUT_TOKENS
+THOUGHTS = capabilities.MOST_THINKING_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -98,15 +140,33 @@ THOUGHTS = asking.MOST_THINKING_TOKENS
         ("qwen-plus", {}, MOST),
         ("qwen-plus", {"max_tokens": "100"}, 100),
         ("qwen-plus", {"max_output_tokens": "100"}, 100),
+        ("qwen-plus", {"max_output_tokens": ""}, MOST),
         ("qwen-plus", {"max_tokens": "100", "max_completion_tokens": "200"}, 200),
         ("qwen-plus", {"max_tokens": "100", "max_completion_tokens": ""}, MOST),
         ("qwen-plus", {"max_tokens": "0"}, MOST),
         ("qwen-plus", {"max_tokens": "100", "n": "4"}, 400),
-        ("qwen-plus", {"max_tokens": "100", "n": ""}, 100 * asking.MOST_ANSWERS),
+        ("qwen-plus", {"max_tokens": "100", "n": ""}, 100 * capabilities.MOST_ANSWERS),
         ("qwen-plus", {"max_tokens": "100", "enable_thinking": "true"}, 100 + THOUGHTS),
         ("qwen-plus", {"max_tokens": "100", "thinking_budget": "50"}, 150),
         ("qwen-plus", {"max_tokens": "100", "thinking": ""}, 100 + THOUGHTS),
         ("qwq-plus", {"max_tokens": "100"}, 100 + THOUGHTS),
+        ("qwq-plus", {"max_tokens": "100", "thinking_budget": "1"}, 100 + THOUGHTS),
+        *[
+            (model, {"max_tokens": "100", "enable_thinking": "false"}, 100 + THOUGHTS)
+            for model in ("deepseek-r1", "qwen3-235b-a22b-thinking-2507", "MiniMax-M2.1")
+        ],
+        (
+            "qwen-plus",
+            {"max_tokens": "100", "enable_thinking": "false", "thinking": ""},
+            100 + THOUGHTS,
+        ),
+        (
+            "qwen-plus",
+            {"max_tokens": "100", "thinking_budget": "5", "reasoning_effort": '"high"'},
+            100 + THOUGHTS,
+        ),
+        ("qwen-plus", {"max_tokens": "100", "enable_thinking": "false"}, 100),
+        ("qwen3-8b", {"max_tokens": "100"}, 100 + THOUGHTS),
         ("qwen3-8b", {"max_tokens": "100", "enable_thinking": "false"}, 100),
         ("qwen3-8b", {"max_tokens": "100", "enable_thinking": '"false"'}, 100 + THOUGHTS),
     ],
@@ -119,7 +179,8 @@ def test_output_tokens(model: str, inputs: dict[str, str], tokens: int) -> None:
 def test_characters() -> None:
     """Those of the body; of a session nobody knows."""
     assert dearest_outcome("cosyvoice-v2", {}, 120, UNBOUNDED).characters == 120
-    assert dearest_outcome("cosyvoice-v2", {}, None, UNBOUNDED).characters == asking.MOST_CHARACTERS
+    unknown = dearest_outcome("cosyvoice-v2", {}, None, UNBOUNDED).characters
+    assert unknown == capabilities.MOST_CHARACTERS
 
 
 def test_whoever_sets_prices_may_know_better() -> None:
@@ -131,6 +192,6 @@ def test_whoever_sets_prices_may_know_better() -> None:
     assert most.characters == 80
     asked = {"duration": "9", "n": "3", "max_tokens": "600"}
     more = dearest_outcome("wan2.7-t2v", asked, 10_000, bounds)
-    assert more.seconds == Decimal(9)
-    assert (more.images, more.output_tokens) == (3, 1800)
+    assert (more.seconds, more.images) == (Decimal(9), 3)
+    assert dearest_outcome("qwen-plus", asked, 10_000, bounds).output_tokens == 1800
     assert dearest_outcome("qwen-plus", {}, 10, bounds).input_tokens == 10

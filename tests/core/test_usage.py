@@ -47,6 +47,44 @@ def test_every_row_of_the_table(case: Case) -> None:
         assert text_of(case.price.cost(used)) == case.amount
 
 
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        ({"duration": 5, "resolution": "720P"}, Used(seconds=Decimal(5), lines=720)),
+        ({"duration": 5, "resolution": "720p", "SR": 480}, Used(seconds=Decimal(5), lines=480)),
+        ({"duration": 5, "resolution": "1280*720"}, Used(seconds=Decimal(5), lines=720)),
+        ({"duration": 0, "output_video_duration": 5}, Used(seconds=Decimal(5), lines=1080)),
+        ({"duration": 0, "SR": 720}, Used(seconds=Decimal(0), lines=720)),
+        ({"models": [], "input_tokens": 9}, Used(input_tokens=9)),
+        ({"models": ["?"], "input_tokens": 9, "output_tokens": 1}, Used(None, None, None, 9, 1)),
+    ],
+)
+def test_odd_ends(told: dict[str, object], used: Used) -> None:
+    """A resolution as those who resell it call it; a 0 beside a number; a list of no models."""
+    assert read_usage({"usage": told}, {"resolution": '"1080P"'}, "wan2.7-t2v") == used
+
+
+def test_a_usage_without_an_amount_hides_no_other() -> None:
+    """The one beside the results has the seconds that the first is silent about."""
+    answer = {"usage": {"video_count": 1}, "output": {"usage": {"duration": 3}}}
+    asked = {"duration": "10"}
+    assert read_usage(answer, asked, "wan2.7-t2v") == Used(seconds=Decimal(3))
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "tokens"),
+    [
+        ("multimodal-embedding-v1", {}, 906),
+        ("tongyi-embedding-vision-plus", {"total_tokens": 906}, 906),
+        ("qwen-vl-max", {}, 10),
+    ],
+)
+def test_tokens_of_images(model: str, more: dict[str, int], tokens: int) -> None:
+    """Embeddings tell them beside those of texts, everybody else among them."""
+    answer = {"usage": {"input_tokens": 10, "image_tokens": 896, **more}}
+    assert read_usage(answer, {}, model) == Used(input_tokens=tokens)
+
+
 PARTS = st.integers(0, MOST)
 
 

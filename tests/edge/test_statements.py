@@ -59,7 +59,9 @@ MISTAKES = [
     ("?since=monday", "since: 'monday' is no day, as in 2026-11-20"),
     ("?until=2026-11-01&until=2026-11-02", "until: is given more than once"),
     ("?format=xml", "format: 'xml' is not one of json, csv"),
-    ("?format=csv&format=json", "format: "),
+    ("?format=csv&format=csv", "format: is given more than once"),
+    ("?model=", "model: must not be empty"),
+    ("?tenant=a&tenant=", "tenant: must not be empty"),
     ("?tokens=a", "tokens: is not one of by, since, until, tenant, token, model"),
 ]
 
@@ -74,6 +76,15 @@ async def test_a_mistake_is_told(question: str, problem: str) -> None:
         )
         assert answer.json()["code"] == "BadRequest.IllegalInput"
         assert str(answer.json()["message"]).startswith(problem)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_other_methods_are_refused_as_json(method: str) -> None:
+    """As everything here is told; `Allow` says what would do."""
+    async with standing({"PROXY_STORE": "memory:"}) as stand:
+        raw = await ask(stand.admin_url, request(method, "/usage", None, token=None))
+        assert (raw.status, raw.json()["code"]) == (405, "MethodNotAllowed")
+        assert raw.values("allow") == [b"GET, HEAD"]
 
 
 async def test_a_store_that_is_away() -> None:

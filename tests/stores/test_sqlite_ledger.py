@@ -168,6 +168,18 @@ async def test_unreadable_limits(store: SqliteStore, path: Path, text: str) -> N
     assert store.trouble == "not opened"  # there was none
 
 
+async def test_pages_of_nothing_readable_are_not_the_end(store: SqliteStore, path: Path) -> None:
+    """What a later version wrote, or a hand spoilt, is passed over; those behind it are told."""
+    calls = [usage(f"c{n}", kind=Kind.CALL) for n in range(5)]
+    await store.settle(Settlement("process-1", 1, tuple(calls)))
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE usage SET fields = '{}' WHERE place <= 3")
+    other.close()
+    (found,) = await store.records("", 1)
+    assert found == ("4", calls[3])
+    assert await store.records("5", 1) == []
+
+
 async def test_limits_of_another_process(store: SqliteStore, path: Path) -> None:
     """What the command line sets counts with the very next request."""
     await store.save_grant(TOKEN, GRANT)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from core.usage_corpus import CASES, FLAT, IMAGE, MODEL_3D, SPEECH, Case
 from harness import Stand, standing
+from stores.harness import eventually
 
 from proxy.core.money import text_of
-from proxy.core.prices import Price
-from proxy.core.usage import Used, read_usage
+from proxy.core.prices import Price, PriceList
+from proxy.core.settlement import Basis, Kind, UsageRecord
+from proxy.core.usage import Used
 
 SYNTHESIS = "/alibailian/api/v1/services/aigc/{}/video-synthesis"
 FROM_IMAGES = ("wan2.2-kf2v", "wan2.2-animate", "wan2.2-s2v", "emo", "liveportrait", "videoretalk")
@@ -36,21 +38,35 @@ async def made(stand: Stand, token: str, case: Case) -> tuple[str, dict[str, Any
             return task, answer
 
 
+async def billed(stand: Stand) -> UsageRecord:
+    """The one record that is written, behind the answer."""
+
+    async def is_written() -> bool:
+        return bool(await stand.proxy.store.records("", 1))
+
+    await eventually(is_written)
+    ((_, record),) = await stand.proxy.store.records("", 10)
+    return record
+
+
 @pytest.mark.parametrize("case", MADE, ids=str)
 async def test_a_task_comes_to_the_bill_worked_out_by_hand(case: Case) -> None:
-    """Usage crosses untouched, with what was remembered of the request it makes the bill.
+    """Usage crosses untouched, and one record says what was used, and what a person computes.
 
     And that is never more than what was to be reserved for the body.
     """
-    async with standing() as stand:
+    async with standing(prices=PriceList("CNY", prices=(case.price,))) as stand:
         task, answer = await made(stand, await stand.token(tenant="studio"), case)
         assert answer["usage"] == case.usage
-        record = await stand.proxy.store.owner(task, "studio")
-        assert record is not None
-        used = read_usage(answer, record.inputs, record.model)
-        assert used is not None
-        assert text_of(case.price.cost(used)) == case.amount
-        assert case.price.cost(used) <= case.price.dearest(record.model, record.inputs, None)
+        owned = await stand.proxy.store.owner(task, "studio")
+        assert owned is not None
+        record = await billed(stand)
+        assert (record.id, record.kind, record.tenant, record.model) == (
+            *(task, Kind.TASK, "studio", case.model),
+        )
+        assert (record.used, record.basis, record.currency) == (case.used, Basis.USAGE, "CNY")
+        assert text_of(record.amount) == case.amount
+        assert record.amount <= case.price.dearest(owned.model, owned.inputs, None)
 
 
 SERVICES = "/api/v1/services/"
@@ -120,13 +136,13 @@ async def test_what_is_no_video(
     path: str, model: str, more: dict[str, Any], used: Used, price: Price, amount: str
 ) -> None:
     """Models of things, images, speech, music, recordings, checks: at once or as a task."""
-    async with standing() as stand:
+    async with standing(prices=PriceList("CNY", prices=(price,))) as stand:
         token = await stand.token()
         answer = await stand.ask("POST", SERVICES + path, token, {"model": model, **more})
         told = json.loads(answer.body)
         while told["output"].get("task_status", "SUCCEEDED") != "SUCCEEDED":
             task = told["output"]["task_id"]
             told = json.loads((await stand.ask("GET", f"/task/{task}", token)).body)
-        found = read_usage(told, {}, model)
-        assert found == used
-        assert text_of(price.cost(found)) == amount
+        record = await billed(stand)
+        assert (record.model, record.used, record.basis) == (model, used, Basis.USAGE)
+        assert text_of(record.amount) == amount
