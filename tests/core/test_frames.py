@@ -240,6 +240,12 @@ def test_a_refused_event_is_told_in_the_protocol(
         (frame("run-task", {"parameters": {"n": 2, "voice": "x"}}), {"n": "2"}, False),
         (frame("run-task", {"parameters": {"size": "1280*720"}}), {"size": '"1280*720"'}, False),
         (frame("run-task", {"parameters": {"duration": [5]}}), {"duration": ""}, False),
+        (
+            frame("run-task", {"parameters": {"max_output_tokens": 1}}),
+            {"max_output_tokens": ""},
+            False,
+        ),
+        (frame("run-task", {"parameters": {"thinking": None}}), {"thinking": "null"}, False),
         (frame("run-task", {"input": {"text": "x"}}, streaming="out"), {}, True),
         (frame("run-task", {"input": {"text": "x"}}, streaming="none"), {}, True),
         (frame("run-task", {"input": {}}, streaming="duplex"), {}, False),
