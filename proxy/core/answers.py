@@ -16,7 +16,8 @@ from proxy.core.tasks import is_task_id
 MAX_READ = 1024 * 1024
 """Bytes of an answer that are looked at; a submit's has some 150, a poll's a few thousand."""
 
-_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""How zlib undoes the content codings known here."""
 
 
 class AnswerUnreadableError(ValueError):
@@ -135,6 +136,6 @@ def _identity(body: bytes, coding: str, most: int) -> bytes:
     """Undo a content coding, up to `most` bytes: a small answer may inflate without end."""
     if coding in {"", "identity"}:
         return body
-    if coding not in _WINDOW:
+    if coding not in WINDOW:
         raise AnswerUnreadableError(f"content-encoding {coding}")
-    return zlib.decompressobj(_WINDOW[coding]).decompress(body, most)
+    return zlib.decompressobj(WINDOW[coding]).decompress(body, most)

@@ -4,22 +4,29 @@
 |---|---|---|
 | a task that SUCCEEDED, a call that was answered, with its usage | the price of that | `usage` |
 | the same, and its usage cannot be read | the dearest it could have been | `request` |
+| a stream that told some numbers, and not the last of them | the dearest of those | `request` |
 | a task that ended otherwise; anything without a price | nothing | `nothing` |
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from proxy.core.asking import input_of
 from proxy.core.freshness import KEPT, LIFE
+from proxy.core.outcomes import UNBOUNDED, dearest_outcome
 from proxy.core.policy import Grant
 from proxy.core.prices import Price, PriceList
+from proxy.core.quantities import whole_of
 from proxy.core.settlement import Basis, Kind, UsageRecord
 from proxy.core.tasks import TaskRecord
 from proxy.core.usage import NOTHING_USED, Used, read_usage
 
 SUCCEEDED = "SUCCEEDED"
 UNKNOWN = "UNKNOWN"
+
+BODY = "body_bytes"
+"""A task's input that no client names: the size of its request's body, where that was known."""
 
 
 class Charge(NamedTuple):
@@ -53,14 +60,37 @@ class Fare:
             return 0
         return self.price.dearest(self.model, self.inputs, self.size)
 
-    def charge(self, answer: object) -> Charge:
-        """What it costs by a successful answer, None being one that nobody could read."""
+    def charge(self, answer: object, unfinished: Collection[str] = ()) -> Charge:
+        """What it costs by a successful answer, None being one that nobody could read.
+
+        Of `unfinished` numbers nobody knows the last word: what was reserved for them counts
+        where it is more.
+        """
         used = read_usage(answer, self.inputs, self.model)
         if self.price is None:
             return Charge(used or NOTHING_USED, 0, Basis.NOTHING)
         if used is None or not self.price.is_told(used):
             return Charge(used or NOTHING_USED, self.dearest, Basis.REQUEST)
-        return Charge(used, self.price.cost(used), Basis.USAGE)
+        told, most = self.price.cost(used), self.price.cost(self._most(used, unfinished))
+        return Charge(used, most, Basis.USAGE if most == told else Basis.REQUEST)
+
+    def _most(self, used: Used, unfinished: Collection[str]) -> Used:
+        """The same, with what the request reserved in place of what is not the last word."""
+        bounds = self.price.bounds if self.price else UNBOUNDED
+        most = dearest_outcome(self.model, self.inputs, self.size, bounds)
+        numbers = {name: max(getattr(used, name) or 0, getattr(most, name)) for name in unfinished}
+        return replace(used, **numbers)
+
+    def remembered(self, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The inputs of a task that comes of this, so that its end is charged by all of it."""
+        return {**inputs} if self.size is None else {**inputs, BODY: str(self.size)}
+
+
+def task_fare(task: TaskRecord, prices: PriceList) -> Fare:
+    """What a task is charged by, as it was when it was made."""
+    size = whole_of(input_of(task.inputs, BODY))
+    price = prices.find(task.model, task.created)
+    return Fare(task.model, task.created, task.inputs, price, size)
 
 
 def is_over(status: str, age: float) -> bool:
@@ -75,7 +105,7 @@ def task_record(
     task: TaskRecord, status: str, answer: object, prices: PriceList, ended: float
 ) -> UsageRecord:
     """The record of a task that came to its end at `ended` (Unix seconds) with this answer."""
-    fare = Fare(task.model, task.created, task.inputs, prices.find(task.model, task.created))
+    fare = task_fare(task, prices)
     charge = fare.charge(answer) if status == SUCCEEDED else FREE
     return UsageRecord(
         id=task.task_id,

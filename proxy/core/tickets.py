@@ -77,11 +77,15 @@ def needs_whole(grant: Grant) -> bool:
 def asks_stream(fields: Fields, inputs: Mapping[str, str]) -> bool:
     """Whether a call asks for an answer that comes in parts, by its header or in its body.
 
-    `inputs` are what was noted of the body, as JSON text.
+    `inputs` are what was noted of the body, as JSON text. Whatever upstream may take for a yes is
+    one: what stands twice, or under a name that is spelt oddly, or is no truth value.
     """
     kinds = ",".join(values_of(fields, "accept")).lower()
     asked = (value_of(fields, "x-dashscope-sse") or "").strip().lower() == "enable"
-    return asked or "text/event-stream" in kinds or inputs.get("stream") == "true"
+    return asked or "text/event-stream" in kinds or inputs.get("stream", "null") not in _NO_STREAM
+
+
+_NO_STREAM = frozenset({"null", "false"})
 
 
 def _rates(who: str, limits: Limits, wish: Wish) -> Iterator[Rate]:
@@ -150,6 +154,8 @@ _NOUNS = {
 
 def _wait(ruling: Ruling, bound: Bound) -> float | None:
     """Seconds until it is worth another try; None where no time is."""
+    if _is_beyond(bound):
+        return None
     reset = next((left.reset for left in ruling.left if left.bound == bound), None)
     known = reset if ruling.wait is None else ruling.wait
     return UNKNOWN_WAIT if known is None and bound.what != MONEY else known
@@ -167,16 +173,22 @@ def _fields(kind: str, left: Left) -> Iterator[tuple[str, str]]:
         yield f"{RATE_LIMIT}reset-{kind}", str(math.ceil(left.reset))
 
 
+def _is_beyond(bound: Bound) -> bool:
+    """Whether the limit would refuse this call even if nothing else counted against it."""
+    taken = 1 if isinstance(bound, Rate) else bound.amount
+    return taken > _most(bound)
+
+
 def _in_words(bound: Bound) -> str:
     is_token = bound.who.startswith("token:")
     if isinstance(bound, Rate) or bound.what != MONEY:
         whose = "This token" if is_token else "All tokens of this tenant together"
-        return f"{whose} may have {_most(bound)} {_NOUNS[bound.what]}; try again later."
+        advice = "no wait helps" if _is_beyond(bound) else "try again later"
+        return f"{whose} may have {_most(bound)} {_NOUNS[bound.what]}; {advice}."
     whose = "this token" if is_token else "all tokens of this tenant together"
     period = "" if bound.period == "total" else f" for {bound.period}, Beijing time,"
-    return (
-        f"What is left of the budget of {whose}{period} does not cover what this call could cost."
-    )
+    budget = "The whole" if _is_beyond(bound) else "What is left of the"
+    return f"{budget} budget of {whose}{period} does not cover what this call could cost."
 
 
 def _most(bound: Bound) -> int:

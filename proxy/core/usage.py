@@ -81,28 +81,6 @@ def has_amount(used: Used) -> bool:
     return any(getattr(used, name) is not None for name in AMOUNTS)
 
 
-def merged(before: Used | None, after: Used) -> Used:
-    """What a stream's frames tell together, read one after the other.
-
-    Frames count from the stream's beginning, and some carry a 0 where an earlier one has the
-    number (Anthropic's `message_delta`), so of two numbers the greater is the later.
-    """
-    if before is None:
-        return after
-    return Used(
-        seconds=_greater(before.seconds, after.seconds),
-        lines=_greater(before.lines, after.lines),
-        images=_greater(before.images, after.images),
-        input_tokens=_greater(before.input_tokens, after.input_tokens),
-        output_tokens=_greater(before.output_tokens, after.output_tokens),
-        characters=_greater(before.characters, after.characters),
-    )
-
-
-def _greater(before: _Number | None, after: _Number | None) -> _Number | None:
-    return before if after is None else after if before is None else max(before, after)
-
-
 def _usages(answer: object) -> Iterator[Mapping[str, object]]:
     """All that an answer calls `usage`, and that is an object."""
     for place in _PLACES:

@@ -13,7 +13,11 @@ MOST_KEPT = 4096
 """Values below `usage` that are kept: a call to an application names some ten models."""
 
 USAGE = "usage"
+KIND = "type"
 ERRORS = ("code", "error")
+NO_ERRORS = frozenset({"", "0", "200", "ok", "success"})
+"""What may stand at `code` where all is well, in any case of letters."""
+
 PLACES: tuple[Path, ...] = ((), ("response",), ("message",), ("output",))
 """What `usage` may stand in: the root, what the events of OpenAI's Responses and of Anthropic
 wrap, and the output."""
@@ -25,12 +29,14 @@ Told: TypeAlias = dict[str, object]
 class Found:
     """What stands below `usage`, and whether an error is named.
 
-    Taken from a document that is here, or built again of what a scanner tells. Of names that
-    stand twice the last one counts, as in a parser.
+    `kind` is the root's `type`, by which some protocols tell their events apart. Taken from a
+    document that is here, or built again of what a scanner tells. Of names that stand twice the
+    last one counts, as in a parser.
     """
 
     def __init__(self) -> None:
         self.is_spoilt = False
+        self.kind = ""
         self._usages: dict[Path, object] = {}
         self._errors: dict[Path, bool] = {}
         self._open: dict[Path, Told | list[object]] = {}  # what was begun last, by its path
@@ -53,6 +59,8 @@ class Found:
 
     def look_at(self, answer: object) -> None:
         """Take it out of a parsed document."""
+        kind = answer.get(KIND) if isinstance(answer, dict) else None
+        self.kind = kind if isinstance(kind, str) else ""
         for place in PLACES:
             document = answer
             for name in place:
@@ -68,7 +76,7 @@ class Found:
             return None
         name: str = json.loads(b'"%b"' % raw_name)
         path = (*level, name)
-        is_known = path in PLACES or (level in PLACES and name in {USAGE, *ERRORS})
+        is_known = path in {*PLACES, (KIND,)} or (level in PLACES and name in {USAGE, *ERRORS})
         return path if is_known or _is_below(level) else None
 
     def value(self, path: Path, raw: bytes | None) -> bool:
@@ -76,6 +84,10 @@ class Found:
         if path in PLACES:
             self._forget(path)
             return raw == b"{"
+        if path == (KIND,):
+            kind = _made(raw)
+            self.kind = kind if isinstance(kind, str) else ""
+            return False
         if path[-1] in ERRORS and path[:-1] in PLACES:
             self._errors[path] = raw is None or _tells(_made(raw))
             return False
@@ -118,4 +130,4 @@ def _made(raw: bytes | None) -> object:
 
 def _tells(value: object) -> bool:
     """Whether what stands at `code` or `error` names one."""
-    return isinstance(value, dict) or (isinstance(value, str) and value != "")
+    return isinstance(value, dict) or (isinstance(value, str) and value.lower() not in NO_ERRORS)

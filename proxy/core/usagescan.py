@@ -8,16 +8,17 @@ Rule 3: of several frames the later ones replace what the earlier ones said, mem
         but no number by a smaller one: DashScope's count up, OpenAI's tell once, Anthropic's
         tell the input first, and some say 0 of it in the end. What is told of a stream is one
         usage, wherever it stood.
+Rule 4: numbers that are told before all is made are not the last word; `OPENING` says which.
+Rule 5: a stream that names an error has failed when nothing else came; else it broke off.
 
 `usage` stands at the root, or below what `usagefound.PLACES` names. Names with escapes in them
 are not looked for.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
-from proxy.core.headers import Fields, value_of
 from proxy.core.jsonscan import JsonError, JsonScanner
 from proxy.core.usagefound import ERRORS, USAGE, Found, Told
 
@@ -25,51 +26,45 @@ MOST_WHOLE = 64 * 1024
 """Bytes of a document that are kept and parsed at once; a longer one is scanned as it comes."""
 
 
-class UsageReader(Protocol):
-    """Reads along; what it found is known when it has finished.
+OPENING: Mapping[str, frozenset[str]] = {
+    "message_start": frozenset({"output_tokens"}),
+    "response.created": frozenset({"input_tokens", "output_tokens"}),
+    "response.queued": frozenset({"input_tokens", "output_tokens"}),
+    "response.in_progress": frozenset({"input_tokens", "output_tokens"}),
+    "ping": frozenset(),
+}
+"""Events that open a stream and say nothing of the answer itself, and the numbers that are not
+final where one tells them. All others tell what was made so far, or in the end: DashScope's own
+frames count up as they go, OpenAI's chat tells once, Anthropic's `message_delta` comes last."""
 
-    `told` is empty where there is no usage, `is_error` whether the answer says that it failed.
+
+class Heard(NamedTuple):
+    """What an answer told: empty where there is no usage, `unfinished` the numbers not final.
+
+    `is_error` says that the answer is none but names an error.
     """
 
     told: Told
-    is_error: bool
+    is_error: bool = False
+    unfinished: frozenset[str] = frozenset()
+
+
+class UsageReader(Protocol):
+    """Reads along; what it heard is known when it has finished."""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the answer."""
         ...
 
-    def finish(self) -> None:
-        """Take note that nothing more comes; the answer may be whole or not."""
+    def finish(self) -> Heard:
+        """Nothing more comes, be the answer whole or not: what was heard."""
         ...
-
-
-def reader_for(fields: Fields) -> UsageReader:
-    """Who reads an answer with this header; one that finds nothing where nobody could."""
-    kind = (value_of(fields, "content-type") or "").partition(";")[0].strip().lower()
-    coding = (value_of(fields, "content-encoding") or "identity").strip().lower()
-    return (_READERS.get(kind, Blind) if coding == "identity" else Blind)()
-
-
-class Blind:
-    """Finds nothing: bytes of another kind tell no usage."""
-
-    def __init__(self) -> None:
-        self.told: Told = {}
-        self.is_error = False
-
-    def feed(self, chunk: bytes) -> None:
-        """See `UsageReader.feed`."""
-
-    def finish(self) -> None:
-        """See `UsageReader.finish`."""
 
 
 class JsonUsage:
     """Reads one JSON document."""
 
     def __init__(self) -> None:
-        self.told: Told = {}
-        self.is_error = False
         self._kept = bytearray()
         self._found = Found()
         self._scanner: JsonScanner | None = None
@@ -83,7 +78,17 @@ class JsonUsage:
         if len(self._kept) > MOST_WHOLE:
             self._scan_kept()
 
-    def finish(self) -> None:
+    @property
+    def kind(self) -> str:
+        """The document's `type`, once it has finished, if there is anything else of interest."""
+        return self._found.kind
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing stands here, or only what ends a stream of OpenAI's."""
+        return self._scanner is None and bytes(self._kept.strip()) in {b"", b"[DONE]"}
+
+    def finish(self) -> Heard:
         """See `UsageReader.finish`. Half a document, or none, is read as far as it goes."""
         if self._scanner is None and any(word in self._kept for word in _WORDS):
             try:
@@ -92,7 +97,7 @@ class JsonUsage:
                 self._scan_kept()
             else:
                 self._found.look_at(answer)
-        self.told, self.is_error = self._found.told, self._found.is_error
+        return Heard(self._found.told, self._found.is_error)
 
     def _scan_kept(self) -> None:
         self._scanner = JsonScanner(self._found)
@@ -113,8 +118,10 @@ class EventUsage:
     """Reads an event stream (WHATWG, server-sent events), frame by frame."""
 
     def __init__(self) -> None:
-        self.told: Told = {}
-        self.is_error = False
+        self._told: Told = {}
+        self._unfinished: frozenset[str] = frozenset()
+        self._names_error = False
+        self._has_content = False
         self._frame = JsonUsage()
         self._start = b""  # of a line whose field is not known yet
         self._is_data: bool | None = None  # whether the line is data, once that is known
@@ -130,10 +137,13 @@ class EventUsage:
             self._end_line()
         self._take(rest)
 
-    def finish(self) -> None:
+    def finish(self) -> Heard:
         """See `UsageReader.finish`. A last frame counts without the blank line behind it."""
         self._end_line()
         self._end_frame()
+        if self._names_error and not self._has_content:
+            return Heard({}, is_error=True)
+        return Heard(self._told, unfinished=self._unfinished)
 
     def _with_plain_ends(self, chunk: bytes) -> bytes:
         """The chunk with LF for every CR and CRLF, wherever it was cut."""
@@ -167,21 +177,26 @@ class EventUsage:
 
     def _end_frame(self) -> None:
         frame, self._frame = self._frame, JsonUsage()
-        frame.finish()
-        self.is_error |= frame.is_error
-        usages = [frame.told, *frame.told.values()]  # the root's own first, if there is one
-        usage = next((one[USAGE] for one in usages if isinstance(one, dict) and USAGE in one), None)
-        _update(self.told, {USAGE: usage} if usage else {})
+        heard = frame.finish()
+        usage = _usage_of(heard.told)
+        if usage:
+            _update(self._told, {USAGE: usage})
+            self._unfinished = OPENING.get(frame.kind, self._unfinished.difference(usage))
+        if heard.is_error and not usage:
+            self._names_error = True
+        elif frame.kind not in OPENING and not frame.is_blank:
+            self._has_content = True
 
 
 _DATA = b"data:"
-_WORDS = tuple(b'"%b"' % name.encode() for name in (USAGE, *ERRORS))
+_WORDS = tuple(b'"%b"' % name.encode() for name in (USAGE, *ERRORS, "ping"))
 """A document without any of them has nothing to tell."""
 
-_READERS: Mapping[str, Callable[[], UsageReader]] = {
-    "application/json": JsonUsage,
-    "text/event-stream": EventUsage,
-}
+
+def _usage_of(told: Told) -> dict[str, object]:
+    """The usage of one frame: the root's own, if there is one."""
+    usages = (one.get(USAGE) for one in (told, *told.values()) if isinstance(one, dict))
+    return next((one for one in usages if isinstance(one, dict)), {})
 
 
 def _update(told: Told, later: Told) -> None:

@@ -85,7 +85,9 @@ class Meter:
         is_stream = not asked.creates_tasks and asks_stream(asked.fields, passage.noted)
         wish = Wish(asked.creates_tasks, is_stream, fare.dearest if fare else 0)
         hold = hold_for(asked.visit.request_id, grant, wish, at, self.lease)
-        return Ticket(self, asked.visit, grant, call.account.name, hold, fare)
+        return Ticket(
+            self, asked.visit, grant, call.account.name, hold, fare, lambda: passage.noted
+        )
 
     def _fare(self, asked: Asked, model: str | None, passage: Passage) -> Fare | None:
         """What the call is charged by, where it runs a model."""

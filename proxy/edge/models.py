@@ -152,7 +152,7 @@ class Catalogue:
     async def _answer(self, call: Call, most: int) -> tuple[bytes, str | None]:
         """A page, and its coding."""
         async with self._upstream.send(call) as reply:
-            body = await gather(reply, most, _unreadable)
+            body = await gather(reply.chunks(), most, _unreadable)
         if reply.status != HTTPStatus.OK:
             raise ProxyError(
                 Situation.BAD_GATEWAY, f"Upstream answered {reply.status} for its models."

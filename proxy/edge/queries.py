@@ -133,7 +133,7 @@ class Queries:
         """
         try:
             async with asyncio.timeout(2 * call.read_timeout), self._upstream.send(call) as reply:
-                body = await gather(reply, MOST, _too_large)
+                body = await gather(reply.chunks(), MOST, _too_large)
         except TimeoutError:
             late = ProxyError(Situation.GATEWAY_TIMEOUT, "Upstream did not answer in time.")
             return _silence(Verdict.FAILURE, late), None

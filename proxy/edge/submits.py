@@ -63,7 +63,7 @@ class Order:
             model=self.visit.model,
             created=self.ticket.created,
             request_id=upstream_id,
-            inputs=dict(self.passage.noted),
+            inputs=dict(self.ticket.inputs),
             hold=self.ticket.hold_id,
         )
 
@@ -152,13 +152,13 @@ class Submits:
         except AnswerUnreadableError as error:
             self._unreadable(order, str(error))
             raise _uncertain(_no_answer()) from error
+        if ids:
+            order.ticket.for_tasks()
         upstream_id = request_id(answer)
         for task_id in ids:
             await self._claim(order.record(task_id, upstream_id))
             order.ticket.claimed()
         refused = not ids and bool(error_code(answer))
-        if not ids and not refused:
-            order.ticket.answered(answer)
         return replace(held, tasks=ids, request_id=upstream_id, has_code=refused)
 
     async def _answer(self, order: Order) -> Held:
@@ -166,7 +166,8 @@ class Submits:
         try:
             async with self._upstream.send(order.call) as reply:
                 order.answered = True
-                body = await gather(reply, MAX_READ, _no_answer)
+                chunks = order.ticket.chunks(reply, has_begun=True)
+                body = await gather(chunks, MAX_READ, _no_answer)
                 return Held(reply.status, reply.reason, tuple(reply.headers), body)
         except UnreachableError:
             raise
@@ -175,6 +176,8 @@ class Submits:
                 raise _uncertain(_no_answer()) from error
             raise
         except ProxyError as error:
+            if order.answered:
+                self._unreadable(order, error.message)
             if order.may_be_done:
                 raise _uncertain(error) from error
             raise

@@ -7,17 +7,20 @@ However a call ends, its ticket ends exactly once:
 | how it ended | what is written |
 |---|---|
 | no answer, or one that is no success | nothing, the hold is released |
-| a success that tells its usage, whole or broken off | a record of that |
+| a success that tells its usage, whole or broken off | a record of that; by the request, what is \
+not the last word |
 | a success that names an error instead | nothing, the hold is released |
 | any other success of which a byte came, or that came to its end | a record by the request |
 | a submit whose task was claimed | nothing: the hold is the task's from then on |
+| a submit whose success names neither a task nor an error, or cannot be read | as any other call, \
+by its head already |
 
 Only calls that run a model are recorded; all others take part in the limits alone.
 """
 
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import Protocol, Self
@@ -29,7 +32,8 @@ from proxy.core.money import text_of
 from proxy.core.policy import Grant
 from proxy.core.settlement import UsageRecord
 from proxy.core.tickets import told_of
-from proxy.core.usagescan import UsageReader, reader_for
+from proxy.core.usagescan import Heard, UsageReader
+from proxy.core.usagesniff import Blind, reader_for
 from proxy.ports import Reply, Visit
 
 
@@ -59,7 +63,8 @@ class Desk(Protocol):
 class Ticket:
     """An async context around one call. Entering it raises `ProxyError` when a limit is met.
 
-    `hold` is None where no limit concerns the call, `fare` None where it runs no model.
+    `hold` is None where no limit concerns the call, `fare` None where it runs no model. `noted`
+    tells the price inputs that the body named so far: half of them may come while it is sent.
     `told` are fields for the answer's header.
     """
 
@@ -69,10 +74,11 @@ class Ticket:
     account: str
     hold: Hold | None
     fare: Fare | None
+    noted: Callable[[], Mapping[str, str]]
     told: Fields = ()
     is_admitted: bool = False
     _is_ended: bool = False
-    _reader: UsageReader | None = None
+    _reader: UsageReader = field(default_factory=Blind)
     _has_begun: bool = False
 
     @property
@@ -84,6 +90,11 @@ class Ticket:
     def created(self) -> float:
         """When what comes of it was created, as far as budgets go (Unix seconds)."""
         return self.fare.at if self.fare else time.time()
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """What a task that comes of it is charged by, see `TaskRecord`."""
+        return self.fare.remembered(self.noted()) if self.fare else self.noted()
 
     async def __aenter__(self) -> Self:
         """Take the hold."""
@@ -99,20 +110,23 @@ class Ticket:
         frames: TracebackType | None,
     ) -> None:
         """End, whatever happened; the client may be gone, and nothing here waits for anybody."""
-        if self._reader is not None:
-            self._reader.finish()
-            is_told = bool(self._reader.told)
-            if is_told or (self._has_begun and not self._reader.is_error):
-                self.answered(self._reader.told if is_told else None)
-        if not self._is_ended:
-            self._end()
-            if self.hold is not None:
-                self.desk.release(self.hold.id)
+        if self._is_ended:
+            return
+        heard = self._reader.finish()
+        match bool(heard.told), heard.is_error, self._has_begun:
+            case (True, _, _) | (False, False, True):
+                self._settle(heard)
+            case _:
+                self._release()
 
-    def chunks(self, reply: Reply) -> AsyncIterator[bytes]:
-        """The answer's body, read along where it tells what was used."""
+    def chunks(self, reply: Reply, *, has_begun: bool = False) -> AsyncIterator[bytes]:
+        """The answer's body, read along where it tells what was used.
+
+        `has_begun` says that a success costs something even if no byte of it comes.
+        """
         if self.fare is None or not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return reply.chunks()
+        self._has_begun = has_begun
         self._reader = reader_for(reply.headers)
         return self._watched(reply.chunks(), self._reader)
 
@@ -125,19 +139,24 @@ class Ticket:
             yield chunk
         self._has_begun = True
 
-    def answered(self, answer: object) -> None:
-        """Charge a successful answer; None is one that nobody could read."""
-        if self.fare is None or self._is_ended:
-            return
-        charge = self.fare.charge(answer)
+    def _release(self) -> None:
+        self._is_ended = True
+        if self.hold is not None:
+            self.desk.release(self.hold.id)
+
+    def _settle(self, heard: Heard) -> None:
+        """Charge a successful answer by all that the request said, to its end."""
+        assert self.fare is not None, "nobody reads along"  # noqa: S101 - a bug of this class
+        fare = replace(self.fare, inputs=self.noted())
+        charge = fare.charge(heard.told, heard.unfinished)
         hold = self.hold_id
-        self._end()
+        self._is_ended = True
         self._note(charge)
         self.desk.settle(
             call_record(
                 self.visit.request_id,
                 self.grant,
-                self.fare,
+                fare,
                 charge,
                 account=self.account,
                 currency=self.desk.currency,
@@ -147,13 +166,14 @@ class Ticket:
             )
         )
 
+    def for_tasks(self) -> None:
+        """Tasks come of it, which are charged themselves: the call never is, claimed or not."""
+        self._reader, self._has_begun = Blind(), False
+
     def claimed(self) -> None:
         """A task was claimed with the hold: whoever sees its end ends both."""
         if self.hold is not None and not self._is_ended:
             self.desk.hand_over(self.hold.id)
-        self._end()
-
-    def _end(self) -> None:
         self._is_ended = True
 
     def _note(self, charge: Charge) -> None:

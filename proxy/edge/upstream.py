@@ -21,7 +21,7 @@ from proxy.core.headers import value_of
 from proxy.edge.channels import SocketChannel, open_channel
 from proxy.edge.endings import reset
 from proxy.edge.session_reply import READ_BUFFER, SessionReply, refuse_coded
-from proxy.ports import Call, Reply, Terms
+from proxy.ports import Call, Terms
 
 KEEP_ALIVE = 15.0
 """Seconds an idle connection is kept: well below upstream's own limit, because a request sent
@@ -37,10 +37,12 @@ _UNWATCHED = 64 * 1024
 """Bytes that always fit into the transport's buffer, so that writing them never waits."""
 
 
-async def gather(reply: Reply, most: int, too_large: Callable[[], ProxyError]) -> bytes:
+async def gather(
+    chunks: AsyncIterator[bytes], most: int, too_large: Callable[[], ProxyError]
+) -> bytes:
     """An answer's whole body. Raises what `too_large` makes beyond `most` bytes."""
     body = bytearray()
-    async for chunk in reply.chunks():
+    async for chunk in chunks:
         body += chunk
         if len(body) > most:
             raise too_large()

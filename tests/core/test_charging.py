@@ -1,5 +1,6 @@
 """What the end of a task or a call costs: each row of the table in `proxy.core.charging`."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from proxy.core.charging import Fare, call_record, is_over, task_record
 from proxy.core.freshness import LIFE
 from proxy.core.money import NANOS
+from proxy.core.outcomes import Bounds
 from proxy.core.policy import Grant
 from proxy.core.prices import Price, PriceList, Tier
 from proxy.core.settlement import Basis, Kind
@@ -91,3 +93,48 @@ def test_a_call() -> None:
 def test_when_a_task_is_over(status: str, age: float, over: bool) -> None:  # noqa: FBT001 - a table
     """UNKNOWN is believed when upstream has forgotten the task, and not before."""
     assert is_over(status, age) is over
+
+
+TOKENS = Price(
+    ("*",),
+    per_1k_input_tokens=Decimal(1),
+    per_1k_output_tokens=Decimal(10),
+    bounds=Bounds(output_tokens=100),
+)
+TOLD = {"usage": {"input_tokens": 7, "output_tokens": 1}}
+FEW, MANY = Used(input_tokens=7, output_tokens=1), Used(input_tokens=7, output_tokens=100)
+
+
+@pytest.mark.parametrize(
+    ("price", "unfinished", "by", "basis"),
+    [
+        (TOKENS, (), FEW, Basis.USAGE),
+        (TOKENS, ("output_tokens",), MANY, Basis.REQUEST),
+        (replace(TOKENS, per_1k_output_tokens=None), ("output_tokens",), FEW, Basis.USAGE),
+    ],
+)
+def test_a_number_that_is_not_the_last_word(
+    price: Price, unfinished: tuple[str, ...], by: Used, basis: Basis
+) -> None:
+    """What was reserved for it is charged, where it has a price; what was told is written down."""
+    charge = Fare("m", AT, {}, price, 50).charge(TOLD, unfinished)
+    assert charge == (FEW, price.cost(by), basis)
+
+
+def test_more_was_told_than_was_reserved() -> None:
+    """Then that is charged."""
+    told = {"usage": {"input_tokens": 7, "output_tokens": 900}}
+    charge = Fare("m", AT, {}, TOKENS, 50).charge(told, ("output_tokens",))
+    assert charge.amount == TOKENS.cost(Used(input_tokens=7, output_tokens=900))
+
+
+@pytest.mark.parametrize("size", [40, None])
+def test_a_task_remembers_the_size_of_its_request(size: int | None) -> None:
+    """It is charged what was reserved for it, where its answer does not say more."""
+    price = Price(("*",), per_1k_characters=Decimal(1))
+    fare = Fare("m", AT, {"n": "1"}, price, size)
+    inputs = fare.remembered(fare.inputs)
+    task = TaskRecord("t1", "a", "g1", "main", "m", AT, inputs=inputs)
+    record = task_record(task, "SUCCEEDED", {}, PriceList("CNY", prices=(price,)), AT + 9)
+    assert (record.amount, record.basis) == (fare.dearest, Basis.REQUEST)
+    assert fare.dearest == (200 * NANOS if size is None else NANOS * 40 // 1000)

@@ -9,7 +9,7 @@ from proxy.core.errors import Situation
 from proxy.core.holds import Bound, Hold, Left, Level, Rate, Ruling
 from proxy.core.limits import NO_LIMITS, Limits
 from proxy.core.policy import Grant
-from proxy.core.tickets import Wish, hold_for, kind_of, refusal, told_of
+from proxy.core.tickets import Wish, asks_stream, hold_for, kind_of, refusal, told_of
 
 NOW = datetime(2026, 11, 20, 0, 30, tzinfo=BEIJING).timestamp()
 """Half an hour into a day of Beijing's, on which it is yesterday elsewhere."""
@@ -75,6 +75,8 @@ DAY = Level("token:t1", "money", "2026-11-20", 7, 12 * COIN + COIN // 2)
 MONTH = Level("tenant:a", "money", "2026-11", 7, 20 * COIN)
 TOTAL = Level("token:t1", "money", "total", 7, 30 * COIN)
 RUNNING = Level("token:t1", "tasks", "", 1, 3)
+NONE, NEVER = Level("token:t1", "streams", "", 1, 0), Rate("token:t1", "requests", 0)
+DEAR = Level("token:t1", "money", "2026-11-20", 13 * COIN, 12 * COIN)
 
 
 def test_the_tighter_limit_is_told() -> None:
@@ -114,6 +116,9 @@ def test_budgets_are_told_in_currency_units() -> None:
         (DAY, None, 90.0, Situation.BUDGET_SPENT, "90", "this token for 2026-11-20, Beijing time"),
         (MONTH, 70.5, 90.0, Situation.BUDGET_SPENT, "71", "of this tenant together for 2026-11,"),
         (TOTAL, None, None, Situation.BUDGET_SPENT, None, "the budget of this token does not"),
+        (NONE, None, None, Situation.RATE_LIMITED, None, "0 streams at a time; no wait helps."),
+        (NEVER, None, None, Situation.RATE_LIMITED, None, "0 requests a minute; no wait helps."),
+        (DEAR, None, 90.0, Situation.BUDGET_SPENT, None, "The whole budget of this token for"),
     ],
 )
 def test_a_refusal_names_the_limit(
@@ -131,3 +136,15 @@ def test_a_refusal_names_the_limit(
     assert headers.get("Retry-After") == after
     assert words in error.message
     assert headers[f"x-ratelimit-remaining-{kind_of(bound)}"] == "0"
+
+
+@pytest.mark.parametrize("text", ["true", "", "1", "0", '"true"', '"false"', "FALSE"])
+def test_whatever_may_be_a_yes_asks_for_a_stream(text: str) -> None:
+    """What stands twice, or is spelt oddly, is noted as the empty text."""
+    assert asks_stream((), {"stream": text})
+
+
+@pytest.mark.parametrize("inputs", [{}, {"stream": "null"}, {"stream": "false"}])
+def test_what_plainly_asks_for_no_stream(inputs: dict[str, str]) -> None:
+    """Absent, null, and the plain no."""
+    assert not asks_stream((), inputs)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.core.money import text_of
 from proxy.core.quantities import MOST
-from proxy.core.usage import NOTHING_USED, Used, merged, read_usage
+from proxy.core.usage import NOTHING_USED, Used, read_usage
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -158,24 +158,3 @@ def test_a_family_that_ignores_a_resolution_is_not_billed_by_it() -> None:
     asked = {"resolution": '"480P"'}
     used = read_usage(answer, asked, "wan2.2-animate-mix")
     assert used == Used(seconds=Decimal("5.2"))
-
-
-USAGES = st.builds(Used, st.none() | st.decimals(0, MOST, places=2), *[st.none() | PARTS] * 5)
-
-
-@given(USAGES, USAGES, USAGES)
-def test_frames_are_merged_in_any_groups(first: Used, second: Used, third: Used) -> None:
-    """The same for one reader of all, and for one that starts in the middle; none is lost."""
-    one = merged(merged(merged(None, first), second), third)
-    assert one == merged(first, merged(second, third))
-    assert one == merged(one, third)
-    assert merged(first, NOTHING_USED) == first
-
-
-def test_what_frames_tell() -> None:
-    """Native and OpenAI's frames count up; Anthropic's begin with the input, and may then say 0."""
-    start = read_usage({"message": {"usage": {"input_tokens": 25, "output_tokens": 1}}}, {}, "qwen")
-    delta = read_usage({"usage": {"input_tokens": 0, "output_tokens": 15}}, {}, "qwen")
-    assert start is not None
-    assert delta is not None
-    assert merged(start, delta) == Used(input_tokens=25, output_tokens=15)

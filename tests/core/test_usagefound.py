@@ -24,6 +24,8 @@ CASES: list[tuple[str, Told, bool]] = [
     ('{"code":"No","message":"no"}', {}, True),
     ('{"code":null,"error":null,"usage":{}}', {"usage": {}}, False),
     ('{"code":""}', {}, False),
+    ('{"code":"Success","message":"well"}', {}, False),
+    ('{"code":"200"}', {}, False),
     ('{"response":{"error":{"message":"no"}}}', {}, True),
 ]
 
@@ -37,3 +39,22 @@ def test_both_ways_find_the_same(text: str, told: Told, is_error: bool) -> None:
     JsonScanner(scanned).feed(text.encode())
     assert (parsed.told, parsed.is_error) == (told, is_error)
     assert (scanned.told, scanned.is_error) == (told, is_error)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"type":"message_start"}', "message_start"),
+        ('{"message":{"type":"message"},"usage":{"type":"x"}}', ""),
+        ('{"type":"a","type":"b"}', "b"),
+        ('{"type":"a","type":7}', ""),
+        ('{"type":{"a":1}}', ""),
+    ],
+)
+def test_kind(text: str, kind: str) -> None:
+    """The root's type, where it is a text."""
+    parsed = Found()
+    parsed.look_at(json.loads(text))
+    scanned = Found()
+    JsonScanner(scanned).feed(text.encode())
+    assert (parsed.kind, scanned.kind) == (kind, kind)

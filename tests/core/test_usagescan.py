@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from proxy.core.usagefound import MOST_KEPT
 from proxy.core.usagescan import (
     MOST_WHOLE,
-    Blind,
     EventUsage,
+    Heard,
     JsonUsage,
     UsageReader,
-    reader_for,
 )
 
 _names = st.sampled_from(
@@ -43,8 +42,8 @@ def cut(data: bytes, cuts: list[int]) -> list[bytes]:
 def told(reader: UsageReader, *chunks: bytes) -> tuple[object, bool]:
     for chunk in chunks:
         reader.feed(chunk)
-    reader.finish()
-    return reader.told, reader.is_error
+    heard = reader.finish()
+    return heard.told, heard.is_error
 
 
 def expected(answer: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -60,7 +59,11 @@ def expected(answer: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         told["usage"] = answer["usage"]
     documents = [answer, *inner.values()]
     errors = [document.get(name) for document in documents for name in ("code", "error")]
-    return told, any(isinstance(e, dict) or (isinstance(e, str) and e) for e in errors)
+    return told, any(isinstance(e, dict) or (isinstance(e, str) and not well(e)) for e in errors)
+
+
+def well(code: str) -> bool:
+    return code.lower() in {"", "0", "200", "ok", "success"}
 
 
 def together(before: object, later: object) -> object:
@@ -91,19 +94,25 @@ def test_any_document_in_any_chunks(answer: dict[str, object], pad: int, cuts: l
 def test_any_stream_in_any_chunks(
     frames: list[dict[str, object]], pad: int, end: str, cuts: list[int]
 ) -> None:
-    """Of frames the later ones replace what the earlier ones said, member by member."""
+    """Of frames the later ones replace what the earlier ones said, member by member.
+
+    A stream of errors alone has failed.
+    """
     text = f"id:1{end}event:result{end}:HTTP_STATUS/200{end}"
     told_by_all: object = {}
-    is_error = False
+    failures = []
     for answer in frames:
         text += f"data:{json.dumps({'padding': 'p' * pad, **answer})}{end}{end}"
         found, failed = expected(answer)
-        is_error |= failed
         first = [found, *found.values()]
         usages = [one["usage"] for one in first if isinstance(one, dict) and "usage" in one]
+        failures.append(failed and not any(usages[:1]))
         if any(usages[:1]):
             told_by_all = together(told_by_all, {"usage": usages[0]})
-    assert told(EventUsage(), *cut(text.encode(), cuts)) == (told_by_all, is_error)
+    assert told(EventUsage(), *cut(text.encode(), cuts)) == (
+        told_by_all,
+        any(failures) and all(failures),
+    )
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
@@ -161,30 +170,87 @@ def test_memory_is_bounded() -> None:
         reader.feed(numbers)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    reader.finish()
-    usage = reader.told["usage"]
+    usage = reader.finish().told["usage"]
     assert isinstance(usage, dict)
     assert len(usage["x"]) < MOST_KEPT
     assert most < 5 * len(numbers)
 
 
+def stream(*frames: object) -> bytes:
+    texts = (one if isinstance(one, str) else json.dumps(one) for one in frames)
+    return "".join(f"data: {text}\n\n" for text in texts).encode()
+
+
+def heard(*frames: object) -> Heard:
+    reader = EventUsage()
+    reader.feed(stream(*frames))
+    return reader.finish()
+
+
+STARTED = {
+    "type": "message_start",
+    "message": {"usage": {"input_tokens": 9, "output_tokens": 1}},
+}
+TOKENS = {"input_tokens": 5, "output_tokens": 7}
+CREATED = {"type": "response.created", "response": {"usage": None, "error": None}}
+EARLY = {"type": "response.in_progress", "response": {"usage": {**TOKENS, "output_tokens": 0}}}
+COMPLETED = {"type": "response.completed", "response": {"usage": TOKENS}}
+TEXT = {"type": "content_block_delta", "delta": {"text": "hi"}}
+NATIVE = {"output": {"text": "h"}, "usage": {"output_tokens": 1}}
+ENDED = {"type": "message_delta", "usage": {"output_tokens": 5}}
+CHAT = {"choices": [{"delta": {"content": "x"}}], "usage": None}
+TOTAL = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+
+
 @pytest.mark.parametrize(
-    ("kind", "coding", "reader"),
+    ("frames", "unfinished"),
     [
-        ("application/json", "", JsonUsage),
-        ("application/json; charset=utf-8", "identity", JsonUsage),
-        ("text/event-stream;charset=UTF-8", "", EventUsage),
-        ("application/json", "gzip", Blind),
-        ("application/x-ndjson", "", Blind),
-        ("audio/mpeg", "", Blind),
-        ("", "", Blind),
+        ([STARTED], {"output_tokens"}),
+        ([STARTED, TEXT], {"output_tokens"}),
+        ([STARTED, TEXT, {"type": "message_delta", "delta": {}}], {"output_tokens"}),
+        ([STARTED, TEXT, ENDED], set()),
+        ([STARTED, TEXT, {"type": "error", "error": {"type": "overloaded"}}], {"output_tokens"}),
+        ([CREATED, EARLY], {"input_tokens", "output_tokens"}),
+        ([CREATED, EARLY, COMPLETED], set()),
+        ([NATIVE], set()),
+        ([CHAT, TOTAL, "[DONE]"], set()),
+        ([CHAT], set()),
     ],
 )
-def test_who_reads_what(kind: str, coding: str, reader: type) -> None:
-    """By content type; a coding that was not asked for is not undone."""
-    fields = [("Content-Type", kind)] * bool(kind) + [("Content-Encoding", coding)] * bool(coding)
-    found = reader_for(fields)
-    assert type(found) is reader
-    found.feed(b'{"usage":{"a":1}}')
-    found.finish()
-    assert bool(found.told) is (reader is JsonUsage)
+def test_the_last_word(frames: list[object], unfinished: set[str]) -> None:
+    """What is told before all is made is not final, until the frame comes that says it all."""
+    assert heard(*frames).unfinished == unfinished
+
+
+ERROR = {"error": {"message": "m", "code": "c"}}
+
+
+@pytest.mark.parametrize(
+    ("frames", "is_error", "has_told"),
+    [
+        ([ERROR], True, False),
+        ([ERROR, "[DONE]"], True, False),
+        ([STARTED, {"type": "ping"}, ERROR], True, False),
+        ([CREATED, ERROR], True, False),
+        ([CHAT, ERROR], False, False),
+        ([NATIVE, {"code": "DataInspectionFailed"}], False, True),
+        ([{"code": "DataInspectionFailed", "usage": {"output_tokens": 1}}], False, True),
+        ([{"code": "Success"}, CHAT], False, False),
+        ([{"code": "Odd"}, CHAT], False, False),
+        (["[DONE]"], False, False),
+    ],
+)
+def test_a_stream_that_names_an_error(
+    frames: list[object],
+    is_error: bool,  # noqa: FBT001 - a table
+    has_told: bool,  # noqa: FBT001 - a table
+) -> None:
+    """It has failed when nothing of an answer came; else it broke off, and costs what it told."""
+    found = heard(*frames)
+    assert (found.is_error, bool(found.told)) == (is_error, has_told)
+
+
+@pytest.mark.parametrize("pad", [0, MOST_WHOLE])
+def test_long_events_are_told_apart_as_well(pad: int) -> None:
+    """A response that echoes a long request is still one that has only begun."""
+    assert heard({"pad": "p" * pad, **EARLY}).unfinished == {"input_tokens", "output_tokens"}

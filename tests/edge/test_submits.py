@@ -66,12 +66,14 @@ async def test_what_is_remembered() -> None:
             "input": {"prompt": "secret"},
             "parameters": {"size": "1280*720", "duration": 5, "seed": 7},
         }
-        assert (await ask(made.url, made.post(json.dumps(body).encode()))).status == 200
+        raw = json.dumps(body).encode()
+        assert (await ask(made.url, made.post(raw))).status == 200
         record = await made.store.owner("t1", TENANT)
         assert record is not None
         assert (record.tenant, record.token, record.account) == (TENANT, "g1", "main")
         assert (record.model, record.request_id, record.status) == ("wan2.6-t2v", "up-1", "PENDING")
-        assert dict(record.inputs) == {"size": '"1280*720"', "duration": "5"}
+        size = {"body_bytes": str(len(raw))}
+        assert dict(record.inputs) == {"size": '"1280*720"', "duration": "5", **size}
         visit = await made.finished()
         assert (visit.task_id, visit.upstream_request_id) == ("t1", "up-1")
         assert "secret" not in repr((record, visit, made.telemetry.events))

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -19,6 +20,8 @@ from edge.rig import (
     ask,
     calling,
     chunked,
+    eventually,
+    head_of,
     ok,
     request,
     rig,
@@ -28,11 +31,12 @@ from edge.rig import (
 from edge.test_submits import SEVERAL
 
 from proxy.core.limits import Limits
-from proxy.core.money import NANOS
+from proxy.core.money import NANOS, text_of
 from proxy.core.outcomes import Bounds
 from proxy.core.policy import Grant, digest_of
 from proxy.core.prices import Price, PriceList
 from proxy.core.settlement import Basis, Kind, UsageRecord
+from proxy.core.tasks import TaskRecord
 from proxy.core.usage import Used
 
 CENT = NANOS // 100
@@ -115,15 +119,19 @@ async def test_a_stream_costs_what_its_last_frame_says() -> None:
         assert (await the_record(made)).amount == 12 * CENT
 
 
-async def test_an_answer_is_asked_for_in_no_coding() -> None:
-    """Else its usage could not be read; one that comes in a coding is charged by the request."""
-    body = gzip.compress(b'{"usage":{"output_tokens":3}}')
+@pytest.mark.parametrize(
+    ("plain", "basis"),
+    [(b'{"usage":{"output_tokens":3}}', Basis.USAGE), (b"<html>", Basis.REQUEST)],
+)
+async def test_an_answer_is_asked_for_in_no_coding(plain: bytes, basis: Basis) -> None:
+    """One that comes in a coding all the same crosses as it came, and is read as if it had none."""
+    body = gzip.compress(plain)
     coded = answering(ok(body, b"Content-Encoding: gzip"))
     async with scripted(coded) as upstream, rig(upstream.url, prices=PRICES) as made:
         assert (await ask(made.url, post(BODY, b"Accept-Encoding: gzip"))).body == body
         assert upstream.conversations[0].request.values("accept-encoding") == [b"identity"]
         await made.gateway.drained()
-        assert [one.basis for one in made.telemetry.records] == [Basis.REQUEST]
+        assert [one.basis for one in made.telemetry.records] == [basis]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +280,6 @@ async def test_a_submit_hands_its_hold_to_the_task() -> None:
     "answer",
     [
         ok(b'{"code":"InvalidParameter","message":"no"}'),
-        ok(b"<html>"),
         b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
@@ -281,6 +288,133 @@ async def test_a_submit_without_a_task_gives_back_what_it_held(answer: bytes) ->
     async with metered(answering(answer)) as made:
         await ask(made.url, made.post())
         await nothing_recorded(made)
+
+
+CUT = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+TOO_LONG = ok(b'{"output":{"task_id":"t1"},"x":"%b"}' % (b"x" * 2**20))
+
+
+@pytest.mark.parametrize(
+    ("answer", "amount", "basis"),
+    [
+        (ok(b"<html>"), 105 * CENT, Basis.REQUEST),
+        (ok(b""), 105 * CENT, Basis.REQUEST),
+        (ok(b'{"output":{"task_id":"a/b"}}'), 105 * CENT, Basis.REQUEST),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 105 * CENT, Basis.REQUEST),
+        (CUT, 105 * CENT, Basis.REQUEST),
+        (CUT + b'{"output":{"ta', 105 * CENT, Basis.REQUEST),
+        (TOO_LONG, 105 * CENT, Basis.REQUEST),
+        (SSE + chunked(b'data: {"output":{}}\n\n'), 105 * CENT, Basis.REQUEST),
+        (SSE + chunked(frame(3), frame(4)), 9 * CENT, Basis.USAGE),
+    ],
+    ids=["text", "empty", "odd-id", "204", "head", "cut", "long", "stream", "told"],
+)
+async def test_a_submit_whose_success_cannot_be_read(
+    answer: bytes, amount: int, basis: Basis
+) -> None:
+    """Upstream took it on, whatever it made of it: it is paid for, and told to an operator.
+
+    A header that asks for a task where none is made gets no answer for nothing.
+    """
+    body = json.dumps({"model": MODEL, "stream": True, "input": {"prompt": "hi"}}).encode()
+    async with metered(answering(answer, close=True)) as made:
+        told = await ask(made.url, post(body, b"X-DashScope-Async: enable"))
+        assert told.status == 502
+        record = await the_record(made)
+        assert (record.kind, record.amount, record.basis) == (Kind.CALL, amount, basis)
+        visit = await made.finished()
+        assert (visit.basis, visit.amount) == (basis, text_of(amount))
+        (event,) = made.telemetry.named("submit_answer_unreadable")
+        assert event["request_id"] == visit.request_id
+
+
+async def test_a_task_that_cannot_be_claimed_is_not_charged_as_a_call() -> None:
+    """Its claim may have been written all the same, and then it is charged as a task."""
+    async with metered(answering(task_answer("t1"))) as made:
+        await made.store.claim(TaskRecord("t1", "other", "g2", "main", "m", time.time()))
+        assert (await ask(made.url, made.post())).status == 500
+        await nothing_recorded(made)
+
+
+async def test_a_task_is_charged_what_was_reserved_for_it() -> None:
+    """The size of its request counts at its end as it did at its beginning."""
+    per_character = PriceList("CNY", prices=(Price(("*",), per_1k_characters=Decimal(1)),))
+
+    async def script(told: Conversation) -> None:
+        await told.whole()
+        done = {"output": {"task_id": "task-1", "task_status": "SUCCEEDED"}}
+        is_poll = told.request.first_line.startswith(b"GET")
+        await told.send(ok(json.dumps(done).encode()) if is_poll else task_answer())
+
+    async with scripted(script) as upstream, rig(upstream.url, prices=per_character) as made:
+        grant = Grant("g1", "caller", TENANT, ("*",), limits=Limits(budget_total=NANOS))
+        await made.store.save_grant(digest_of(TOKEN), grant)
+        money = [("token:g1", "money", "total")]
+        assert (await ask(made.url, made.post())).status == 200
+        ((held, spent),) = await made.store.standings(money)
+        assert 0 < held < NANOS // 10
+        assert spent == 0
+        await ask(made.url, head_of("GET", "/task/task-1"))
+        await made.gateway.drained()
+        assert await made.store.standings(money) == [(0, held)]
+
+
+async def test_inputs_count_wherever_they_stand_in_a_body() -> None:
+    """Where nothing is held, the body is sent while it comes: its end is charged as well."""
+    per_image = PriceList("CNY", prices=(Price(("*",), per_image=Decimal(1)),))
+    head = b'{"model":"qwen-image","input":{"prompt":"'
+    tail = b'"},"parameters":{"n":3}}'
+
+    answer = answering(ok(b'{"output":{}}'))
+    async with scripted(answer) as upstream, rig(upstream.url, prices=per_image) as made:
+        async with calling(made.url) as client:
+            length = b"Content-Length: %d" % (len(head) + 100_000 + len(tail))
+            await client.send(head_of("POST", PLAIN, length), head)
+            await client.send(b"x" * 50_000)
+            await eventually(lambda: upstream.conversations)
+            await client.send(b"x" * 50_000, tail)
+            assert (await client.answer()).status == 200
+        await made.gateway.drained()
+        assert [one.amount for one in made.telemetry.records] == [3 * NANOS]
+
+
+def event(kind: str, **rest: object) -> bytes:
+    """An event of Anthropic's protocol."""
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **rest})}\n\n".encode()
+
+
+STARTED = event("message_start", message={"usage": {"input_tokens": 9, "output_tokens": 1}})
+SAID = event("content_block_delta", delta={"text": "hi"})
+ENDED = event("message_delta", usage={"output_tokens": 7})
+FAILED = event("error", error={"type": "api_error"})
+
+
+@pytest.mark.parametrize(
+    ("events", "amount", "basis"),
+    [
+        ([STARTED, SAID], 105 * CENT, Basis.REQUEST),
+        ([STARTED, SAID, FAILED], 105 * CENT, Basis.REQUEST),
+        ([STARTED, SAID, ENDED], 12 * CENT, Basis.USAGE),
+    ],
+)
+async def test_who_hangs_up_early_pays_for_what_may_have_been_made(
+    events: list[bytes], amount: int, basis: Basis
+) -> None:
+    """The one token of `message_start` is not the last word."""
+
+    async def streaming(told: Conversation) -> None:
+        await told.whole()
+        await told.send(SSE, chunked(*events).removesuffix(b"0\r\n\r\n"))
+        await told.gone()
+
+    async with metered(streaming) as made, calling(made.url) as client:
+        await client.send(post(path="/apps/anthropic/v1/messages"))
+        await client.until(events[-1])
+        client.reset()
+        await made.finished()
+        record = await the_record(made)
+        assert (record.amount, record.basis) == (amount, basis)
+        assert record.used.input_tokens == 9
 
 
 async def test_a_submit_that_is_answered_at_once_is_a_call() -> None:
