@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from edge.rig import Conversation, scripted
@@ -68,7 +69,8 @@ class Place:
 
     async def due(self) -> float:
         """When the one hold there is lapses, in seconds of Redis's clock."""
-        ((_, due),) = await self.redis.zrange("dsp:{ledger}:due", 0, -1, withscores=True)
+        found: Any = await self.redis.zrange("dsp:{ledger}:due", 0, -1, withscores=True)
+        ((_, due),) = found
         return float(due) / 1000
 
     async def now(self) -> float:
