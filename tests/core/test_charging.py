@@ -117,14 +117,14 @@ def test_a_number_that_is_not_the_last_word(
     price: Price, unfinished: tuple[str, ...], by: Used, basis: Basis
 ) -> None:
     """What was reserved for it is charged, where it has a price; what was told is written down."""
-    charge = Fare("m", AT, {}, price, 50).charge(TOLD, unfinished)
+    charge = Fare("qwen-plus", AT, {}, price, 50).charge(TOLD, unfinished)
     assert charge == (FEW, price.cost(by), basis)
 
 
 def test_more_was_told_than_was_reserved() -> None:
     """Then that is charged."""
     told = {"usage": {"input_tokens": 7, "output_tokens": 900}}
-    charge = Fare("m", AT, {}, TOKENS, 50).charge(told, ("output_tokens",))
+    charge = Fare("qwen-plus", AT, {}, TOKENS, 50).charge(told, ("output_tokens",))
     assert charge.amount == TOKENS.cost(Used(input_tokens=7, output_tokens=900))
 
 
