@@ -10,7 +10,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from proxy.core.asking import input_of
 from proxy.core.freshness import KEPT, LIFE
@@ -59,6 +59,20 @@ class Fare:
         if self.price is None:
             return 0
         return self.price.dearest(self.model, self.inputs, self.size)
+
+    def within(self, seconds: int, characters: int) -> Self:
+        """The same fare of what cannot have used more than that."""
+        if self.price is None:
+            return self
+        known = self.price.bounds
+        closer = replace(
+            known,
+            seconds=min(seconds, seconds if known.seconds is None else known.seconds),
+            characters=min(
+                characters, characters if known.characters is None else known.characters
+            ),
+        )
+        return replace(self, price=replace(self.price, bounds=closer))
 
     def charge(self, answer: object, unfinished: Collection[str] = ()) -> Charge:
         """What it costs by a successful answer, None being one that nobody could read.

@@ -14,6 +14,9 @@ FINISHED = "task-finished"
 ENDINGS = frozenset({FINISHED, "task-failed"})
 """Events after which a task runs no more."""
 
+NO_ANSWERS = ENDINGS | {"task-started"}
+"""Events that bring the client nothing it asked for."""
+
 CREATED = "response.created"
 DONE = "response.done"
 _OF_RESPONSES = (CREATED.encode(), DONE.encode())
@@ -25,11 +28,6 @@ class TaskEvent(NamedTuple):
     name: str
     task_id: str
     payload: Mapping[str, object]
-
-    @property
-    def tells_usage(self) -> bool:
-        """Whether it says what was used."""
-        return isinstance(self.payload.get("usage"), dict)
 
 
 class ResponseEvent(NamedTuple):
@@ -45,6 +43,11 @@ class ResponseEvent(NamedTuple):
         return self.response.get("status") == "completed" or isinstance(
             self.response.get("usage"), dict
         )
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether somebody ended it, and it does not say what it used until then."""
+        return not self.is_answer and self.response.get("status") != "failed"
 
 
 NO_TASK = TaskEvent("", "", {})
@@ -69,6 +72,16 @@ def response_event(text: bytes) -> ResponseEvent | None:
     response_id = _text(response, "id")
     is_known = name in {CREATED, DONE} and response_id
     return ResponseEvent(name, response_id, response) if is_known else None
+
+
+def tells_of_response(text: bytes) -> bool:
+    """Whether an event in a session brings a piece of a response. A look, no reading."""
+    return b'"response.' in text and b'.delta"' in text
+
+
+def is_error(text: bytes) -> bool:
+    """Whether an event in a session says that something the client asked for was not done."""
+    return b'"error"' in text and _text(_object(text), "type") == "error"
 
 
 def _object(text: bytes) -> Mapping[str, object]:

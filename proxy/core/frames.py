@@ -207,6 +207,18 @@ def price_inputs(text: bytes) -> tuple[dict[str, str], int | None]:
     return inputs, len(text) if is_whole else None
 
 
+def sent_text(text: bytes) -> int:
+    """Bytes of the words in a frame's input: at least as many as characters that cost something."""
+    try:
+        told = json.loads(text) if len(text) <= MAX_START else None
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        return len(text)
+    words = _inner(_inner(told, "payload"), "input").values()
+    return sum(len(word.encode(errors="replace")) for word in words if isinstance(word, str))
+
+
 def demand_task(frame: Frame, is_known: Callable[[str], bool]) -> None:
     """Raise `ProxyError` unless a frame names a task: a new one, or one that was begun here."""
     if not frame.task_id:

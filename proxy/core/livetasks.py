@@ -93,13 +93,17 @@ class LiveTasks(Generic[Leg]):
         """
         return None if self._nobodys else next(reversed(self._live), None)
 
+    def at(self, leg: Leg) -> list[str]:
+        """The tasks that run at `leg`: bytes from there are one's of them."""
+        return [task_id for task_id, at in self._live.items() if at is leg]
+
     def is_heard(self, leg: Leg) -> bool:
         """Whether bytes from `leg` are for the client, not a task's that failed."""
         return leg in self._live.values() or leg not in self._outliving.values()
 
     def lose(self, leg: Leg) -> list[str]:
         """Forget everything at `leg`; returns what ran for the client, oldest first."""
-        lost = [task_id for task_id, at in self._live.items() if at is leg]
+        lost = self.at(leg)
         self._nobodys |= self.latest() in lost
         self._live = {one: at for one, at in self._live.items() if at is not leg}
         self._outliving = {one: at for one, at in self._outliving.items() if at is not leg}

@@ -6,7 +6,7 @@ expired, begins nothing more, and goes on with nothing that spends.
 
 from proxy.core.closing import POLICY_VIOLATION, VANISHED
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.events import ENDINGS, FINISHED, NO_TASK, task_event
+from proxy.core.events import ENDINGS, FINISHED, NO_ANSWERS, NO_TASK, task_event
 from proxy.core.frames import (
     FINISH,
     Frame,
@@ -15,6 +15,7 @@ from proxy.core.frames import (
     finish_task,
     must_be_judged,
     price_inputs,
+    sent_text,
     task_failed,
 )
 from proxy.core.livetasks import LiveTasks
@@ -77,6 +78,7 @@ class TaskRelay(Relay):
             await self._refuse(reader, error)
         else:
             if leg is not None:
+                self._tickets.sent(frame.task_id, sent_text(frame.text))
                 await self._up(leg, Message(frame.text, is_text=True))
 
     async def told(self, leg: Leg, message: Message) -> None:
@@ -90,6 +92,9 @@ class TaskRelay(Relay):
         is_refused = self._tasks.is_refused(event.task_id)
         if not is_refused and (message.is_text or self._tasks.is_heard(leg)):
             await super().told(leg, message)
+            if event.name not in NO_ANSWERS:
+                of = [event.task_id] if message.is_text else self._tasks.at(leg)
+                self._tickets.relayed(of)
         self._end_if_done()
 
     async def lost(self, leg: Leg, closed: Closed) -> Ending | None:

@@ -9,7 +9,13 @@ latter cancelled; the client hears an `error` event, and the session goes on.
 from dataclasses import replace
 
 from proxy.core.errors import ProxyError
-from proxy.core.events import CREATED, ResponseEvent, response_event
+from proxy.core.events import (
+    CREATED,
+    ResponseEvent,
+    is_error,
+    response_event,
+    tells_of_response,
+)
 from proxy.core.frames import FrameReader, cancel_response, error_event
 from proxy.edge.legs import Leg
 from proxy.edge.relay import Relay
@@ -58,7 +64,11 @@ class SessionRelay(Relay):
         """See `Relay.told`."""
         event = response_event(message.data)
         refused = await self._note(event) if event else None
+        if ASKED_FOR in self._tickets and is_error(message.data):
+            self._tickets.fail(ASKED_FOR)  # if it comes all the same, it is held for then
         await super().told(leg, message)
+        if tells_of_response(message.data):
+            self._tickets.relayed(name for name in self._tickets if name != ASKED_FOR)
         if event and refused:
             await self._up(leg, Message(cancel_response(event.response_id), is_text=True))
             await self._down(Message(error_event(refused, ""), is_text=True))
@@ -71,6 +81,8 @@ class SessionRelay(Relay):
         if name not in tickets:
             tickets.note(name, self._start)
         tickets.tell(name, event.response)
+        if event.is_cut_short:
+            tickets.leave(name)
         end = tickets.finish if event.is_answer else tickets.fail
         end(name)
         return None

@@ -3,19 +3,24 @@
 | how it ended | what is written |
 |---|---|
 | as it should, and it told what it used | a record of that |
-| as it should, and nothing was told | a record of nothing: whoever was silent used nothing |
+| as it should, and nothing was told | a record by the request |
 | it failed | nothing, the hold is released |
-| its socket, or upstream, went away | a record of what was told last, else nothing |
+| its socket, or upstream, went away | a record of what was told last; if nothing was, by the \
+request when the client had a piece of the answer, else nothing |
 
 Usage on a socket counts from the beginning of what it is about, so that the last word is all of it.
+
+By the request is what the hold reserved. A task's can be told closer: it has heard no more seconds
+than it lived, and read no more characters than were sent.
 """
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from proxy.core.charging import FREE, Fare, call_record
+from proxy.core.charging import Charge, Fare, call_record
 from proxy.core.headers import Fields
 from proxy.core.holds import Hold, Ruling
 from proxy.core.money import text_of
@@ -74,17 +79,30 @@ class _Running:
     fare: Fare
     hold: str = ""
     told: Told | None = None
+    sent: int | None = None
+    is_relayed: bool = False
+
+    def charge(self) -> Charge:
+        """What it costs now that it is over."""
+        fare = self.fare
+        if self.sent is not None:
+            fare = fare.within(max(math.ceil(time.time() - fare.at), 0), self.sent)
+        return fare.charge(self.told)
 
 
 class SocketTickets:
-    """All that runs on one socket, by the names that upstream has for it."""
+    """All that runs on one socket, by the names that upstream has for it.
+
+    A client may begin something by the name of what runs: then both run, whatever upstream makes
+    of it, and what is heard of the name is heard of the older.
+    """
 
     def __init__(self, till: Till, visit: Visit) -> None:
         self._till = till
         self._visit = visit
         self._is_session = False
         self._place = ""
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, list[_Running]] = {}
         self._names: set[str] = set()
         self._asked = 0
         self._ended = 0
@@ -93,6 +111,10 @@ class SocketTickets:
     def __contains__(self, name: str) -> bool:
         """Whether something runs by this name."""
         return name in self._running
+
+    def __iter__(self) -> Iterator[str]:
+        """The names by which something runs."""
+        return iter(list(self._running))
 
     async def open(self, grant: Grant, model: str | None) -> Fields:
         """Take a place among the caller's streams; what to tell of limits in the handshake.
@@ -108,10 +130,7 @@ class SocketTickets:
         return told_of(ruling.left) if ruling else ()
 
     async def begin(self, name: str, start: Start) -> None:
-        """Take what one more needs of its limits. Raises `ProxyError`, and nothing has begun.
-
-        What ran by this name before is over.
-        """
+        """Take what one more needs of its limits. Raises `ProxyError`, and nothing has begun."""
         fare = self._fare(start)
         self._asked += 1
         at = f"{self._visit.request_id}:{self._asked}"
@@ -125,35 +144,52 @@ class SocketTickets:
 
     def go_to(self, name: str, account: str) -> None:
         """It runs on this account."""
-        running = self._running[name]
+        running = self._running[name][-1]
         running.start = replace(running.start, account=account)
 
     def rename(self, name: str, known_as: str) -> None:
         """Upstream has a name for what runs, and its record goes by that."""
-        self._put(known_as, self._running.pop(name))
+        running = self._pop(name)
+        if running is not None:
+            self._put(known_as, running)
+
+    def sent(self, name: str, characters: int) -> None:
+        """Note that a task was sent so many more, at most."""
+        if name not in self._running:
+            return
+        running = self._running[name][-1]
+        running.sent = (running.sent or 0) + characters
+
+    def relayed(self, names: Iterable[str]) -> None:
+        """Note that the client had a piece of an answer, which may be any of theirs."""
+        for name in names:
+            for running in self._running.get(name, ()):
+                running.is_relayed = True
 
     def tell(self, name: str, told: Told) -> None:
         """Note what was used so far."""
         if name in self._running and isinstance(told.get("usage"), dict):
-            self._running[name].told = told
+            self._running[name][0].told = told
 
     def finish(self, name: str) -> None:
         """It came to its end as it should."""
-        running = self._running.pop(name, None)
+        running = self._pop(name)
         if running is not None:
             self._settle(name, running)
 
     def fail(self, name: str) -> None:
-        """It failed: it costs nothing."""
-        running = self._running.pop(name, None)
-        if running is not None and running.hold:
-            self._till.release(running.hold)
+        """It failed: it costs nothing. Of several it is the last: a name that runs is refused."""
+        running = self._pop(name, -1)
+        if running is not None:
+            self._release(running)
 
     def leave(self, name: str) -> None:
-        """Nobody will hear its end."""
-        if name in self._running:
-            end = self.fail if self._running[name].told is None else self.finish
-            end(name)
+        """Nobody will hear the end of what runs by this name."""
+        for running in self._running.pop(name, []):
+            if running.told is not None or running.is_relayed:
+                self._settle(name, running)
+            else:
+                self._release(running)
 
     def close(self) -> None:
         """The socket is closed: nobody will hear any end."""
@@ -176,8 +212,14 @@ class SocketTickets:
         return Fare(start.model, now, start.inputs, prices.find(start.model, now), start.size)
 
     def _put(self, name: str, running: _Running) -> None:
-        self.leave(name)
-        self._running[name] = running
+        self._running.setdefault(name, []).append(running)
+
+    def _pop(self, name: str, place: int = 0) -> _Running | None:
+        several = self._running.get(name, [])
+        running = several.pop(place) if several else None
+        if not several:
+            self._running.pop(name, None)
+        return running
 
     def _id(self, name: str) -> str:
         """An id for a record: never one that was given before.
@@ -191,9 +233,12 @@ class SocketTickets:
             return f"{self._visit.request_id}:{name}"
         return f"{self._visit.request_id}:{self._ended}:{name}"
 
+    def _release(self, running: _Running) -> None:
+        if running.hold:
+            self._till.release(running.hold)
+
     def _settle(self, name: str, running: _Running) -> None:
-        fare = running.fare
-        charge = FREE if running.told is None else fare.charge(running.told)
+        fare, charge = running.fare, running.charge()
         record = call_record(
             self._id(name),
             running.start.grant,

@@ -33,7 +33,7 @@ from proxy.core.limits import Limits
 from proxy.core.money import NANOS
 from proxy.core.outcomes import Bounds
 from proxy.core.policy import Grant, digest_of
-from proxy.core.prices import Price, PriceList
+from proxy.core.prices import Price, PriceList, Tier
 from proxy.core.settlement import Kind
 from proxy.edge.conversations import ASKED_EVERY, MOST_TOLD, MOST_UNREADABLE
 from proxy.ports.ledger import Standing
@@ -539,7 +539,7 @@ async def test_each_task_is_a_record() -> None:
         visit = await made.finished()
         assert await records(made) == [
             *(("a", 7, "usage"), ("b", 2, "usage")),
-            ("d", 0, "nothing"),
+            ("d", 0, "request"),
         ]
         assert (visit.amount, visit.currency) == ("9", "CNY")
 
@@ -562,6 +562,74 @@ async def test_a_task_that_nobody_hears_the_end_of() -> None:
             await client.hear()
         await made.finished()
         assert await records(made) == [("a", 3, "usage")]
+
+
+async def test_who_leaves_before_the_last_frame() -> None:
+    """Pays for what was sent, when a piece of the sound came: bytes name no task, text does."""
+
+    async def speaking(conversation: Conversation) -> None:
+        end = await accept(conversation)
+        begun = await end.hear()
+        task = str(begun.json()["header"]["task_id"])
+        await end.say(told("task-started", task))
+        await end.hear()
+        if task == "sound":
+            await end.say(b"sound")
+        elif task == "words":
+            await end.say(told("result-generated", task))
+        await conversation.gone()
+
+    async with scripted(speaking) as upstream, rig(upstream.url, prices=PRICES) as made:
+        await limit(made, Limits(budget_total=100 * NANOS))
+        for number, (task, frames) in enumerate([("sound", 2), ("words", 2), ("nothing", 1)]):
+            async with shaken(made.url) as client:
+                await client.say(run_task(task, "good-1"))
+                await client.say(go_on(task, input={"text": "\u4e2dten", "voice": 5}))
+                for _ in range(frames):
+                    await client.hear()
+            await made.finished(number + 1)
+        assert await records(made) == [("sound", 6, "request"), ("words", 6, "request")]
+
+
+async def test_a_task_that_ends_without_a_word_of_its_usage() -> None:
+    """Is a success: the call has its price, and what was sent."""
+    price = Price(("good-*",), per_call=Decimal(1), per_1k_characters=Decimal(1000))
+    prices = PriceList("CNY", prices=(price,))
+    async with scripted(obeying) as upstream, rig(upstream.url, prices=prices) as made:
+        async with shaken(made.url) as client:
+            await client.say(run_task("a", "good-1", input={"text": "four"}))
+            await client.hear()
+            await client.say(go_on("a", "finish-task", input={}))
+            await client.hear()
+        await made.finished()
+        assert await records(made) == [("a", 5, "request")]
+
+
+async def test_a_task_that_tells_no_seconds_cost_those_it_lived() -> None:
+    """Not the twelve hours that recognition of any file could come to."""
+    tiers = (Tier(None, Decimal(1)),)
+    prices = PriceList("CNY", prices=(Price(("*",), per_second=tiers),))
+    async with scripted(obeying) as upstream, rig(upstream.url, prices=prices) as made:
+        async with shaken(made.url) as client:
+            await client.say(run_task("a", "paraformer-realtime-v2"))
+            await client.hear()
+            await client.say(go_on("a", "finish-task", input={}))
+            await client.hear()
+        await made.finished()
+        ((_, amount, basis),) = await records(made)
+        assert (0 < amount < 60, basis) == (True, "request")
+
+
+async def test_a_name_of_what_runs_frees_nothing() -> None:
+    """However often a task is begun by one name, a budget for two lets two run."""
+    async with scripted(obeying) as upstream, rig(upstream.url, prices=PRICES) as made:
+        await limit(made, Limits(budget_total=25 * NANOS))
+        async with shaken(made.url) as client:
+            for _ in range(2):
+                await client.say(run_task("a", "good-1"))
+                assert (await client.hear()).event == ("task-started", "a")
+            await client.say(run_task("a", "good-1"))
+            assert await refused(client) == ("a", "Throttling.AllocationQuota")
 
 
 async def test_a_budget_lets_so_many_tasks_begin() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from decimal import Decimal
 
-from edge.rig import Conversation, ask, rig, scripted
+from edge.rig import PATIENCE, Conversation, ask, rig, scripted
 from edge.test_conversations import MODELS, limit, records, withdraw
 from edge.wsrig import CLOSE, REALTIME, Obeying, accept, handshake, obeying, shaken
 
@@ -157,6 +157,61 @@ async def test_a_response_that_was_asked_for_is_held_for_once() -> None:
             await client.say(ASKS)
             assert b"response.created" in (await client.hear()).data
             assert b"response.done" in (await client.hear()).data
+        await made.finished()
+        assert await records(made) == [("r1", 3, "usage")]
+
+
+async def test_who_leaves_before_a_response_is_done() -> None:
+    """Pays what was held for it, when a piece of it came; so does who cuts it short."""
+
+    async def speaking(conversation: Conversation) -> None:
+        end = await accept(conversation)
+        await end.hear()
+        for name in ("r1", "r2", "r3"):
+            await end.say(response("created", name))
+            await end.say({"type": "response.audio.delta", "response_id": name, "delta": "A"})
+            if name == "r1":
+                await end.say(response("done", name, status="cancelled"))
+            if name == "r2":
+                await end.say(response("done", name, status="failed"))
+        await end.say(response("created", "r4"))
+        await conversation.gone()
+
+    async with scripted(speaking) as upstream, rig(upstream.url, prices=PRICES) as made:
+        await limit(made, Limits(budget_total=100 * NANOS))
+        async with shaken(made.url, REALTIME) as client:
+            await client.say(ASKS)
+            for _ in range(9):
+                await client.hear()
+        await made.finished()
+        assert await records(made) == [("r1", 10, "request"), ("r3", 10, "request")]
+
+
+async def test_a_response_that_upstream_refuses() -> None:
+    """It holds nothing any more; should it come all the same, it is held for then."""
+    is_told = asyncio.Event()
+
+    async def speaking(conversation: Conversation) -> None:
+        end = await accept(conversation)
+        await end.hear()
+        await end.say({"type": "error", "error": {"code": "conversation_already_has_one"}})
+        await is_told.wait()
+        await end.say(response("created", "r1"))
+        await end.say(response("done", "r1", **used(3)))
+        await conversation.gone()
+
+    async with scripted(speaking) as upstream, rig(upstream.url, prices=PRICES) as made:
+        await limit(made, Limits(budget_total=19 * NANOS))
+        async with shaken(made.url, REALTIME) as client:
+            await client.say(ASKS)
+            assert b"already_has_one" in (await client.hear()).data
+            budget = ("token:g1", "money", "total")
+            async with asyncio.timeout(PATIENCE):
+                while (await made.store.standings([budget]))[0].held > 1:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.005)
+            is_told.set()
+            for _ in range(2):
+                await client.hear()
         await made.finished()
         assert await records(made) == [("r1", 3, "usage")]
 

@@ -65,7 +65,7 @@ def used(characters: int) -> dict[str, object]:
 ENDS = [
     ("finish", [used(1), used(3)], [3]),
     ("finish", [used(3), {"usage": None}], [3]),
-    ("finish", [{"usage": None}], [0]),
+    ("finish", [{"usage": None}], [10]),
     ("fail", [used(3)], []),
     ("leave", [used(2)], [2]),
     ("leave", [{}], []),
@@ -76,7 +76,10 @@ ENDS = [
 async def test_each_end(
     socket: Socket, end: str, told: list[dict[str, object]], bills: list[int]
 ) -> None:
-    """What it told last is charged; a failure costs nothing, nor does whoever was silent."""
+    """What it told last is charged, else what was held; a failure costs nothing.
+
+    Nor does what was left before a piece of its answer came.
+    """
     await socket.tickets.begin("a", START)
     for one in told:
         socket.tickets.tell("a", one)
@@ -104,12 +107,40 @@ async def test_the_dearest_is_held_while_it_runs(socket: Socket) -> None:
     assert socket.bills == [("r:a", 4)]
 
 
-async def test_a_name_is_one_thing_at_a_time(socket: Socket) -> None:
-    """What began anew by a name of something that runs has ended that."""
-    await socket.tickets.begin("a", START)
+async def test_a_name_of_what_runs(socket: Socket) -> None:
+    """What is begun by the name of what runs frees nothing: each is held for until it is over."""
+    for _ in range(2):
+        await socket.tickets.begin("a", START)
+    with pytest.raises(ProxyError):
+        await socket.tickets.begin("a", START)
     socket.tickets.tell("a", used(4))
-    await socket.tickets.begin("a", START)
-    assert await socket.standing() == Standing(10 * NANOS, 4 * NANOS)
+    assert await socket.standing() == Standing(20 * NANOS, 0)
+    socket.tickets.fail("a")
+    assert await socket.standing() == Standing(10 * NANOS, 0)
+    socket.tickets.finish("a")
+    assert await socket.standing() == Standing(0, 4 * NANOS)
+
+
+async def test_who_leaves_in_the_middle_of_an_answer(socket: Socket) -> None:
+    """Pays for it by the request, as far as it was sent; who had nothing of it pays nothing."""
+    for name, sent in (("a", 3), ("b", 4)):
+        await socket.tickets.begin(name, START)
+        socket.tickets.sent(name, sent)
+    socket.tickets.sent("unknown", 5)
+    socket.tickets.relayed(["a", "unknown"])
+    socket.tickets.close()
+    assert await socket.standing() == Standing(0, 3 * NANOS)
+    assert socket.bills == [("r:a", 3)]
+
+
+async def test_two_of_one_name_that_nobody_hears_the_end_of(socket: Socket) -> None:
+    """Both ran: both are paid for."""
+    for _ in range(2):
+        await socket.tickets.begin("a", START)
+        socket.tickets.sent("a", 2)
+    socket.tickets.relayed(["a"])
+    socket.tickets.close()
+    assert await socket.standing() == Standing(0, 4 * NANOS)
 
 
 async def test_a_session_holds_its_place(socket: Socket) -> None:
