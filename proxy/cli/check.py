@@ -15,6 +15,7 @@ from proxy.core.jsonscan import Path
 from proxy.core.judging import shown
 from proxy.core.policy import matches
 from proxy.core.prices import Price, PriceList, Tier
+from proxy.core.retelling import FACADES
 from proxy.core.routes import Answer, Async, Envelope, Route, Safe, Websocket
 
 _SOCKETS = {
@@ -174,8 +175,8 @@ def _deeds(route: Route) -> list[str]:
     deeds += ["runs no model"] * route.is_free
     if route.key_header:
         deeds.append(f"takes the token as {route.key_header} too")
-    if route.facade:
-        deeds.append(f"{route.facade.value} façade, translated by families")
+    if route.envelope in FACADES:
+        deeds.append(f"{route.envelope.value} façade, translated by families")
     elif route.envelope is not Envelope.NATIVE:
         deeds.append(f"speaks {route.envelope.value}")
     if route.answer is not Answer.UPSTREAM:

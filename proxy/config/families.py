@@ -27,6 +27,9 @@ class SlotEntry(Strict):
         default=f"{MEDIA}[]", description="a member of `input`, with [] for a list, as img_url"
     )
     most: int | None = Field(default=None, ge=1, le=1000, description="a number from 1 to 1000")
+    needs: Annotated[str, like(_NAME)] | None = Field(
+        default=None, description="an option's name, as function"
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> "SlotEntry":
@@ -57,6 +60,9 @@ class FamilyEntry(Strict):
     input: dict[str, str] = Field(
         default={}, description="members of `input` with their values, all texts"
     )
+    input_options: list[Annotated[str, like(_NAME)]] = Field(
+        default=[], description="a list of options, as `[driven_id]`"
+    )
 
 
 def families_of(
@@ -80,7 +86,7 @@ def _flaws(entry: FamilyEntry) -> list[str]:
         flaws.append("takes: a member of `input` is a list in all places, or in none")
     if MEDIA in {slot.to for slot in entry.takes}:
         flaws.append("takes: `media` is a list, spell it media[]")
-    if places & (entry.input.keys() | {"prompt", "negative_prompt"}):
+    if places & {*entry.input, *entry.input_options, "prompt", "negative_prompt"}:
         flaws.append("takes: a member of `input` has one value; choose another")
     return flaws
 
@@ -96,6 +102,7 @@ def _family(entry: FamilyEntry) -> Family:
         resolutions={name.upper(): value for name, value in entry.resolutions.items()},
         sizes={name.upper(): sizes for name, sizes in entry.sizes.items()},
         input=entry.input,
+        input_options=tuple(entry.input_options),
     )
 
 
@@ -104,4 +111,4 @@ def _slot(entry: SlotEntry) -> Slot:
     kind, role = next((kind, role) for kind in PLAIN if (role := getattr(entry, kind)))
     is_list = entry.to.endswith("[]")
     most = entry.most if is_list else 1
-    return Slot(kind, role, entry.to.removesuffix("[]"), is_list, most)
+    return Slot(kind, role, entry.to.removesuffix("[]"), is_list, most, entry.needs)

@@ -24,12 +24,10 @@ from proxy.config.schema import (
     UpstreamEntry,
 )
 from proxy.core.accounts import Account
-from proxy.core.families import Facade
 from proxy.core.jsonscan import ITEM
 from proxy.core.jsonscan import Path as BodyPath
 from proxy.core.policy import ACCOUNT, INFERENCE
 from proxy.core.prices import NO_PRICES, PriceList
-from proxy.core.retelling import ENVELOPES
 from proxy.core.routes import Answer, Async, Envelope, Route, RouteTable, Websocket
 
 PACKAGED = Path(__file__).parents[1] / "routes.yaml"
@@ -190,8 +188,7 @@ def _route(entry: RouteEntry, methods: frozenset[str], alias: str, pattern: str)
         key_header=entry.key_header,
         is_free=entry.usage == "free",
         answer=Answer(entry.answer),
-        envelope=ENVELOPES[Facade(entry.facade)] if entry.facade else Envelope(entry.envelope),
-        facade=Facade(entry.facade) if entry.facade else None,
+        envelope=Envelope(entry.facade or entry.envelope),
     )
 
 

@@ -75,12 +75,12 @@ def shared(accounts: Iterable[Account], processes: int) -> tuple[Account, ...]:
     )
 
 
-def model_not_found() -> ProxyError:
+def model_not_found(field: str = "model") -> ProxyError:
     """One answer for three causes, so that nobody learns which models exist."""
     return ProxyError(
         Situation.MODEL_NOT_FOUND,
-        "model: the model does not exist or this token may not use it.",
-        param="model",
+        f"{field}: the model does not exist or this token may not use it.",
+        param=field,
     )
 
 

@@ -4,6 +4,7 @@ The answer itself crosses as it came; this is a reading of a copy.
 """
 
 import json
+import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -79,16 +80,22 @@ class Held:
 def read_json(body: bytes, coding: str | None, most: int = MAX_READ) -> object:
     """Decode a copy of an answer, of `most` bytes when inflated.
 
+    Numbers that JSON has not (`NaN`, `1e999`) are read as null: told again, they would be none.
     Raises `AnswerUnreadableError`, also for half a surrogate pair: no store could keep it.
     """
     try:
         text = _identity(body, (coding or "").strip().lower(), most).decode()
-        answer: object = json.loads(text)
+        answer: object = json.loads(text, parse_float=_finite, parse_constant=_finite)
         if "\\u" in text:
             json.dumps(answer, ensure_ascii=False).encode()
     except (ValueError, RecursionError, zlib.error) as error:
         raise AnswerUnreadableError(str(error)) from error
     return answer
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def task_ids(answer: object, places: Iterable[Path]) -> list[str]:

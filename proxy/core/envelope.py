@@ -27,13 +27,17 @@ _Object: TypeAlias = Mapping[str, object]
 
 def render(error: ProxyError, envelope: Envelope, request_id: str) -> bytes:
     """The body of an error answer."""
+    if envelope in _FACADES:
+        code, param = error.situation.code, error.param
+        return compact(shaped(envelope, code, error.message, request_id, param))
     return compact(_SHAPES[envelope](error, request_id))
 
 
-def shaped(envelope: Envelope, code: str, message: str, request_id: str) -> _Object:
-    """An error of upstream's in the shape of a façade."""
-    shape = _compat_shape if envelope is Envelope.COMPAT else _unified_shape
-    return shape(code, message, None, request_id)
+def shaped(
+    envelope: Envelope, code: str, message: str, request_id: str, param: str | None = None
+) -> _Object:
+    """An error in the shape of a façade, ours or upstream's."""
+    return _FACADES[envelope]({"code": code, "message": message, "param": param}, request_id)
 
 
 def sse_frame(error: ProxyError, envelope: Envelope, request_id: str) -> bytes | None:
@@ -75,31 +79,17 @@ def _anthropic(error: ProxyError, request_id: str) -> _Object:
     return {"type": "error", "error": inner, "request_id": request_id}
 
 
-def _unified(error: ProxyError, request_id: str) -> _Object:
-    return _unified_shape(error.situation.code, error.message, error.param, request_id)
-
-
-def _unified_shape(code: str, message: str, param: str | None, request_id: str) -> _Object:
-    inner = {"code": code, "message": message, "param": param}
-    return {"error": inner, "request_id": request_id}
-
-
-def _compat(error: ProxyError, request_id: str) -> _Object:
-    return _compat_shape(error.situation.code, error.message, error.param, request_id)
-
-
-def _compat_shape(code: str, message: str, param: str | None, request_id: str) -> _Object:
-    native = {"code": code, "message": message, "param": param}
-    return {**native, "data": None, "request_id": request_id}
-
-
 _SHAPES: Mapping[Envelope, Callable[[ProxyError, str], _Object]] = {
     Envelope.NATIVE: _native,
     Envelope.OPENAI: _openai,
     Envelope.ANTHROPIC: _anthropic,
-    Envelope.UNIFIED: _unified,
-    Envelope.COMPAT: _compat,
 }
+
+_FACADES: Mapping[Envelope, Callable[[_Object, str], _Object]] = {
+    Envelope.UNIFIED: lambda inner, request_id: {"error": inner, "request_id": request_id},
+    Envelope.COMPAT: lambda inner, request_id: {**inner, "data": None, "request_id": request_id},
+}
+"""Around code, message and the field at fault."""
 
 _ANTHROPIC_TYPES: Mapping[int, str] = {
     401: "authentication_error",

@@ -6,18 +6,9 @@ model is its family. Where none does, `PAGE` holds: the mapping that the unified
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from types import MappingProxyType
 
 from proxy.core.policy import matches
-
-
-class Facade(Enum):
-    """Whose words are spoken where bodies are translated: 51kik's, or Crazyrouter's."""
-
-    UNIFIED = "unified"
-    COMPAT = "compat"
-
 
 MEDIA = "media"
 """The member of `input` that lists media as `{type, url}`; every other place takes bare URLs."""
@@ -35,7 +26,8 @@ _NO_SIZES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 class Slot:
     """Where media of one type goes: `place` in `input`, a list of them or one.
 
-    `kind` is the unified field, `role` the entry's type; `most` None is any number.
+    `kind` is the unified field, `role` the entry's type; `most` None is any number. `needs` is an
+    option without which nobody knows what it is for.
     """
 
     kind: str
@@ -43,6 +35,7 @@ class Slot:
     place: str = MEDIA
     is_list: bool = True
     most: int | None = None
+    needs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,8 @@ class Family:
     `target` None is the route's own. Bare URLs take the first of the `slots` of their kind that
     has room; `is_open` lets other types into `media` as they are. `resolutions` are the only ones
     and what the endpoint calls them. With `sizes` (resolution, ratio, size; the first is the
-    default) the endpoint takes `size` instead of both. `input` are members it always needs.
+    default) the endpoint takes `size` instead of both. `input` are members it always needs, and
+    `input_options` are options that it wants there and not among the parameters.
     """
 
     models: tuple[str, ...]
@@ -64,6 +58,7 @@ class Family:
     resolutions: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     sizes: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _NO_SIZES)
     input: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    input_options: tuple[str, ...] = ()
 
     def slots_for(self, kind: str) -> list[Slot]:
         """The slots of one unified field, in their order."""

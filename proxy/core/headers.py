@@ -126,7 +126,10 @@ _CONDITIONS = ("if-", "range")
 
 _JSON = re.compile(r"application/([\w.-]+\+)?json\s*(;[^,]*)?", re.IGNORECASE | re.ASCII)
 
-_OF_THE_BODY = frozenset({"content-length", "content-type", "content-encoding"})
+DIGESTS = frozenset({"content-md5", "content-digest", "repr-digest", "digest"})
+"""What tells of one body, and of no other."""
+
+_FRAMING = frozenset({"content-length", "content-type", "content-encoding"})
 """Not hop-by-hop even where `Connection` names them: a body told otherwise is another body."""
 
 
@@ -141,8 +144,8 @@ _REPLY = _index(REPLY_STOPPED)
 
 
 def is_settable(name: str) -> bool:
-    """Whether a client may set a field of upstream's, other than those that frame the body."""
-    return bool(_upward([(name, "")])) and name.lower() not in _OF_THE_BODY
+    """Whether a client may set a field of upstream's, other than those that are about the body."""
+    return bool(_upward([(name, "")])) and name.lower() not in _FRAMING | DIGESTS
 
 
 def instead(fields: Fields, others: Fields) -> Fields:
@@ -237,7 +240,7 @@ def _crossing(
         token.strip().lower()
         for value in values_of(fields, "connection")
         for token in value.split(",")
-    } - _OF_THE_BODY
+    } - _FRAMING
     for name, value in fields:
         lower = name.lower()
         listed = lower.replace("_", "-")

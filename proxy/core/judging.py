@@ -28,7 +28,7 @@ class Named:
     def hear(self, path: Path, name: str) -> None:
         """Note a model that was judged. Raises `ProxyError` (`MODEL_NOT_FOUND`)."""
         if self.account and not matches(self.account.models, name):
-            raise model_not_found()
+            raise model_not_found(dotted(path))
         self.models[path] = name
 
 
@@ -159,5 +159,5 @@ def judge_model(field: str, name: Heard, grant: Grant) -> str:
             param=field,
         )
     if not may_use(grant, name):
-        raise model_not_found()
+        raise model_not_found(field.removeprefix("query.").removeprefix("path."))
     return name

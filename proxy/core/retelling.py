@@ -22,7 +22,6 @@ from proxy.core.answers import AnswerUnreadableError, error_code, read_json, req
 from proxy.core.beijing import unix_time
 from proxy.core.compact import compact
 from proxy.core.envelope import shaped
-from proxy.core.families import Facade
 from proxy.core.jsonscan import ITEM, Path
 from proxy.core.routes import Envelope
 from proxy.core.tasks import TERMINAL, TaskRecord
@@ -66,6 +65,18 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "UNKNOWN": ("TaskExpired", "Upstream no longer knows this task: it keeps them for 24 hours."),
 }
 
+_BLAMING: Mapping[int, str] = {
+    400: "BadRequest",
+    401: "InvalidApiKey",
+    403: "AccessDenied",
+    404: "NotFound",
+    408: "RequestTimeOut",
+    409: "Conflict",
+    413: "BadRequest.TooLarge",
+    429: "Throttling",
+}
+"""Statuses that say enough without a code, and upstream's code for each."""
+
 _Object: TypeAlias = dict[str, object]
 
 
@@ -86,21 +97,21 @@ class Heard:
     id: str
 
 
-def submitted(heard: Heard, tasks: tuple[str, ...], facade: Facade, now: float) -> Retold:
+def submitted(heard: Heard, tasks: tuple[str, ...], facade: Envelope, now: float) -> Retold:
     """The answer to a call that was to make a task. `now` is Unix seconds."""
     if not tasks or not _is_good(heard.status):
         return _refused(heard, _read(heard), facade)
-    return Retold(HTTPStatus.OK, compact(_SUBMITTED[facade](tasks[0], now)))
+    return Retold(HTTPStatus.OK, compact(FACADES[facade].task(tasks[0], now)))
 
 
-def polled(heard: Heard, record: TaskRecord, facade: Facade, now: float) -> Retold:
+def polled(heard: Heard, record: TaskRecord, facade: Envelope, now: float) -> Retold:
     """The answer to a poll of the caller's task. `now` is Unix seconds."""
     answer = _read(heard)
     state = task_status(answer) if heard.status == HTTPStatus.OK else None
     if state is None:
         return _refused(heard, answer, facade)
     told = _story(answer, state, record, now)
-    return Retold(HTTPStatus.OK, compact(_POLLED[facade](told)))
+    return Retold(HTTPStatus.OK, compact(FACADES[facade].state(told)))
 
 
 def _is_good(status: int) -> bool:
@@ -114,21 +125,21 @@ def _read(heard: Heard) -> object:
         return None
 
 
-def _refused(heard: Heard, answer: object, facade: Facade) -> Retold:
+def _refused(heard: Heard, answer: object, facade: Envelope) -> Retold:
     """Upstream's own refusal, its code and message kept.
 
     A redirect is nothing a client could follow, and a success without a task is none; the latter
-    is upstream's word that it did not take the call on where it has a code.
+    is upstream's word that it did not take the call on where it has a code. What has none is an
+    answer of some gateway on the way, unless the status itself blames the call.
     """
-    code, message = error_code(answer), _message(answer)
-    status = heard.status
-    if status < HTTPStatus.BAD_REQUEST:
-        status = HTTPStatus.BAD_REQUEST if code and _is_good(status) else HTTPStatus.BAD_GATEWAY
-    code = code or "BadGateway"
-    message = message or f"Upstream answered {heard.status} and gave no reason."
-    envelope = ENVELOPES[facade]
-    said = request_id(answer) or heard.id
-    return Retold(status, compact(shaped(envelope, code, message, said)))
+    code, status = error_code(answer), heard.status
+    if code:
+        status = HTTPStatus.BAD_REQUEST if _is_good(status) else status
+    if status < HTTPStatus.BAD_REQUEST or (not code and status not in _BLAMING):
+        status = HTTPStatus.BAD_GATEWAY
+    code = code or _BLAMING.get(status, "BadGateway")
+    message = _message(answer) or f"Upstream answered {heard.status} and gave no reason."
+    return Retold(status, compact(shaped(facade, code, message, request_id(answer) or heard.id)))
 
 
 def _message(answer: object) -> str:
@@ -153,7 +164,7 @@ def _story(answer: object, state: str, record: TaskRecord, now: float) -> _Objec
         "updated": updated,
         "completed": completed,
         "data": list(_results(output)) if status == SUCCESS else [],
-        "error": _error(output, state) if status in {FAILED, CANCELLED} else None,
+        "error": _error(answer, output, state) if status in {FAILED, CANCELLED} else None,
     }
     usage = _at(answer, ("usage",))
     return {**story, "usage": usage[0]} if status == SUCCESS and usage else story
@@ -174,10 +185,18 @@ def _time(output: object, name: str) -> float | None:
     return unix_time(text) if isinstance(text, str) else None
 
 
-def _error(output: object, state: str) -> _Object:
-    code, message = _REASONS[state]
-    told = [next(iter(_at(output, (name,))), None) for name in ("code", "message")]
-    return {"code": told[0] or code, "message": told[1] or message}
+def _error(answer: object, output: object, state: str) -> _Object:
+    """The reason that upstream gives: of the task, of a result, or of the answer."""
+    ours = _REASONS[state]
+    for place in (output, *_at(output, ("results", ITEM)), answer):
+        told = [next(_texts(place, name), "") for name in ("code", "message")]
+        if any(told):
+            return {"code": told[0] or ours[0], "message": told[1] or ours[1]}
+    return {"code": ours[0], "message": ours[1]}
+
+
+def _texts(value: object, name: str) -> Iterator[str]:
+    return (text for text in _at(value, (name,)) if isinstance(text, str))
 
 
 def _results(output: object) -> Iterator[_Object]:
@@ -190,7 +209,7 @@ def _results(output: object) -> Iterator[_Object]:
             link = next((item[name] for name in _LINKS if isinstance(item.get(name), str)), None)
             if link in seen or (link is None and "code" not in item):
                 continue
-            seen.add(link)
+            seen |= {link} - {None}
             rest = {name: value for name, value in item.items() if name not in _LINKS}
             yield {**({"url": link} if link else {}), **common, **rest}
 
@@ -208,17 +227,16 @@ def _at(value: object, path: Path) -> list[object]:
 # -- the two façades ----------------------------------------------------------------------------
 
 
-def _unified_task(task_id: str, _now: float) -> _Object:
-    return {"task_id": task_id}
+class Facade(NamedTuple):
+    """How a façade tells a new task (its id, Unix seconds now), and a state told as 51kik does."""
+
+    task: Callable[[str, float], _Object]
+    state: Callable[[_Object], _Object]
 
 
 def _compat_task(task_id: str, now: float) -> _Object:
     state = {"status": "processing", "status_update_time": int(now)}
     return {"id": task_id, "task_id": task_id, **state}
-
-
-def _unified_state(told: _Object) -> _Object:
-    return told
 
 
 def _compat_state(told: _Object) -> _Object:
@@ -236,18 +254,8 @@ def _compat_state(told: _Object) -> _Object:
     return {**state, "video_url": links[0]} if links else state
 
 
-_SUBMITTED: Mapping[Facade, Callable[[str, float], _Object]] = {
-    Facade.UNIFIED: _unified_task,
-    Facade.COMPAT: _compat_task,
+FACADES: Mapping[Envelope, Facade] = {
+    Envelope.UNIFIED: Facade(lambda task_id, _now: {"task_id": task_id}, dict),
+    Envelope.COMPAT: Facade(_compat_task, _compat_state),
 }
-
-_POLLED: Mapping[Facade, Callable[[_Object], _Object]] = {
-    Facade.UNIFIED: _unified_state,
-    Facade.COMPAT: _compat_state,
-}
-
-ENVELOPES: Mapping[Facade, Envelope] = {
-    Facade.UNIFIED: Envelope.UNIFIED,
-    Facade.COMPAT: Envelope.COMPAT,
-}
-"""In whose shape a façade tells errors."""
+"""By envelope; those of all others are no façades, and nothing is translated behind them."""

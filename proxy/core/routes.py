@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from proxy.core.dialects import DIALECTS, NATIVE, UNHEEDING, Dialect
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.families import Facade, Family
+from proxy.core.families import Family
 from proxy.core.jsonscan import Path
 from proxy.core.policy import INFERENCE, matches
 from proxy.core.target import Target, rough_segments
@@ -83,8 +83,9 @@ class Route:
     where task ids appear. `task` is the capture that must be a task of the caller's.
     `tenant_safe` are places in the body and the values they must have, or the call acts on the
     whole account. `texts` lead to places in the body and may be texts instead. `key_header` may
-    carry the token instead of `Authorization`. Behind a `facade`, the body becomes a native one
-    (`proxy.core.facades`), whose places are judged again. `is_free` names a model and runs none.
+    carry the token instead of `Authorization`. Behind an envelope of a façade's, the body becomes a
+    native one (`proxy.core.facades`), whose places are judged again. `is_free` names a model and
+    runs none.
     """
 
     name: str
@@ -108,7 +109,6 @@ class Route:
     key_header: str | None = None
     answer: Answer = Answer.UPSTREAM
     envelope: Envelope = Envelope.NATIVE
-    facade: Facade | None = None
     is_free: bool = False
 
     @property
@@ -119,7 +119,7 @@ class Route:
     @property
     def dialect(self) -> Dialect:
         """How bodies say what decides their price; upstream reads it nowhere else."""
-        is_native = self.facade or self.envelope is Envelope.NATIVE
+        is_native = self.envelope not in {Envelope.OPENAI, Envelope.ANTHROPIC}
         return NATIVE if is_native else DIALECTS.get(self.target, UNHEEDING)
 
 

@@ -21,40 +21,48 @@ _NEAR = 0.05
 """How far a documented size is from its tier or its ratio at most: 832*480 is not quite 16:9."""
 
 
-def shape_parameters(wish: Wish, family: Family) -> dict[str, object]:
-    """The parameters for the shape that is wished for.
+_BLAMED = ("ratio", "size", "resolution")
+"""Which is at fault where each alone would do."""
 
-    Raises `ProxyError` (`ILLEGAL_INPUT`) naming the field that the family cannot take.
+
+def put_shape(wish: Wish, family: Family) -> None:
+    """Put the shape that is wished for among the parameters.
+
+    Raises `ProxyError` (`ILLEGAL_INPUT`) naming the field that the family cannot take, or that
+    says otherwise than an option.
     """
     size = wish.shape.text("size")
     if size is not None and not SIZE.fullmatch(size):
         raise wrong(wish.shape.field("size"), "must be width*height, as 1280*720")
-    if family.sizes:
-        return _as_size(wish, family) if wish.shape.values else {}
-    if size is not None:
-        _split_size(wish, size)
-    return _as_resolution_and_ratio(wish, family)
+    if not family.sizes:
+        if size is not None:
+            _split_size(wish, size)
+        _put_resolution_and_ratio(wish, family)
+    elif wish.shape.values:
+        field = wish.shape.field(next(iter(wish.shape.values)))
+        wish.parameters.put("size", _one_size(wish, family), field)
 
 
-def _as_size(wish: Wish, family: Family) -> dict[str, object]:
+def _one_size(wish: Wish, family: Family) -> str:
     """One of the family's sizes, the first that fits what was said."""
-    wished = [wish.shape.text(name) for name in ("resolution", "ratio", "size")]
-    if wished[2] and wished[:2] == [None, None]:
-        return {"size": wished[2]}  # upstream may know more of them than we do
+    wished = {name: text for name in _BLAMED if (text := wish.shape.text(name))}
+    if wished.keys() == {"size"}:
+        return wished["size"]  # upstream may know more of them than we do
     for row in _rows(family):
-        if all(want in {None, have} for want, have in zip(wished, row, strict=True)):
-            return {"size": row[2]}
-    name = next(name for name in ("ratio", "size", "resolution") if wish.shape.text(name))
+        if wished.items() <= row.items():
+            return row["size"]
+    alone = [name for name in wished if all(wished[name] != row[name] for row in _rows(family))]
     choices = "; ".join(f"{tier} {', '.join(sizes)}" for tier, sizes in family.sizes.items())
     raise wrong(
-        wish.shape.field(name), f"{wish.model} has no such size; it has, by ratio, {choices}"
+        wish.shape.field([*alone, *wished][0]),
+        f"{wish.model} has no such size; it has, by ratio, {choices}",
     )
 
 
-def _rows(family: Family) -> Iterator[tuple[str, str, str]]:
+def _rows(family: Family) -> Iterator[dict[str, str]]:
     for resolution, sizes in family.sizes.items():
         for ratio, size in sizes.items():
-            yield resolution, ratio, size
+            yield {"resolution": resolution, "ratio": ratio, "size": size}
 
 
 def _split_size(wish: Wish, size: str) -> None:
@@ -78,16 +86,13 @@ def _quotient(ratio: str) -> float:
     return width / height
 
 
-def _as_resolution_and_ratio(wish: Wish, family: Family) -> dict[str, object]:
-    parameters: dict[str, object] = {}
+def _put_resolution_and_ratio(wish: Wish, family: Family) -> None:
     resolution, ratio = wish.shape.text("resolution"), wish.shape.text("ratio")
-    if resolution and family.resolutions:
-        if resolution not in family.resolutions:
-            choices = " or ".join(family.resolutions)
-            raise wrong(wish.shape.field("resolution"), f"{wish.model} has {choices}")
-        parameters[family.resolution] = family.resolutions[resolution]
-    elif resolution:
-        parameters[family.resolution] = resolution
+    if resolution:
+        where = wish.shape.field("resolution")
+        called = family.resolutions or {resolution: resolution}
+        if resolution not in called:
+            raise wrong(where, f"{wish.model} has {' or '.join(called)}")
+        wish.parameters.put(family.resolution, called[resolution], where)
     if ratio:
-        parameters[family.ratio] = ratio
-    return parameters
+        wish.parameters.put(family.ratio, ratio, wish.shape.field("ratio"))

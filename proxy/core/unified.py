@@ -6,7 +6,8 @@ upstream_options. By Crazyrouter: aspect_ratio, size, images, duration (its page
 image_url. By new-api, its ancestor: image, duration, width, height, fps, seed, n,
 response_format, user and metadata. Both façades take them all. Inferred: that two fields of one
 meaning may stand together when they agree, that null is absent, that `metadata` means what
-`upstream_options` does, save for the negative prompt that new-api's own page puts there.
+`upstream_options` does, save for the negative prompt that new-api's own page puts there, and that
+a shape is spelt in either as it is outside.
 
 What is no field is refused: a typo must not cost a video.
 """
@@ -32,7 +33,7 @@ class Medium:
     more: Mapping[str, object] = field(default_factory=dict)
 
 
-class Named:
+class Given:
     """Values by name, with the field each came from; two that differ are refused."""
 
     def __init__(self) -> None:
@@ -56,25 +57,26 @@ class Named:
         return value if isinstance(value, str) else None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What a caller wants. `shape` holds `ratio`, `resolution` and `size`, as far as given."""
 
-    model: str = ""
+    model: str
     media: list[Medium] = field(default_factory=list)
-    input: Named = field(default_factory=Named)
-    shape: Named = field(default_factory=Named)
-    parameters: Named = field(default_factory=Named)
+    input: Given = field(default_factory=Given)
+    shape: Given = field(default_factory=Given)
+    parameters: Given = field(default_factory=Given)
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_wish(document: Mapping[str, object]) -> Wish:
     """Every field, checked and sorted. Raises `ProxyError` (`ILLEGAL_INPUT`) naming the field."""
-    wish = Wish()
+    _demand("model", document.get("model"), "a text")
+    wish = Wish(str(document["model"]))
     for name, value in document.items():
         reader = FIELDS.get(name)
         if reader is None:
-            raise _no_field(name[:40])
+            raise _no_field(name[:_LONGEST_NAME])
         if value is not None:
             reader(wish, name, value)
     size = [wish.shape.values.pop(side, None) for side in ("width", "height")]
@@ -96,6 +98,9 @@ def _no_field(name: str) -> ProxyError:
 
 Reader: TypeAlias = Callable[[Wish, str, object], None]
 
+_LONGEST_NAME = 64
+"""Characters of a field's name, or of a medium's type; upstream's have some fifteen."""
+
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -109,6 +114,10 @@ KINDS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "a whole number": lambda value: type(value) is int,
         "true or false": lambda value: isinstance(value, bool),
         "an object": lambda value: isinstance(value, dict),
+        "a text of at most 64 characters": lambda value: (
+            isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME
+        ),
+        "url; videos are not sent as bytes": lambda value: value == "url",
     }
 )
 """What a value must be, in the words of a refusal."""
@@ -129,9 +138,13 @@ def _demand(where: str, value: object, kind: str) -> None:
         raise wrong(where, f"must be {kind}")
 
 
-def _model(wish: Wish, name: str, value: object) -> None:
-    _demand(name, value, "a text")
-    wish.model = str(value)
+def _checked(kind: str) -> Reader:
+    """What is read elsewhere, or goes nowhere."""
+
+    def read(_wish: Wish, name: str, value: object) -> None:
+        _demand(name, value, kind)
+
+    return read
 
 
 def _input(member: str) -> Reader:
@@ -145,13 +158,14 @@ def _input(member: str) -> Reader:
 def _shape(member: str, kind: str = "a text") -> Reader:
     def read(wish: Wish, name: str, value: object) -> None:
         _demand(name, value, kind)
-        wish.shape.put(member, _SPELT.get(member, _as_is)(value), name)
+        wish.shape.put(member, _spelt(member, value), name)
 
     return read
 
 
-def _as_is(value: object) -> object:
-    return value
+def _spelt(member: str, value: object) -> object:
+    is_short = isinstance(value, str) and len(value) <= _LONGEST_NAME
+    return _SPELT[member](value) if is_short and member in _SPELT else value
 
 
 _SPELT: Mapping[str, Callable[[object], object]] = {
@@ -177,7 +191,7 @@ def _options(wish: Wish, name: str, value: object) -> None:
             if given is None:
                 continue
             _demand(where, given, OPTIONS[option])
-        wish.parameters.put(option, given, where)
+        wish.parameters.put(option, _spelt(option, given), where)
 
 
 def _metadata(wish: Wish, name: str, value: object) -> None:
@@ -222,23 +236,13 @@ def _medium(where: str, kind: str, entry: object) -> Medium:
     url, role = more.pop("url", None), more.pop("type", None)
     _demand(f"{where}.url", url, "a text")
     if role is not None:
-        _demand(f"{where}.type", role, "a text")
+        _demand(f"{where}.type", role, "a text of at most 64 characters")
     return Medium(where, kind, str(url), None if role is None else str(role), more)
-
-
-def _format(_wish: Wish, name: str, value: object) -> None:
-    if value != "url":
-        raise wrong(name, "must be url; videos are not sent as bytes")
-
-
-def _nothing(_wish: Wish, name: str, value: object) -> None:
-    """Who the end user is stays here."""
-    _demand(name, value, "a text")
 
 
 FIELDS: Mapping[str, Reader] = MappingProxyType(
     {
-        "model": _model,
+        "model": _checked("a text"),
         "prompt": _input("prompt"),
         "negative_prompt": _input("negative_prompt"),
         "image": _media("image"),
@@ -259,8 +263,8 @@ FIELDS: Mapping[str, Reader] = MappingProxyType(
         "headers": _headers,
         "upstream_options": _options,
         "metadata": _metadata,
-        "response_format": _format,
-        "user": _nothing,
+        "response_format": _checked("url; videos are not sent as bytes"),
+        "user": _checked("a text"),
     }
 )
-"""Every field, and how it is read."""
+"""Every field, and how it is read. Who the end `user` is stays here."""

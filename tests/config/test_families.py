@@ -13,13 +13,14 @@ families:
     target: /api/v1/services/other/path
     takes:
       - {image: first_frame, to: img_url}
-      - {video: reference_video, most: 5}
+      - {video: reference_video, most: 5, needs: function}
       - {audio: audio, to: "sounds[]"}
     others: true
     ratio: aspect_ratio
     resolution: mode
     resolutions: {720p: std}
-    input: {function: f}
+    input: {member: f}
+    input_options: [function]
   - models: [a, b]
     sizes: {720p: {"16:9": 1280*720}}
 """
@@ -37,13 +38,14 @@ def test_every_field() -> None:
         target="/api/v1/services/other/path",
         slots=(
             Slot("image", "first_frame", "img_url", is_list=False, most=1),
-            Slot("video", "reference_video", "media", is_list=True, most=5),
+            Slot("video", "reference_video", "media", is_list=True, most=5, needs="function"),
             Slot("audio", "audio", "sounds", is_list=True, most=None),
         ),
         is_open=True,
         ratio="aspect_ratio",
         resolution="mode",
         resolutions={"720P": "std"},
-        input={"function": "f"},
+        input={"member": "f"},
+        input_options=("function",),
     )
     assert second == Family(("a", "b"), sizes={"720P": {"16:9": "1280*720"}})

@@ -13,7 +13,9 @@ def test_a_document() -> None:
 
 BAD = [
     (b'{"a":1,"a":1}', Situation.ILLEGAL_INPUT, "a: given twice."),
-    (b'{"x":{"b":1,"b":2}}', Situation.ILLEGAL_INPUT, "b: given twice."),
+    (b'{"x":{"b":1,"b":2}}', Situation.ILLEGAL_INPUT, "x.b: given twice."),
+    (b'{"x":1,"y":[0,[{"b":{},"c":2,"c":2}]]}', Situation.ILLEGAL_INPUT, "y[1][0].c: given twice."),
+    (b'{"a":{"b":1,"b":2},"a":3}', Situation.ILLEGAL_INPUT, "a: given twice."),
     (b'{"a":-1e999}', Situation.ILLEGAL_INPUT, "The body has a number too large for JSON."),
     (
         b'{"a":[%b0]}' % (b"0," * MOST_VALUES),
@@ -36,3 +38,13 @@ def test_a_refusal_ends_as_a_sentence() -> None:
     assert wrong("a.b", "no").message == "a.b: no."
     assert wrong("a.b", "no?").message == "a.b: no?"
     assert wrong("a.b", "no").param == "a.b"
+
+
+def test_a_refusal_is_short() -> None:
+    """What a caller made up is cut, in the field and in the problem, however deep it stands."""
+    error = wrong("a" * 10_000, "b" * 10_000)
+    assert (len(error.param or ""), len(error.message)) == (129, 733)
+    name = b"n" * 100_000
+    with pytest.raises(ProxyError) as caught:
+        parse(b'{"%b":{"%b":{"c":1,"c":2}}}' % (name, name))
+    assert len(caught.value.message) < 200

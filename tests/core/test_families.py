@@ -27,3 +27,15 @@ def test_the_packaged_families_are_told_apart() -> None:
     for number, family in enumerate(families):
         names = [pattern.replace("*", "x") for pattern in family.models]
         assert any(family_of(families[: number + 1], name) is family for name in names)
+
+
+def test_families_and_the_short_route_agree() -> None:
+    """Whatever model `image2video` is asked for, it goes where the façades send it."""
+    table = load_routing(PACKAGED, {}).table
+    (route,) = [one for one in table.routes if one.pattern == "/task/bailian/image2video"]
+    assert route.retargets == tuple(
+        (family.models, family.target) for family in table.families if family.target
+    )
+    for patterns, target in route.retargets:
+        names = [pattern.replace("*", "x") for pattern in patterns]
+        assert {family_of(table.families, name).target for name in names} == {target}

@@ -10,6 +10,7 @@ from proxy.core.errors import ProxyError, Situation
 from proxy.core.inlined import LONG, MOST_BESIDE, Inlined
 
 PICTURE = "data:image/png;base64," + "A" * LONG
+BARE = "iVBORw0KGgo" + "A" * LONG + "=="
 
 
 def test_a_picture_is_taken_out() -> None:
@@ -32,7 +33,11 @@ def test_nobody_can_forge_a_place() -> None:
         assert json.loads(inlined.put_back(again)) == {"b": PICTURE, "a": forged}
 
 
-texts = st.sampled_from([PICTURE, PICTURE + '"', "\\" + PICTURE, '"' + PICTURE, "data:,x", "\\"])
+MEDIA = [PICTURE, BARE]
+ODD = ['{}"', "\\{}", '"{}', "{}\\", "{}/", "/{}", " {}"]
+texts = st.sampled_from(
+    [*MEDIA, *(odd.format(one) for odd in ODD for one in MEDIA), "data:,x", "\\", " " * LONG]
+)
 
 
 @given(st.recursive(texts | st.text(), lambda inner: st.lists(inner, max_size=4), max_leaves=6))
@@ -46,8 +51,32 @@ def test_any_document(value: object) -> None:
 
 def test_the_rest_has_a_limit() -> None:
     """A text that is no medium counts, and so does one with escapes in it."""
-    for text in ("x" * MOST_BESIDE, "data:\\n" * MOST_BESIDE):
+    for text in ("a cat. " * MOST_BESIDE, "data:\\n" * MOST_BESIDE, "A" * MOST_BESIDE + " "):
         with pytest.raises(ProxyError) as caught:
             Inlined(json.dumps({"a": text}).encode())
         assert caught.value.situation is Situation.TOO_LARGE
     assert Inlined(json.dumps({"a": "data:" + "x" * 5 * MOST_BESIDE}).encode()).rest
+
+
+@pytest.mark.parametrize("before", ["", "data:image/png;base64,"])
+@pytest.mark.parametrize("slash", ["/", "\\/"])
+@pytest.mark.parametrize("blanks", [0, 1, LONG - 1, LONG, 3 * LONG])
+def test_base64_is_a_medium(before: str, slash: str, blanks: int) -> None:
+    """With `data:` before it or bare, as PHP escapes it too, wherever in the body it stands."""
+    medium = f"{before}{slash}9j{slash}4AAQ".replace("image/", f"image{slash}") + "A+" * LONG + "=="
+    raw = f'{{{" " * blanks}"a":"{medium}","b":["{medium}","x"]}}'.encode()
+    inlined = Inlined(raw)
+    assert len(inlined.rest) < blanks + 250
+    assert inlined.put_back(inlined.rest) == raw
+
+
+def test_a_medium_is_found_where_it_stands() -> None:
+    """In a value at any depth, or in a name; equal media stand for each other."""
+    raw = json.dumps({"a": [{"b": PICTURE}], PICTURE: 1, "c": PICTURE, "d": "data:x"}).encode()
+    inlined = Inlined(raw)
+    rest = json.loads(inlined.rest)
+    assert rest["a"][0]["b"] == rest["c"]
+    assert inlined.stands_in(rest["a"])
+    assert inlined.stands_in({rest["c"]: 1})
+    assert not inlined.stands_in([rest["d"], {"x": None}])
+    assert not Inlined(b'{"a":"data:x"}').stands_in("data:x")

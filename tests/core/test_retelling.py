@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.families import Facade
 from proxy.core.retelling import Heard, polled, submitted
+from proxy.core.routes import Envelope
 from proxy.core.tasks import TaskRecord
 
 NOW = 1_767_294_300.0
@@ -18,7 +18,7 @@ TIMES = {
 }
 
 
-def told(output: object, facade: Facade = Facade.UNIFIED, **more: object) -> dict[str, Any]:
+def told(output: object, facade: Envelope = Envelope.UNIFIED, **more: object) -> dict[str, Any]:
     answer = {"output": output, "request_id": "up", **more}
     heard = Heard(200, json.dumps(answer).encode(), None, "r-1")
     said = polled(heard, RECORD, facade, NOW)
@@ -44,7 +44,7 @@ RESULTS = [
 def test_each_place_of_a_result(output: dict[str, object], urls: list[str]) -> None:
     """Every URL once, in order, wherever a family puts it; the first is Crazyrouter's."""
     output = {"task_status": "SUCCEEDED", **output}
-    unified, compat = told(output), told(output, Facade.COMPAT)
+    unified, compat = told(output), told(output, Envelope.COMPAT)
     assert [item["url"] for item in unified["data"]] == urls
     assert compat.get("video_url") == next(iter(urls), None)
 
@@ -64,6 +64,24 @@ def test_what_is_told_with_a_result() -> None:
         {**more, "code": "C", "message": "M"},
     ]
     assert said["usage"] == {"duration": 5}
+
+
+def test_every_result_that_failed_is_told() -> None:
+    """Only URLs are told once: two failures are two, even of one reason."""
+    failed = [{"code": "A", "message": "a"}, {"code": "B", "message": "b"}]
+    results = [{"url": "u"}, *failed, failed[0], {"url": "u"}]
+    data = told({"task_status": "SUCCEEDED", "results": results})["data"]
+    assert data == [{"url": "u"}, *failed, failed[0]]
+
+
+def test_what_is_told_is_json() -> None:
+    """Numbers that JSON has not are null: clients' parsers refuse them."""
+    body = b'{"output":{"task_status":"SUCCEEDED","results":[{"url":"u","seed":NaN}]},'
+    body += b'"usage":{"duration":-Infinity,"x":1e999,"y":5.5}}'
+    said = polled(Heard(200, body, None, "r-1"), RECORD, Envelope.UNIFIED, NOW)
+    assert all(word not in said.body for word in (b"NaN", b"Infinity"))
+    assert json.loads(said.body)["usage"] == {"duration": None, "x": None, "y": 5.5}
+    assert json.loads(said.body)["data"] == [{"url": "u", "seed": None}]
 
 
 def test_times() -> None:
@@ -87,10 +105,33 @@ def test_an_end_without_a_reason_has_one() -> None:
     assert told({"task_status": "FAILED", **real})["error"] == real
 
 
+WHY = {"code": "InvalidURL", "message": "cannot fetch"}
+OTHER = {"code": "Other", "message": "second"}
+SILENCE = "The task failed, and upstream does not say why."
+REASONS = [
+    ({"results": [{"url": "u"}, WHY, OTHER]}, {}, WHY),
+    ({}, WHY, WHY),
+    ({"code": "", "message": None}, WHY, WHY),
+    (WHY, OTHER, WHY),
+    (WHY | {"results": [OTHER]}, OTHER, WHY),
+    ({"results": [WHY]}, OTHER, WHY),
+    ({"code": 5, "message": {"a": 1}}, WHY, WHY),
+    ({"code": "C", "message": 7}, {}, {"code": "C", "message": SILENCE}),
+]
+
+
+@pytest.mark.parametrize(("output", "top", "error"), REASONS)
+def test_upstreams_reason_wherever_it_stands(
+    output: dict[str, Any], top: dict[str, Any], error: dict[str, Any]
+) -> None:
+    """Of the task, else of the first result that has one, else of the answer; always texts."""
+    assert told({"task_status": "FAILED", **output}, **top)["error"] == error
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"output":{}}', b'{"output":7}'])
 def test_a_poll_without_a_state(body: bytes) -> None:
     """It is no state and no success: 502, in words."""
-    said = polled(Heard(200, body, None, "r-1"), RECORD, Facade.UNIFIED, NOW)
+    said = polled(Heard(200, body, None, "r-1"), RECORD, Envelope.UNIFIED, NOW)
     assert said.status == 502
     assert json.loads(said.body)["error"]["code"] == "BadGateway"
 
@@ -98,8 +139,8 @@ def test_a_poll_without_a_state(body: bytes) -> None:
 def test_a_refused_poll_keeps_its_words() -> None:
     """Upstream's code, message and request id, on both façades."""
     heard = Heard(429, b'{"code":"Throttling","message":"Slow.","request_id":"u"}', None, "r-1")
-    unified = polled(heard, RECORD, Facade.UNIFIED, NOW)
-    compat = polled(heard, RECORD, Facade.COMPAT, NOW)
+    unified = polled(heard, RECORD, Envelope.UNIFIED, NOW)
+    compat = polled(heard, RECORD, Envelope.COMPAT, NOW)
     assert (unified.status, compat.status) == (429, 429)
     inner = {"code": "Throttling", "message": "Slow.", "param": None}
     assert json.loads(unified.body) == {"error": inner, "request_id": "u"}
@@ -109,8 +150,8 @@ def test_a_refused_poll_keeps_its_words() -> None:
 def test_new_tasks() -> None:
     """51kik's has the id alone, Crazyrouter's a status and the time in seconds."""
     heard = Heard(200, b"{}", None, "r-1")
-    assert json.loads(submitted(heard, ("t-1",), Facade.UNIFIED, NOW).body) == {"task_id": "t-1"}
-    compat = json.loads(submitted(heard, ("t-1",), Facade.COMPAT, NOW).body)
+    assert json.loads(submitted(heard, ("t-1",), Envelope.UNIFIED, NOW).body) == {"task_id": "t-1"}
+    compat = json.loads(submitted(heard, ("t-1",), Envelope.COMPAT, NOW).body)
     assert compat == {
         "id": "t-1",
         "task_id": "t-1",

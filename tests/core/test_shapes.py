@@ -7,7 +7,7 @@ import pytest
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.errors import ProxyError
 from proxy.core.families import PAGE, family_of
-from proxy.core.shapes import TIERS, shape_parameters
+from proxy.core.shapes import TIERS, put_shape
 from proxy.core.unified import read_wish
 
 FAMILIES = load_routing(PACKAGED, {}).table.families
@@ -32,7 +32,9 @@ ROWS = [
 
 
 def shape(given: Mapping[str, object], model: str = "m") -> dict[str, object]:
-    return shape_parameters(read_wish({"model": model, **given}), family_of(FAMILIES, model))
+    wish = read_wish({"model": model, **given})
+    put_shape(wish, family_of(FAMILIES, model))
+    return wish.parameters.values
 
 
 @pytest.mark.parametrize(("resolution", "ratio", "size"), ROWS)
@@ -83,6 +85,9 @@ def test_names_of_the_endpoint() -> None:
         ({"size": "1280*100"}, "wan2.7-t2v", "size"),
         ({"size": "0*100"}, "wan2.5-t2v-preview", "size"),
         ({"aspect_ratio": "7:7"}, "wan2.5-t2v-preview", "aspect_ratio"),
+        ({"ratio": "16:9", "resolution": "480p"}, "wan2.6-r2v", "resolution"),
+        ({"ratio": "7:7", "resolution": "480p"}, "wan2.5-t2v-preview", "ratio"),
+        ({"ratio": "16:9", "size": "7*7"}, "wan2.5-t2v-preview", "size"),
     ],
 )
 def test_what_does_not_fit(given: dict[str, object], model: str, field: str) -> None:

@@ -10,6 +10,7 @@ FRAMES = "/api/v1/services/aigc/image2video/video-synthesis"
 
 A, B = "https://example.com/a.png", "https://example.com/b.png"
 CLIP, SOUND = "https://example.com/c.mp4", "https://example.com/d.mp3"
+LONG = "data:" + "a" * 20_000
 T2V = {"model": "wan2.1-t2v-turbo", "prompt": "a cat"}
 
 
@@ -180,6 +181,61 @@ FAMILIES = [
     Row(
         "wanx2.1-vace-plus", {"image": [A]}, {"function": "image_reference", "ref_images_url": [A]}
     ),
+    Row(
+        "wanx2.1-vace-plus",
+        {
+            "video": CLIP,
+            "upstream_options": {"function": "video_edit", "mask_image_url": A, "mask_type": "box"},
+        },
+        {"function": "video_edit", "video_url": CLIP, "mask_image_url": A},
+        {"mask_type": "box"},
+    ),
+    Row(
+        "emoji-v1",
+        {"image": A, "metadata": {"driven_id": "mengwa_kaixin", "face_bbox": [1, 2, 3, 4]}},
+        {"image_url": A, "driven_id": "mengwa_kaixin", "face_bbox": [1, 2, 3, 4]},
+        {},
+        FRAMES,
+    ),
+    Row(
+        "animate-anyone-gen2",
+        {"image": A, "upstream_options": {"template_id": "t", "video_ratio": "9:16"}},
+        {"image_url": A, "template_id": "t"},
+        {"video_ratio": "9:16"},
+        FRAMES,
+    ),
+    Row("wan2.2-s2v-2026-01-01", {"image": A}, {"image_url": A}, {}, FRAMES),
+]
+
+# The page's own types, where a family has none of that name: as good as the bare URL.
+OF_THE_PAGE = [
+    Row(
+        "wan2.7-i2v",
+        {"image": {"type": "reference_image", "url": A}, "video": {"type": "video", "url": CLIP}},
+        media(("first_frame", A), ("first_clip", CLIP)),
+    ),
+    Row("wan2.7-i2v", {"audio": {"type": "audio", "url": SOUND}}, media(("driving_audio", SOUND))),
+    Row(
+        "wan2.7-r2v",
+        {"video": [{"type": "video", "url": CLIP, "reference_voice": SOUND}]},
+        {"media": [{"type": "reference_video", "url": CLIP, "reference_voice": SOUND}]},
+    ),
+    Row(
+        "kling/kling-v3-omni-video-generation",
+        {"image": {"type": "reference_image", "url": A}, "video": {"type": "video", "url": CLIP}},
+        media(("refer", A), ("base", CLIP)),
+    ),
+    Row(
+        "wan3.0-video",
+        {"video": {"type": "video", "url": CLIP}, "audio": {"type": "audio", "url": SOUND}},
+        media(("reference_video", CLIP), ("reference_audio", SOUND)),
+    ),
+    Row(
+        "wan2.7-t2v",
+        {"resolution": "720p", "upstream_options": {"resolution": "720p"}},
+        {},
+        {"resolution": "720P"},
+    ),
 ]
 
 
@@ -235,7 +291,30 @@ WRONG = [
     ({"headers": {"X-A": "a\r\nHost: b"}}, "headers.X-A", "one line"),
     ({"headers": {"X-A": 1}}, "headers.X-A", "must be a text"),
     ({"headers": {"X-A": "1", "x-a": "2"}}, "headers.x-a", "given twice"),
+    ({"headers": {"Content-MD5": "1"}}, "headers.Content-MD5", "may not be set"),
+    ({"headers": {"Digest": "1"}}, "headers.Digest", "may not be set"),
+    ({"headers": {"Repr-Digest": "1"}}, "headers.Repr-Digest", "may not be set"),
+    ({"headers": {f"X-{n}": "1" for n in range(65)}}, "headers", "64 fields"),
+    ({"headers": {f"X-{n}": "1" * 4000 for n in range(5)}}, "headers", "16384 bytes"),
     ({"response_format": "b64_json"}, "response_format", "must be url"),
+    (
+        {"model": "kling/k", "ratio": "16:9", "resolution": "720p", "metadata": {"mode": "pro"}},
+        "resolution",
+        "`metadata.mode`",
+    ),
+    ({"model": "wan2.6-r2v", "ratio": "16:9", "resolution": "480p"}, "resolution", "1080P 16:9"),
+    ({"model": "wanx2.1-vace-plus", "video": CLIP}, "upstream_options.function", "`video`"),
+    ({"model": "wan2.7-i2v", "image": {"type": "x" * 65, "url": A}}, "image.type", "64 characters"),
+    ({"x" * 900: 1}, "x" * 64, "no field"),
+    ({"headers": {"X-A": LONG}}, "headers", "no inlined media"),
+    ({"resolution": LONG}, "resolution", "no inlined media"),
+    ({"ratio": LONG[5:]}, "ratio", "no inlined media"),
+    ({"model": "wan2.7-i2v", "image": {"type": LONG, "url": A}}, "image.type", "64 characters"),
+    (
+        {"upstream_options": {"Prompt_Extend_Model": "x"}},
+        "upstream_options.Prompt_Extend_Model",
+        "plainly",
+    ),
 ]
 
 

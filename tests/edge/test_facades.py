@@ -2,11 +2,23 @@
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from edge.facade_rows import COMPAT, FAMILIES, GATED, PAGE, T2V, UNIFIED, WRONG, Row
+from edge.facade_rows import (
+    COMPAT,
+    FAMILIES,
+    GATED,
+    LONG,
+    OF_THE_PAGE,
+    PAGE,
+    T2V,
+    UNIFIED,
+    WRONG,
+    Row,
+)
 from edge.rig import (
     LIMITS,
     answering,
@@ -22,14 +34,13 @@ from edge.rig import (
 )
 from harness import UPSTREAM_KEY, Stand, standing
 
-from proxy.core.families import Facade
-from proxy.core.routes import Route
+from proxy.core.routes import Envelope, Route
 from proxy.edge.facades import LARGEST, most_of
 from proxy.sandbox import Sandbox
 
 
 @pytest.mark.parametrize("path", [UNIFIED, COMPAT])
-@pytest.mark.parametrize("row", PAGE + FAMILIES, ids=str)
+@pytest.mark.parametrize("row", PAGE + FAMILIES + OF_THE_PAGE, ids=str)
 async def test_what_upstream_receives(row: Row, path: str) -> None:
     """Each family gets its own members on its own path, as a task, framed by its own length."""
     async with standing() as stand:
@@ -224,6 +235,69 @@ async def test_a_refusal_names_the_field(given: dict[str, object], name: str, ri
     assert other.json()["data"] is None
 
 
+async def test_a_refused_option_is_named() -> None:
+    """A model that an option names is judged in the native body, and told as it was sent."""
+    told = []
+    async with rig(models=("wan2.1-*",)) as gateway:
+        for field in ("upstream_options", "metadata"):
+            body = json.dumps({**T2V, field: {"prompt_extend_model": "x"}}).encode()
+            told.append(await ask(gateway.url, gateway.post(body, path=UNIFIED)))
+    assert [answer.status for answer in told] == [403, 403]
+    params = [error_of(answer.body)["param"] for answer in told]
+    assert params == [f"{name}.prompt_extend_model" for name in ("upstream_options", "metadata")]
+
+
+async def test_a_double_is_named_with_its_place() -> None:
+    """Which of several objects holds a name twice."""
+    body = b'{"model":"wan2.7-i2v","image":[{"url":"a"},{"url":"b","url":"c"}]}'
+    async with rig() as gateway:
+        told = await ask(gateway.url, gateway.post(body, path=UNIFIED))
+    assert error_of(told.body)["param"] == "image[1].url"
+
+
+async def test_refusals_are_short() -> None:
+    """Whatever a caller wrote is not sent back by the megabyte, nor what stands in for it here."""
+    name = "a b" * 100_000
+    bodies: list[dict[str, object]] = [
+        {"headers": {name: "x"}},
+        {name: 1},
+        {"upstream_options": {name: 1}, "metadata": {name: 2}},
+        {"ratio": name},
+        {"model": "wan2.7-i2v", "image": {"type": name, "url": "u"}},
+        {"model": "wan2.5-i2v-preview", "image": {"url": "u", name: 1}},
+        {"upstream_options": {LONG: 1}, "metadata": {LONG: 2}},
+    ]
+    async with rig() as gateway:
+        for given in bodies:
+            body = json.dumps({**T2V, **given}).encode()
+            told = await ask(gateway.url, gateway.post(body, path=UNIFIED))
+            assert told.status == 400
+            assert len(told.body) < 1500
+
+
+async def test_many_headers_are_refused_at_once() -> None:
+    """A body of nothing but headers costs no more than any other of its size."""
+    headers = {f"x-{number}": "v" for number in range(19_900)}
+    async with rig() as gateway:
+        started = time.process_time()
+        body = json.dumps({**T2V, "headers": headers}).encode()
+        told = await ask(gateway.url, gateway.post(body, path=UNIFIED))
+        spent = time.process_time() - started
+    assert (told.status, error_of(told.body)["param"]) == (400, "headers")
+    assert spent < 2.5, "of the processor; comparing each with each takes five seconds"
+
+
+async def test_inlined_media_cross_in_options() -> None:
+    """Equal ones agree with each other, as equal texts do; they go up as they came."""
+    options = {"style_image": LONG, "more": [LONG]}
+    async with standing() as stand:
+        token = await stand.token()
+        body = {**T2V, "upstream_options": options, "metadata": {"style_image": LONG}}
+        answer = await stand.ask("POST", UNIFIED, token, body)
+        assert answer.status == 200, answer.body
+        assert stand.sandbox.requests[0].json()["parameters"] == options
+
+
 @pytest.mark.parametrize(("body", "status", "code"), GATED, ids=lambda value: str(value)[:50])
 async def test_the_same_gate(body: bytes, status: int, code: str) -> None:
     """What the gate refuses natively it refuses here, before and after the translation."""
@@ -305,7 +379,9 @@ ODD = [
     (ok(b'{"code":"Gone.Wrong","message":"No.","request_id":"u"}'), 400, "Gone.Wrong"),
     (ok(b'{"output":{}}'), 502, "BadGateway"),
     (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", 502, "BadGateway"),
-    (b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\n<a/>", 500, "BadGateway"),
+    (b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\n<a/>", 502, "BadGateway"),
+    (b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\n{}", 502, "BadGateway"),
+    (b"HTTP/1.1 430 No\r\nContent-Length: 2\r\n\r\n{}", 502, "BadGateway"),
 ]
 
 
@@ -316,6 +392,24 @@ async def test_an_answer_without_a_task(said: bytes, status: int, code: str) -> 
         told = await ask(gateway.url, gateway.post(json.dumps(T2V).encode(), path=UNIFIED))
     assert (told.status, error_of(told.body)["code"]) == (status, code)
     assert told.value("x-should-retry") == b"false"
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "BadRequest"), (429, "Throttling")])
+async def test_a_refusal_without_a_code(status: int, code: str) -> None:
+    """A status that blames the call is kept, with a code that goes with it."""
+    said = b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\n{}" % status
+    async with scripted(answering(said)) as upstream, rig(upstream.url) as gateway:
+        told = await ask(gateway.url, gateway.post(json.dumps(T2V).encode(), path=UNIFIED))
+    assert (told.status, error_of(told.body)["code"]) == (status, code)
+
+
+async def test_another_success_is_a_success() -> None:
+    """Upstream's 201 is told as 200, and nothing in it says that it went wrong."""
+    created = task_answer().replace(b"200 OK", b"201 Created", 1)
+    async with scripted(answering(created)) as upstream, rig(upstream.url) as gateway:
+        told = await ask(gateway.url, gateway.post(json.dumps(T2V).encode(), path=UNIFIED))
+    assert (told.status, told.json()) == (200, {"task_id": "task-1"})
+    assert told.value("x-should-retry") is None
 
 
 async def test_no_token_and_no_path() -> None:
@@ -332,7 +426,7 @@ async def test_no_token_and_no_path() -> None:
 
 def test_a_body_has_a_limit_of_its_own() -> None:
     """A façade holds a body in memory: less than elsewhere, never more."""
-    route = Route("f", frozenset({"POST"}), "/f", "/t", facade=Facade.UNIFIED)
+    route = Route("f", frozenset({"POST"}), "/f", "/t", envelope=Envelope.UNIFIED)
     assert most_of(route, 4 * LARGEST) == LARGEST
     assert most_of(route, 7) == 7
     assert most_of(Route("n", frozenset({"POST"}), "/n", "/t"), 4 * LARGEST) == 4 * LARGEST
@@ -349,9 +443,10 @@ async def test_a_body_over_the_limit() -> None:
     assert (told.status, error_of(told.body)["code"]) == (413, "BadRequest.TooLarge")
 
 
-async def test_a_large_picture_crosses_whole() -> None:
-    """Inlined base64 beyond what is kept in memory goes up unchanged, and leaves no file."""
-    picture = "data:image/png;base64," + "A" * 700_000
+@pytest.mark.parametrize("before", ["data:image/png;base64,", ""])
+async def test_a_large_picture_crosses_whole(before: str) -> None:
+    """Inlined base64 beyond what is kept in memory goes up unchanged, with `data:` or without."""
+    picture = before + "A" * 700_000
     async with standing() as stand:
         token = await stand.token()
         bodies = [

@@ -84,7 +84,7 @@ REFUSALS: Mapping[str, Refusal] = {
         lambda client: respond(client, tools=[{"type": "image_generation", "model": "z-image"}]),
         openai.PermissionDeniedError,
         "model_not_found",
-        "model",
+        "tools[].model",
         models=("qwen*",),
     ),
     "no model": Refusal(
