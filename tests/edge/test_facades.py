@@ -335,10 +335,12 @@ async def test_a_task_is_priced_by_what_was_sent_up() -> None:
     """The record's price inputs are the translated parameters, not the unified fields."""
     async with scripted(answering(task_answer())) as upstream, rig(upstream.url) as gateway:
         body = {**T2V, "ratio": "16:9", "resolution": "720p", "upstream_options": {"duration": 5}}
-        await ask(gateway.url, gateway.post(json.dumps(body).encode(), path=UNIFIED))
+        raw = json.dumps(body).encode()
+        await ask(gateway.url, gateway.post(raw, path=UNIFIED))
         record = await gateway.store.owner("task-1", "tenant-a")
     assert record is not None
-    assert record.inputs == {"size": '"1280*720"', "duration": "5"}
+    inputs = {"size": '"1280*720"', "duration": "5", "body_bytes": str(len(raw))}
+    assert record.inputs == inputs
 
 
 async def test_an_idempotency_key_makes_one_task() -> None:
