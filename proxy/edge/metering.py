@@ -20,6 +20,7 @@ from proxy.core.settlement import Kind, UsageRecord
 from proxy.core.tasks import TaskRecord
 from proxy.core.tickets import Wish, asks_stream, hold_for, kind_of, refusal
 from proxy.edge.asked import Asked
+from proxy.edge.background import end_all
 from proxy.edge.intake import Passage
 from proxy.edge.settlements import Settlements
 from proxy.edge.tickets import Ticket
@@ -65,9 +66,7 @@ class Meter:
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self.drained()
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end_all(self._running)
         self._queue.give_up()
 
     async def drained(self) -> None:

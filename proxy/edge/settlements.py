@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.money import text_of
-from proxy.core.settlement import MOST_RECORDS, Settlement, UsageRecord
+from proxy.core.settlement import MOST_RECORDS, Kind, Settlement, UsageRecord
 from proxy.ports import Ledger, Telemetry
 
 MOST_WAITING = 50_000
@@ -67,6 +67,7 @@ class Settlements:
         self._number = 0
         self._waiting: deque[Item] = deque()
         self._batch: list[Item] = []
+        self._tasks: set[str] = set()  # whose records wait, or are under way
         self._came = asyncio.Event()
         self._urgent = asyncio.Event()
         self._idle = asyncio.Event()
@@ -77,10 +78,17 @@ class Settlements:
         return len(self._waiting) + len(self._batch)
 
     def put(self, item: Item) -> None:
-        """Hand over a record, or a hold that came to nothing."""
+        """Hand over a record, or a hold that came to nothing.
+
+        A task whose record is on its way has ended already, however many saw it.
+        """
+        if (task := _task_of(item)) in self._tasks:
+            return
         if len(self) >= self._most:
             self._lost(item, "too many wait for the store")
             return
+        if task:
+            self._tasks.add(task)
         self._waiting.append(item)
         self._idle.clear()
         self._came.set()
@@ -144,6 +152,7 @@ class Settlements:
         return True
 
     def _ended(self, records: Sequence[UsageRecord], written: Collection[str]) -> None:
+        self._tasks.difference_update(map(_task_of, self._batch))
         self._batch.clear()
         self._taken(records, written)
 
@@ -154,3 +163,8 @@ class Settlements:
             facts = {**asdict(item), **used, "amount": text_of(item.amount)}
             del facts["used"]
             self._telemetry.event("usage_record_lost", why=why, **facts)
+
+
+def _task_of(item: Item) -> str:
+    """The task whose record this is; empty for all that no two processes could see end."""
+    return item.id if isinstance(item, UsageRecord) and item.kind is Kind.TASK else ""

@@ -2,8 +2,9 @@
 
     lead? → what is due → a turn, when no client wants it → ask → settled, or later → again
 
-Clients come first: looking takes a small share of the queries that an account allows, and waits
-while a client waits. How often is decided in `proxy.core.looking`.
+Clients come first: looking takes a small share of the queries that an account allows, and waits a
+while when clients wait. It waits not for ever: however busy they are, an open task is settled. How
+often is decided in `proxy.core.looking`.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from proxy.core.looking import is_given_up, next_look
 from proxy.core.pacing import Pace
 from proxy.core.settlement import FIRST_LOOK
 from proxy.core.tasks import TaskRecord
+from proxy.edge.background import end_all
 from proxy.edge.metering import Meter
 from proxy.edge.queries import Queries
 from proxy.ports import Ledger, Telemetry
@@ -35,6 +37,9 @@ BATCH = 100
 
 PATIENCE = 10.0
 """Seconds that the store may take."""
+
+DEFERENCE = 2.0
+"""Seconds that a look waits for clients who want a turn; then it takes its share all the same."""
 
 _GIVING_WAY = 0.05
 """Seconds until it is looked again whether a client still waits for a turn."""
@@ -80,8 +85,7 @@ class Settler:
     async def stop(self) -> None:
         """Look no more; what is open is looked at by whoever leads next."""
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+            await end_all([self._running])
 
     async def _run(self) -> None:
         """Look, for ever. Whatever goes wrong is tried again."""
@@ -106,7 +110,9 @@ class Settler:
             for task in due:
                 await self._turn(task.account)
                 looks.create_task(self._look(task))
-        await self._meter.drained()
+        with suppress(TimeoutError):  # others go on putting theirs behind what was found here
+            async with asyncio.timeout(self._every):
+                await self._meter.drained()
         return len(due)
 
     async def _leads(self) -> bool:
@@ -120,14 +126,16 @@ class Settler:
         return leads
 
     async def _turn(self, account: str) -> None:
-        """Wait for a turn of the looking's own, and while a client waits for any."""
+        """Wait for a turn of the looking's own, and a while for clients who wait for any."""
         pace = self._paces.get(account)
-        while pace is not None:
-            own = pace.delay(time.monotonic())
-            if not own and not self._queries.is_wanted(account):
-                pace.take(time.monotonic())
-                return
-            await asyncio.sleep(own or _GIVING_WAY)
+        if pace is None:
+            return
+        while own := pace.delay(time.monotonic()):  # noqa: ASYNC110 - others may take turns
+            await asyncio.sleep(own)
+        pace.take(time.monotonic())
+        until = time.monotonic() + DEFERENCE
+        while self._queries.is_wanted(account) and time.monotonic() < until:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(_GIVING_WAY)
 
     async def _look(self, task: TaskRecord) -> None:
         """Ask about a task. Its end is settled by whoever hears of every state: the meter."""

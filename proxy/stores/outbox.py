@@ -29,6 +29,7 @@ from proxy.core.settlement import Settlement, surely_written
 from proxy.core.tasks import PENDING, TaskConflictError, TaskRecord
 from proxy.ports import Store
 from proxy.stores import sqlite_schema as sql
+from proxy.stores.cancelling import is_cancelled
 from proxy.stores.front import Front
 from proxy.stores.notices import OutboxNotices
 from proxy.stores.records import LIST_LIMIT, is_kept
@@ -227,7 +228,7 @@ class Outboxed(Front):
             self._notices.lost(record, f"claimed while stopping: {type(error).__name__}")
 
     async def _carry_on(self) -> None:
-        while True:
+        while not is_cancelled():
             with suppress(StoreUnavailableError):
                 await self._carry_all()
             await asyncio.sleep(REPLAY_EVERY)

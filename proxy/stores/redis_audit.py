@@ -11,6 +11,7 @@ from contextlib import suppress
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import Grant
 from proxy.stores import redis_commands as commands
+from proxy.stores.cancelling import is_cancelled
 from proxy.stores.grant_cache import GrantCache
 from proxy.stores.redis_push import Feed
 
@@ -22,7 +23,7 @@ _BATCH, _PAUSE = 100, 0.02  # grants at once: some 2 ms of this process; seconds
 
 async def audit(feed: Feed, keys: commands.Keys, cache: GrantCache, every: float) -> None:
     """Go round for ever, and forget each grant that is not what Redis says."""
-    while True:
+    while not is_cancelled():
         await asyncio.sleep(every)
         with suppress(StoreUnavailableError):  # a new session starts with nothing to audit
             await _round(feed, keys, cache)

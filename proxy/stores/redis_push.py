@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.stores.cancelling import is_cancelled
 from proxy.stores.grant_cache import GrantCache
 from proxy.stores.notices import OnChange
 from proxy.stores.redis_nodes import Client, Nodes
@@ -112,7 +113,7 @@ class Feed:
     async def _run(self) -> None:
         pause = FIRST_PAUSE
         try:
-            while not _is_cancelled():
+            while not is_cancelled():
                 was_up = await self._live()
                 pause = FIRST_PAUSE if was_up else min(2 * pause, LAST_PAUSE)
                 await asyncio.sleep(pause)
@@ -137,7 +138,7 @@ class Feed:
         self._confirmed = {}
         async with asyncio.timeout(ASK_TIMEOUT):
             await session.link((self._tokens, self._tenants), self._pushed)
-        if _is_cancelled():
+        if is_cancelled():
             return
         self._rise(session)
         listening = [self._listen(link) for link in session.links]
@@ -173,7 +174,7 @@ class Feed:
 
     async def _listen(self, link: AbstractConnection) -> None:
         """Hear one primary until it is lost. Raises `LOST`."""
-        while not _is_cancelled():
+        while not is_cancelled():
             asked = self._clock()
             await link.send_command("PING")
             await _pong(link)
@@ -219,7 +220,7 @@ async def _hear_for(seconds: float, link: AbstractConnection) -> None:
 
 
 async def _until_moved(nodes: Nodes) -> None:
-    while not _is_cancelled():
+    while not is_cancelled():
         await asyncio.sleep(LOOK_AROUND)
         if await nodes.have_moved():
             msg = "the primaries are others now"
@@ -241,16 +242,6 @@ async def _until_one_ends(*work: Coroutine[None, None, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
-
-
-def _is_cancelled() -> bool:
-    """Whether this task has been told to stop, even if the word was lost on the way.
-
-    On Python 3.11 the `wait_for` that redis-py sends with loses a cancellation that arrives in
-    the wrong moment; a loop that trusted in `CancelledError` alone would then never end.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _close(session: Session) -> None:
