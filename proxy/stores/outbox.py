@@ -29,6 +29,7 @@ from proxy.core.settlement import Settlement, surely_written
 from proxy.core.tasks import PENDING, TaskConflictError, TaskRecord
 from proxy.ports import Store
 from proxy.stores import sqlite_schema as sql
+from proxy.stores.alarms import alarm, heard, must_not_die
 from proxy.stores.cancelling import is_cancelled
 from proxy.stores.front import Front
 from proxy.stores.notices import OutboxNotices
@@ -73,11 +74,21 @@ class Outbox(SqliteTasks):
         await self._file.write(lambda writer: writer.execute(sql.KEEP_SETTLEMENT, row))
 
     async def settlements(self) -> list[tuple[int, Settlement]]:
-        """Those that wait, each with its place, oldest first, at most `BATCH`."""
+        """Those that wait, each with its place, oldest first, at most `BATCH`.
+
+        One that cannot be read is told whole, and taken out: those behind it wait for nothing.
+        """
         rows = await self._file.read(
             lambda reader: reader.execute(sql.SETTLEMENTS, (BATCH,)).fetchall()
         )
-        return [(place, settlement_from_text(text)) for place, text in rows]
+        readable = []
+        for place, text in rows:
+            try:
+                readable.append((place, settlement_from_text(text)))
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                alarm(f"a settlement in the outbox cannot be read: {text}", error)
+                await self.settled(place)
+        return readable
 
     async def settled(self, place: int) -> None:
         """Take out the one at this place."""
@@ -127,7 +138,9 @@ class Outboxed(Front):
             await self._outbox.open()
         if self._carrier is None:
             self._carrier = asyncio.create_task(self._carry_on())
-            self._carrier.add_done_callback(_must_not_die)
+            self._carrier.add_done_callback(
+                partial(must_not_die, "the outbox is not carried over any more")
+            )
 
     async def close(self) -> None:
         """Let go when what is being written is safe; what waits, waits for the next process."""
@@ -197,7 +210,7 @@ class Outboxed(Front):
         try:
             return await asyncio.shield(settling)
         except asyncio.CancelledError:
-            settling.add_done_callback(_heard)  # who handed it over knows that it may be lost
+            settling.add_done_callback(heard)  # who handed it over knows that it may be lost
             raise
 
     def _begin(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
@@ -281,17 +294,3 @@ class Outboxed(Front):
 
 def _oldest(reader: sqlite3.Connection) -> list[TaskRecord]:
     return [sql.record_of(row) for row in reader.execute(sql.OLDEST, (BATCH,))]
-
-
-def _heard(task: asyncio.Task[T]) -> None:
-    """Take note of how it ended, so that asyncio does not ask for somebody who does."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _must_not_die(task: asyncio.Task[None]) -> None:
-    """A bug ended the carrying: it will not come back, so at least it must be seen."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        context = {"message": "the outbox is not carried over any more", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)

@@ -17,7 +17,7 @@ from proxy.core.settlement import FIRST_LOOK, Kind, Settlement
 from proxy.stores.memory import MemoryStore
 from proxy.stores.outbox import BATCH, Outbox, Outboxed
 from proxy.stores.redis import RedisStore
-from proxy.stores.sqlite_schema import OUTBOX
+from proxy.stores.sqlite_schema import KEEP_SETTLEMENT, OUTBOX
 
 BUDGET = ("token:tok_1", "money", "2027-01")
 
@@ -239,3 +239,25 @@ async def test_an_older_outbox(host: Host) -> None:
     await host.process()
     await eventually(host.is_empty)
     assert await host.shared.owner("task-1", "ada") == record()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sender":"s","number":1,"records":[1]}'])
+async def test_one_that_cannot_be_read_stops_no_other(host: Host, text: str) -> None:
+    """It is told whole and taken out; claims and settlements behind it are carried over."""
+    heard: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: heard.append(context["message"]))
+    outbox = Outbox(host.directory, now=host.clock)
+    await outbox.open()
+    await outbox.close()
+    with sqlite3.connect(next(host.directory.glob("outbox-*.db"))) as file:
+        file.execute(KEEP_SETTLEMENT, (text,))
+    file.close()
+    here = await host.process()
+    host.down()
+    await here.settle(call(1))
+    await here.claim(record("t1"))
+    host.up()
+    await eventually(lambda: is_carried(host))
+    assert await names(host.shared) == ["s-1"]
+    assert heard == [f"a settlement in the outbox cannot be read: {text}"]
