@@ -38,6 +38,14 @@ BATCH = 100
 PATIENCE = 10.0
 """Seconds that the store may take."""
 
+ROUND = 10.0
+"""Seconds in which looks may begin that were taken out of the ledger together: well below the lease
+of who leads."""
+
+PUT_OFF = 3
+"""Times `EVERY` until a task is due again that had no turn: those of a slow account must not hide
+the others'."""
+
 DEFERENCE = 2.0
 """Seconds that a look waits for clients who want a turn; then it takes its share all the same."""
 
@@ -106,10 +114,11 @@ class Settler:
             return 0
         async with asyncio.timeout(PATIENCE):
             due = await self._ledger.due_tasks(BATCH, FIRST_LOOK - self._first)
-        async with asyncio.TaskGroup() as looks:
-            for task in due:
-                await self._turn(task.account)
-                looks.create_task(self._look(task))
+        until = min(time.monotonic() + ROUND, self._leads_until)
+        async with asyncio.TaskGroup() as accounts:
+            for account in {task.account for task in due}:
+                theirs = [task for task in due if task.account == account]
+                accounts.create_task(self._look_at(account, theirs, until))
         with suppress(TimeoutError):  # others go on putting theirs behind what was found here
             async with asyncio.timeout(self._every):
                 await self._meter.drained()
@@ -125,17 +134,29 @@ class Settler:
         self._leads_until = now + self._lease if leads else 0.0
         return leads
 
-    async def _turn(self, account: str) -> None:
+    async def _look_at(self, account: str, tasks: list[TaskRecord], until: float) -> None:
+        """Look at an account's tasks, as many as have their turn in time."""
+        async with asyncio.TaskGroup() as looks:
+            for task in tasks:
+                if await self._has_turn(account, until):
+                    looks.create_task(self._look(task))
+                else:
+                    await self._put_off(task, time.time() + PUT_OFF * self._every)
+
+    async def _has_turn(self, account: str, until: float) -> bool:
         """Wait for a turn of the looking's own, and a while for clients who wait for any."""
         pace = self._paces.get(account)
         if pace is None:
-            return
-        while own := pace.delay(time.monotonic()):  # noqa: ASYNC110 - others may take turns
-            await asyncio.sleep(own)
+            return True
+        own = pace.delay(time.monotonic())
+        if time.monotonic() + own > until:
+            return False
+        await asyncio.sleep(own)
         pace.take(time.monotonic())
-        until = time.monotonic() + DEFERENCE
-        while self._queries.is_wanted(account) and time.monotonic() < until:  # noqa: ASYNC110 - no event
+        patience = time.monotonic() + DEFERENCE
+        while self._queries.is_wanted(account) and time.monotonic() < patience:  # noqa: ASYNC110 - no event
             await asyncio.sleep(_GIVING_WAY)
+        return True
 
     async def _look(self, task: TaskRecord) -> None:
         """Ask about a task. Its end is settled by whoever hears of every state: the meter."""
@@ -146,11 +167,14 @@ class Settler:
         if is_given_up(now - task.created, state):
             self._meter.task_over(task, "UNKNOWN", None)
             self._tell(task, state)
+        await self._put_off(task, next_look(task.created, now, self._first))
+
+    async def _put_off(self, task: TaskRecord, at: float) -> None:
         # Stores tell of a task `FIRST_LOOK` from its creation; who looks earlier reads ahead.
-        at = next_look(task.created, now, self._first) + FIRST_LOOK - self._first
         with suppress(StoreUnavailableError, TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                await self._ledger.look_later(task.task_id, at)
+                ahead = FIRST_LOOK - self._first
+                await self._ledger.look_later(task.task_id, at + ahead)
 
     def _tell(self, task: TaskRecord, state: str | None) -> None:
         self._telemetry.event(

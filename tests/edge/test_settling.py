@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -19,14 +19,16 @@ from edge.rig import (
     scripted,
 )
 
+from proxy.core.errors import StoreUnavailableError
 from proxy.core.freshness import LIFE
+from proxy.core.holds import LEASE
 from proxy.core.money import NANOS
 from proxy.core.prices import Price, PriceList
-from proxy.core.settlement import Basis
+from proxy.core.settlement import TASK_HOLD, Basis, Settlement
 from proxy.core.tasks import TaskRecord
 from proxy.edge.metering import Meter
 from proxy.edge.queries import Queries
-from proxy.edge.settling import Settler
+from proxy.edge.settling import BATCH, Settler
 from proxy.edge.upstream import SessionUpstream
 from proxy.stores.memory import MemoryStore
 
@@ -55,26 +57,44 @@ def telling(state: str) -> Script:
 class Replica:
     """A meter and a settler on a ledger that others share."""
 
-    def __init__(self, url: str, store: MemoryStore, session: SessionUpstream, rate: float) -> None:
-        accounts = [replace(account(url), polls_per_second=rate)]
+    def __init__(
+        self,
+        url: str,
+        store: MemoryStore,
+        session: SessionUpstream,
+        rates: Mapping[str, float],
+        lease: float,
+    ) -> None:
+        plain = account(url)
+        accounts = [replace(plain, name=name, polls_per_second=r) for name, r in rates.items()]
         self.telemetry = Recorder()
         self.meter = Meter(store, PRICES, self.telemetry)
         seen = self.meter.task_seen
         self.queries = Queries(store, accounts, session, self.telemetry, PATIENCE, seen)
         self.settler = Settler(
-            store, self.queries, accounts, self.meter, self.telemetry, first_look=SOON
+            *(store, self.queries, accounts, self.meter, self.telemetry),
+            first_look=SOON,
+            lease=lease,
         )
 
 
 @asynccontextmanager
 async def settling(
-    script: Script, store: MemoryStore, replicas: int = 1, rate: float = 1000
+    script: Script,
+    store: MemoryStore,
+    replicas: int = 1,
+    rate: float = 1000,
+    rates: Mapping[str, float] | None = None,
+    lease: float = LEASE,
 ) -> AsyncIterator[list[Replica]]:
     session = SessionUpstream(connect_timeout=PATIENCE)
     await session.open()
     try:
         async with scripted(script) as upstream:
-            made = [Replica(upstream.url, store, session, rate) for _ in range(replicas)]
+            all_rates = {"main": rate, **(rates or {})}
+            made = [
+                Replica(upstream.url, store, session, all_rates, lease) for _ in range(replicas)
+            ]
             for one in made:
                 await one.meter.start()
                 one.settler.start()
@@ -185,13 +205,125 @@ async def test_clients_come_first() -> None:
         assert looked_while == [0]
 
 
+async def test_clients_who_never_stop() -> None:
+    """Looking takes its share all the same: a task is settled however busy its account is."""
+    asked: list[bytes] = []
+
+    async def script(told: Conversation) -> None:
+        asked.append(told.target)
+        await telling("FAILED" if told.target.endswith(b"/overdue") else "RUNNING")(told)
+
+    async def poll(one: Replica, name: str) -> None:
+        while True:
+            await one.queries.ask(task(name), f"/api/v1/tasks/{name}", ())
+
+    store = MemoryStore()
+    async with settling(script, store, rate=20) as (one,):
+        pollers = [asyncio.create_task(poll(one, f"c{n}")) for n in range(40)]
+        await eventually(lambda: one.queries.is_wanted("main"))
+        await store.claim(task("overdue", age=60))
+        assert await settled(store, 1) == {"overdue": "FAILED"}
+        assert len(asked) > 20, "the account was not busy"
+        for poller in pollers:
+            poller.cancel()
+        await asyncio.gather(*pollers, return_exceptions=True)
+
+
+async def test_a_slow_account_keeps_nobody_waiting() -> None:
+    """However many of its tasks are overdue: the others' are looked at meanwhile."""
+    store = MemoryStore()
+    for n in range(3 * BATCH):
+        await store.claim(task(f"s{n}", age=70, account="slow"))
+    await store.claim(task("quick", age=65))
+    slow = {"slow": 0.5}
+    async with settling(telling("FAILED"), store, rates=slow):
+        async with asyncio.timeout(PATIENCE):
+            while "quick" not in await settled(store, 1):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.005)
+        assert len(await settled(store, 1)) < BATCH
+
+
+class Busy(MemoryStore):
+    """A store to which more is handed over before it has taken the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meter: Meter | None = None
+
+    async def settle(self, settlement: Settlement) -> Collection[str]:
+        if self.meter is not None:
+            self.meter.release("another")
+        await asyncio.sleep(0)
+        return await super().settle(settlement)
+
+
+async def test_a_ledger_that_never_rests() -> None:
+    """Who looks does not wait until nothing waits any more."""
+    store = Busy()
+    async with settling(telling("FAILED"), store) as (one,):
+        store.meter = one.meter
+        one.meter.release("first")
+        for name in ("t1", "t2", "t3"):
+            await store.claim(task(name))
+            assert name in await settled(store, int(name[1:]))
+        store.meter = None
+
+
+async def test_a_leader_says_so_while_it_looks() -> None:
+    """However long a line is: nobody else takes over while it lives, and is not needed."""
+    store = Leading()
+    for n in range(20):
+        await store.claim(task(f"t{n}", age=70))
+    async with settling(telling("FAILED"), store, replicas=2, rate=60, lease=0.6):
+        await settled(store, 20)
+    assert len(store.leaders) == 1
+
+
+class Leading(MemoryStore):
+    """A store that notes who led."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leaders: set[str] = set()
+
+    async def lead(self, process: str, seconds: float) -> bool:
+        leads = await super().lead(process, seconds)
+        if leads:
+            self.leaders.add(process)
+        return leads
+
+
+async def test_a_task_that_is_past_its_hold() -> None:
+    """It is let go, although upstream says that it runs."""
+    store = MemoryStore()
+    await store.claim(task("old", age=TASK_HOLD))
+    async with settling(telling("RUNNING"), store) as (one,):
+        assert await settled(store, 1) == {"old": "UNKNOWN"}
+        await eventually(lambda: one.telemetry.named("task_unsettled"))
+
+
+class Asked(MemoryStore):
+    """A store that notes that somebody asked in vain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def lead(self, process: str, seconds: float) -> bool:
+        try:
+            return await super().lead(process, seconds)
+        except StoreUnavailableError:
+            self.asked.set()
+            raise
+
+
 async def test_a_store_that_is_away_for_a_while() -> None:
     """The looking goes on when it is back."""
-    store = MemoryStore()
+    store = Asked()
     await store.claim(task("t1"))
     store.set_available(up=False)
     async with settling(telling("FAILED"), store) as (one,):
-        await asyncio.sleep(3 * SOON)
+        await store.asked.wait()
         store.set_available(up=True)
         assert await settled(store, 1) == {"t1": "FAILED"}
         assert one.telemetry.bugs == []
