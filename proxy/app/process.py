@@ -18,7 +18,7 @@ from proxy.app.leash import when_parent_ends
 from proxy.app.notices import told_to
 from proxy.app.sockets import bind_all, close_all, name_of
 from proxy.config import ConfigError
-from proxy.config.settings import Settings
+from proxy.config.settings import Environment, Settings
 from proxy.core.accounts import shared
 from proxy.core.errors import StoreUnavailableError
 from proxy.edge.admin import AdminServer
@@ -80,22 +80,7 @@ class Proxy:
             self.store,
             Watching(self._upstream, self._health),
             telemetry,
-            Limits(
-                max_body=env.max_body,
-                spool=env.spool,
-                body_timeout=env.body_timeout,
-                read_timeout=env.read_timeout,
-                write_timeout=env.write_timeout,
-                poll_hold=env.poll_hold,
-                trusted=env.trusted_proxies,
-                sockets=SocketLimits(
-                    max_message=env.max_message,
-                    idle=env.socket_idle,
-                    handshake=env.connect_timeout,
-                    patience=env.write_timeout,
-                    per_token=env.max_sockets,
-                ),
-            ),
+            _limits_of(env),
             self._health,
             meter=self._meter,
         )
@@ -215,6 +200,26 @@ def telemetry_of(settings: Settings, metrics: Metrics | None = None) -> Structur
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     console = form == "console" or (form == "auto" and on_terminal)
     return StructuredTelemetry(metrics or Metrics(), console=console)
+
+
+def _limits_of(env: Environment) -> Limits:
+    """What a request may take, as the variables say."""
+    return Limits(
+        max_body=env.max_body,
+        spool=env.spool,
+        body_timeout=env.body_timeout,
+        read_timeout=env.read_timeout,
+        write_timeout=env.write_timeout,
+        poll_hold=env.poll_hold,
+        trusted=env.trusted_proxies,
+        sockets=SocketLimits(
+            max_message=env.max_message,
+            idle=env.socket_idle,
+            handshake=env.connect_timeout,
+            patience=env.write_timeout,
+            per_token=env.max_sockets,
+        ),
+    )
 
 
 def run_process(

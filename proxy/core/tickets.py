@@ -27,7 +27,7 @@ from proxy.core.holds import (
     Rate,
     Ruling,
 )
-from proxy.core.limits import Limits
+from proxy.core.limits import NO_LIMITS, Limits
 from proxy.core.money import text_of
 from proxy.core.policy import Grant
 
@@ -42,6 +42,11 @@ class Wish:
     creates_task: bool = False
     is_stream: bool = False
     dearest: int = 0
+
+
+def is_limited(grant: Grant) -> bool:
+    """Whether any limit concerns the token; else nobody need know what a call could cost."""
+    return grant.limits != NO_LIMITS or grant.tenant_limits != NO_LIMITS
 
 
 def hold_for(

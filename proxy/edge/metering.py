@@ -18,7 +18,7 @@ from proxy.core.policy import Grant
 from proxy.core.prices import PriceList
 from proxy.core.settlement import Kind, UsageRecord
 from proxy.core.tasks import TaskRecord
-from proxy.core.tickets import Wish, asks_stream, hold_for, kind_of, refusal
+from proxy.core.tickets import Wish, asks_stream, hold_for, is_limited, kind_of, refusal
 from proxy.edge.asked import Asked
 from proxy.edge.background import end_all
 from proxy.edge.intake import Passage
@@ -80,13 +80,16 @@ class Meter:
     ) -> Ticket:
         """The ticket of a call that is about to be sent; polls and their like need none."""
         fare = self._fare(asked, model, passage)
-        at = time.time() if fare is None else fare.at
-        is_stream = not asked.creates_tasks and asks_stream(asked.fields, passage.noted)
-        wish = Wish(asked.creates_tasks, is_stream, fare.dearest if fare else 0)
-        hold = hold_for(asked.visit.request_id, grant, wish, at, self.lease)
+        hold = self._hold(asked, grant, fare, passage) if is_limited(grant) else None
         return Ticket(
             self, asked.visit, grant, call.account.name, hold, fare, lambda: passage.noted
         )
+
+    def _hold(self, asked: Asked, grant: Grant, fare: Fare | None, passage: Passage) -> Hold | None:
+        at = fare.at if fare else time.time()
+        is_stream = not asked.creates_tasks and asks_stream(asked.fields, passage.noted)
+        wish = Wish(asked.creates_tasks, is_stream, fare.dearest if fare else 0)
+        return hold_for(asked.visit.request_id, grant, wish, at, self.lease)
 
     def _fare(self, asked: Asked, model: str | None, passage: Passage) -> Fare | None:
         """What the call is charged by, where it runs a model."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from proxy.core.accounts import Account
+from proxy.core.charging import UNKNOWN
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.hearings import Sighting
 from proxy.core.holds import LEASE
@@ -119,7 +120,7 @@ class Settler:
             for account in {task.account for task in due}:
                 theirs = [task for task in due if task.account == account]
                 accounts.create_task(self._look_at(account, theirs, until))
-        with suppress(TimeoutError):  # others go on putting theirs behind what was found here
+        with suppress(TimeoutError):  # nobody asks again about an end that is being written down
             async with asyncio.timeout(self._every):
                 await self._meter.drained()
         return len(due)
@@ -165,7 +166,7 @@ class Settler:
         state = hearing.state if isinstance(hearing, Sighting) else None
         now = time.time()
         if is_given_up(now - task.created, state):
-            self._meter.task_over(task, "UNKNOWN", None)
+            self._meter.task_over(task, UNKNOWN, None)
             self._tell(task, state)
         await self._put_off(task, next_look(task.created, now, self._first))
 

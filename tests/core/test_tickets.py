@@ -1,5 +1,6 @@
 """What a call takes of its limits, and what it is told: each rule of `proxy.core.tickets`."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -7,9 +8,9 @@ import pytest
 from proxy.core.beijing import BEIJING
 from proxy.core.errors import Situation
 from proxy.core.holds import Bound, Hold, Left, Level, Rate, Ruling
-from proxy.core.limits import NO_LIMITS, Limits
+from proxy.core.limits import NAMES, NO_LIMITS, Limits
 from proxy.core.policy import Grant
-from proxy.core.tickets import Wish, asks_stream, hold_for, kind_of, refusal, told_of
+from proxy.core.tickets import Wish, asks_stream, hold_for, is_limited, kind_of, refusal, told_of
 
 NOW = datetime(2026, 11, 20, 0, 30, tzinfo=BEIJING).timestamp()
 """Half an hour into a day of Beijing's, on which it is yesterday elsewhere."""
@@ -34,6 +35,15 @@ def test_no_limit_takes_nothing() -> None:
     assert hold_for("r1", grant(), wish, NOW) is None
     assert hold_for("r1", grant(Limits(submits_per_minute=1)), Wish(), NOW) is None
     assert hold_for("r1", grant(Limits(budget_day=1)), Wish(), NOW) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_limit_is_one(name: str) -> None:
+    """Whichever it is, of the token or of its tenant, and 0 as well."""
+    one = replace(NO_LIMITS, **{name: 0})
+    assert is_limited(grant(token=one))
+    assert is_limited(grant(tenant=one))
+    assert not is_limited(grant(Limits(), Limits()))
 
 
 @pytest.mark.parametrize(
