@@ -33,8 +33,10 @@ ROOMS: dict[str, set[str]] = {
 
 # Each name from outside: the distribution that brings it (None: Python) and the rooms it lives in.
 HOMES: dict[str, tuple[str | None, set[str]]] = {
+    "aiohappyeyeballs": ("aiohappyeyeballs", {"edge"}),
     "aiohttp": ("aiohttp", {"edge", "sandbox"}),
     "click": ("click", {"cli"}),
+    "httptools": ("httptools", {"edge"}),
     "orjson": ("orjson", {"telemetry"}),
     "prometheus_client": ("prometheus-client", {"telemetry"}),
     "pydantic": ("pydantic", {"config"}),

@@ -29,7 +29,7 @@ from proxy.edge.metering import Meter
 from proxy.edge.settling import Settler
 from proxy.edge.sockets import SocketLimits
 from proxy.edge.statements import Statements
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.ports import Store
 from proxy.stores import open_store
 from proxy.telemetry import Metrics, StructuredTelemetry
@@ -72,7 +72,7 @@ class Proxy:
             outbox_notices=told_to(telemetry),
         )
         self._health = AccountHealth(account.name for account in settings.accounts)
-        self._upstream = SessionUpstream(env.connect_timeout)
+        self._upstream = WireUpstream(env.connect_timeout)
         self._meter = Meter(self.store, settings.routing.prices, telemetry, env.lease)
         self._gateway = Gateway(
             settings.routing.table,

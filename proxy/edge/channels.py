@@ -7,15 +7,15 @@ request, and takes the whole answer out when that is no WebSocket.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 
 import aiohttp
-from yarl import URL
 
 from proxy.core.closing import GOING_AWAY
+from proxy.edge.failures import refuse_coded
 from proxy.edge.peers import SocketPeer
-from proxy.edge.session_reply import refuse_coded
+from proxy.edge.session_calls import translated, url_of
 from proxy.ports import Call, HandshakeRefusedError, Headers, Terms
 
 MAX_REFUSAL = 1024 * 1024
@@ -45,11 +45,42 @@ class SocketChannel(SocketPeer):
         self.subprotocol = socket.protocol
 
 
+class Channels:
+    """Opens WebSockets, on connections of their own. `connect_timeout` is seconds."""
+
+    def __init__(self, connect_timeout: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._connector: aiohttp.TCPConnector | None = None
+
+    async def open(self) -> None:
+        """Be ready, within the running loop."""
+        self._connector = aiohttp.TCPConnector(limit=0)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._connector is not None:
+            await self._connector.close()
+
+    @asynccontextmanager
+    async def connect(self, call: Call, terms: Terms) -> AsyncIterator[SocketChannel]:
+        """See `proxy.ports.Upstream.connect`."""
+        assert self._connector is not None, "open() comes first"  # noqa: S101 - a bug in app.py
+        patience = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._connect_timeout, sock_read=call.read_timeout
+        )
+        async with AsyncExitStack() as stack:
+            opening = _open_channel(self._connector, call, terms, patience)
+            try:
+                channel = await stack.enter_async_context(opening)
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise translated(error) from error
+            yield channel
+
+
 @asynccontextmanager
-async def open_channel(
+async def _open_channel(
     connector: aiohttp.BaseConnector,
     call: Call,
-    url: URL,
     terms: Terms,
     patience: aiohttp.ClientTimeout,
 ) -> AsyncIterator[SocketChannel]:
@@ -66,7 +97,7 @@ async def open_channel(
     )
     async with session:
         socket = await session.ws_connect(
-            url,
+            url_of(call),
             protocols=terms.subprotocols,
             autoclose=False,
             autoping=False,

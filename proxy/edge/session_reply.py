@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import aiohttp
 
-from proxy.core.errors import ProxyError, Situation
-from proxy.core.headers import is_coded, value_of
+from proxy.core.headers import value_of
+from proxy.edge.session_calls import broken
 from proxy.ports import Headers
 
 READ_BUFFER = 64 * 1024
@@ -50,24 +50,24 @@ class SessionReply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See `proxy.ports.Reply.chunks`."""
-        broken: ProxyError | None = None
+        failure = None
         is_over = self._content is aiohttp.EMPTY_PAYLOAD  # shared by all: it ends only once
         while not is_over:
             try:
                 piece, is_end = await self._content.readchunk()
                 is_over = not piece and not is_end
-                if piece and not is_end and self._is_chunked and not broken:
+                if piece and not is_end and self._is_chunked and not failure:
                     piece = await self._whole(piece)
             except (aiohttp.ClientError, OSError) as error:
-                if broken:
-                    raise broken from error
-                broken = _broken(error)
+                if failure:
+                    raise failure from error
+                failure = broken(error)
                 piece, self._held = self._held, b""
                 self._say_what_is_here()
             if piece:
                 yield piece
-        if broken:
-            raise broken
+        if failure:
+            raise failure
 
     async def _whole(self, piece: bytes) -> bytes:
         """The beginning of a chunk and what comes of the rest before long."""
@@ -96,20 +96,6 @@ class SessionReply:
         self.fail(aiohttp.ClientPayloadError("the connection was closed"))
 
 
-def refuse_coded(fields: Headers) -> None:
-    """Raise `ProxyError` for what nobody here can decode: passed on, it would be another body.
-
-    The coding is a matter between upstream and us, so its name does not cross. Nobody asked for
-    one either: `TE` does not cross to upstream.
-    """
-    if is_coded(fields):
-        raise ProxyError(
-            Situation.BAD_GATEWAY,
-            "Upstream sent its answer in a transfer coding that nobody asked for; "
-            "the request may have been carried out.",
-        )
-
-
 def _fields(response: aiohttp.ClientResponse) -> Headers:
     return [
         (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
@@ -121,12 +107,3 @@ def _heard(closed: asyncio.Future[None]) -> None:
     """Look at how a connection ended, or asyncio reports every reset as an error of ours."""
     if not closed.cancelled():
         closed.exception()
-
-
-def _broken(error: Exception) -> ProxyError:
-    """What went wrong in the middle of an answer."""
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return ProxyError(
-            Situation.GATEWAY_TIMEOUT, "Upstream stopped in the middle of its answer."
-        )
-    return ProxyError(Situation.BAD_GATEWAY, "Upstream broke off in the middle of its answer.")

@@ -8,19 +8,20 @@ turned into nonsense. What is done about each stands where it is done.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from http import HTTPMethod
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPMethod, HTTPStatus
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
-from yarl import URL
 
-from proxy.core.errors import ProxyError, Situation, UnreachableError
+from proxy.core.errors import ProxyError
 from proxy.core.headers import value_of
-from proxy.edge.channels import SocketChannel, open_channel
+from proxy.edge.channels import Channels, SocketChannel
 from proxy.edge.endings import reset
-from proxy.edge.session_reply import READ_BUFFER, SessionReply, refuse_coded
+from proxy.edge.failures import protocol_changed, refuse_coded
+from proxy.edge.session_calls import translated, url_of
+from proxy.edge.session_reply import READ_BUFFER, SessionReply
 from proxy.ports import Call, Terms
 
 KEEP_ALIVE = 15.0
@@ -59,6 +60,7 @@ class SessionUpstream:
 
     def __init__(self, connect_timeout: float) -> None:
         self._connect_timeout = connect_timeout
+        self._channels = Channels(connect_timeout)
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -73,11 +75,13 @@ class SessionUpstream:
             skip_auto_headers=("Content-Type",),  # it would be added behind `_Exactly`
             trust_env=False,
         )
+        await self._channels.open()
 
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+        await self._channels.close()
 
     @asynccontextmanager
     async def send(self, call: Call) -> AsyncIterator[SessionReply]:
@@ -88,6 +92,8 @@ class SessionUpstream:
         if isinstance(body, _Watched):
             body.tell(reply)
         try:
+            if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                raise protocol_changed()
             refuse_coded(reply.headers)
             yield reply
         finally:
@@ -96,22 +102,9 @@ class SessionUpstream:
             # read has already gone back by itself.
             response.close()
 
-    @asynccontextmanager
-    async def connect(self, call: Call, terms: Terms) -> AsyncIterator[SocketChannel]:
+    def connect(self, call: Call, terms: Terms) -> AbstractAsyncContextManager[SocketChannel]:
         """See `proxy.ports.Upstream.connect`."""
-        assert self._session is not None, "open() comes first"  # noqa: S101 - a bug in app.py
-        connector = self._session.connector
-        assert connector is not None, "closed already"  # noqa: S101 - a bug in app.py
-        patience = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._connect_timeout, sock_read=call.read_timeout
-        )
-        async with AsyncExitStack() as stack:
-            opening = open_channel(connector, call, _url(call), terms, patience)
-            try:
-                channel = await stack.enter_async_context(opening)
-            except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                raise _translated(error) from error
-            yield channel
+        return self._channels.connect(call, terms)
 
     async def _head(self, call: Call, body: "_Watched | bytes | None") -> aiohttp.ClientResponse:
         assert self._session is not None, "open() comes first"  # noqa: S101 - a bug in app.py
@@ -124,7 +117,7 @@ class SessionUpstream:
                     body.deadline = deadline
                 return await self._session.request(
                     call.method,
-                    _url(call),
+                    url_of(call),
                     headers={} if length is None else {"Content-Length": length},
                     data=body,
                     chunked=True if chunked else None,
@@ -137,7 +130,7 @@ class SessionUpstream:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             if isinstance(body, _Watched) and body.failure is not None:
                 raise body.failure from error
-            raise _translated(error) from error
+            raise translated(error) from error
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -177,7 +170,7 @@ class _Exactly:
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             if self._call.method in RESENDABLE:
                 raise
-            raise _translated(error) from error
+            raise translated(error) from error
 
 
 class _Watched:
@@ -227,31 +220,3 @@ def _watched(call: Call) -> _Watched | bytes | None:
         return call.body
     parts = whole(call.body) if isinstance(call.body, bytes) else call.body
     return _Watched(parts, call.read_timeout)
-
-
-def _url(call: Call) -> URL:
-    """Where the call goes; the whole target as a path, or an empty query would lose its `?`."""
-    root = URL(call.account.url, encoded=True)
-    path = root.raw_path.rstrip("/") + call.target
-    return URL.build(scheme=root.scheme, authority=root.raw_authority, path=path, encoded=True)
-
-
-def _translated(error: Exception) -> ProxyError:
-    """What went wrong before an answer began, without saying where upstream is."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return UnreachableError(
-                Situation.GATEWAY_TIMEOUT, "Upstream could not be reached in time."
-            )
-        case aiohttp.ServerTimeoutError() | TimeoutError():
-            return ProxyError(
-                Situation.GATEWAY_TIMEOUT,
-                "Upstream did not answer in time; the request may have been carried out.",
-            )
-        case aiohttp.ClientConnectorError():
-            return UnreachableError(Situation.BAD_GATEWAY, "Upstream refused the connection.")
-        case _:
-            return ProxyError(
-                Situation.BAD_GATEWAY,
-                "Upstream broke off before answering; the request may have been carried out.",
-            )

@@ -1,0 +1,227 @@
+"""One connection to upstream: what is written, what comes, and whose turn it is to do something."""
+
+import asyncio
+import select
+from http import HTTPMethod
+from typing import cast
+
+from proxy.core.errors import ProxyError
+from proxy.edge.endings import reset
+from proxy.edge.failures import BROKEN, SILENT, Failure
+from proxy.edge.transport.answers import Answer
+from proxy.edge.transport.deadlines import Deadline
+from proxy.edge.transport.reading import Reader, UnreadableError
+from proxy.edge.transport.uploads import LAST_CHUNK, Upload, chunk
+from proxy.ports import Call
+
+
+class Connection(asyncio.Protocol):
+    """Asks one call at a time: `ask`, take the answer, `leave`.
+
+    As an `asyncio.Protocol` it is called by the loop; as `Flow` and `Outlet` by answer and body.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = Reader(self, self._answer_begun)
+        self._deadline = Deadline(self._loop, self._nothing_happened)
+        self._transport: asyncio.Transport
+        self._readable = select.poll()
+        self._patience = 0.0
+        self._asking: asyncio.Future[Answer] | None = None
+        self._answer: Answer | None = None
+        self._upload: Upload | None = None
+        self._is_uploading = False
+        self._room: asyncio.Future[None] | None = None
+        self._unsent = 0
+        self._is_held_back = False
+        self._is_given_up = False
+        self._is_lost = False
+
+    # -- what its owner asks -----------------------------------------------------------------
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is open still, as far as the kernel knows, and nothing came unasked."""
+        return self._is_open and not self._readable.poll(0)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether request and answer both came to their ends, and nothing came behind them."""
+        return (
+            self._reader.is_over
+            and self._reader.is_reusable
+            and not self._is_uploading
+            and self._is_open
+        )
+
+    @property
+    def _is_open(self) -> bool:
+        return not (self._is_given_up or self._is_lost or self._transport.is_closing())
+
+    @property
+    def died_unheard(self) -> bool:
+        """Whether it was lost before a byte of the answer came."""
+        return self._is_lost and not self._reader.has_heard
+
+    async def ask(self, call: Call, head: bytes, length: int | None) -> Answer:
+        """Send, and wait for the head of the answer. Raises `ProxyError`, and what the body does.
+
+        `length` is that of the body; None where it goes up chunked, or where there is none.
+        """
+        self._patience = call.read_timeout
+        self._reader.expect(is_head=call.method == HTTPMethod.HEAD)
+        self._asking = self._loop.create_future()
+        body = call.body
+        if body is None:
+            self.write(head)
+        elif isinstance(body, bytes):
+            self.write(head + (body if length is not None else _chunked(body)))
+        else:
+            self.write(head)
+            self._is_uploading = True
+            self._upload = Upload(self, body, length)
+        self._await_something()
+        try:
+            return await self._asking
+        finally:
+            self._asking = None
+
+    async def leave(self) -> None:
+        """End the call, whatever has become of it; it is given up unless it `is_reusable`."""
+        answer, self._answer = self._answer, None
+        if not self.is_reusable:
+            self.give_up()
+            if answer is not None:
+                answer.fail(BROKEN.within())
+        self._deadline.clear()
+        if self._upload is not None:
+            await self._upload.stop()
+            self._upload = None
+
+    def give_up(self) -> None:
+        """Close at once, whatever has not gone out."""
+        if self._is_open:
+            self._is_given_up = True
+            self._deadline.stop()
+            if self._transport.get_write_buffer_size():
+                reset(self._transport)
+            else:
+                self._transport.abort()
+
+    # -- what the loop tells -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._readable.register(transport.get_extra_info("socket"), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`. Nothing may come while nothing is asked."""
+        reader = self._reader
+        if reader.is_over:
+            self.give_up()
+            return
+        try:
+            reader.feed(data)
+        except UnreadableError:
+            self._fail(BROKEN)
+        except ProxyError as error:
+            self._end(error)
+        else:
+            self._await_something()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._is_lost = True
+        self._deadline.stop()
+        self.resume_writing()
+        if not self._is_given_up and (exc is not None or not self._reader.finish()):
+            self._fail(BROKEN)
+        self._reader.close()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._room = self._loop.create_future()
+        self._unsent = self._transport.get_write_buffer_size()
+        self._await_something()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        room, self._room = self._room, None
+        self._unsent = 0
+        if room is not None and not room.done():
+            room.set_result(None)
+            self._await_something()
+
+    # -- what answer and body tell -----------------------------------------------------------
+
+    def hold_back(self) -> None:
+        """See `Flow`."""
+        self._is_held_back = True
+        if self._is_open:
+            self._transport.pause_reading()
+            self._deadline.clear()
+
+    def go_on(self) -> None:
+        """See `Flow`."""
+        self._is_held_back = False
+        if self._is_open:
+            self._transport.resume_reading()
+            self._await_something()
+
+    def write(self, data: bytes) -> None:
+        """See `Outlet`."""
+        self._transport.write(data)
+
+    async def room(self) -> bool:
+        """See `Outlet`."""
+        if self._room is not None:
+            await self._room
+        return self._is_open
+
+    def body_ended(self, failure: Exception | None) -> None:
+        """See `Outlet`."""
+        if failure is None:
+            self._is_uploading = False
+            self._await_something()
+        else:
+            self._end(failure)
+
+    # -- what comes of it --------------------------------------------------------------------
+
+    def _answer_begun(self, answer: Answer) -> None:
+        self._answer = answer
+        if self._asking is not None and not self._asking.done():
+            self._asking.set_result(answer)
+
+    def _await_something(self) -> None:
+        """Count from now how long upstream does nothing, where it is upstream's turn."""
+        is_ours = self._is_uploading and self._room is None and self._answer is None
+        if is_ours or self._is_held_back or self._reader.is_over or self._is_lost:
+            self._deadline.clear()
+        else:
+            self._deadline.set(self._patience)
+
+    def _nothing_happened(self) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < self._unsent:  # it takes, if slowly
+            self._unsent = unsent
+            self._await_something()
+        else:
+            self._fail(SILENT)
+
+    def _fail(self, failure: Failure) -> None:
+        self._end(failure.before() if self._answer is None else failure.within())
+
+    def _end(self, error: Exception) -> None:
+        """Give up, and let whoever waits for something here know why."""
+        self.give_up()
+        if self._answer is not None:
+            self._answer.fail(error)
+        elif self._asking is not None and not self._asking.done():
+            self._asking.set_exception(error)
+
+
+def _chunked(body: bytes) -> bytes:
+    return chunk(body) + LAST_CHUNK if body else LAST_CHUNK

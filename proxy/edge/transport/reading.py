@@ -1,0 +1,175 @@
+"""What comes off a connection, made into answers: the events of llhttp, by way of httptools.
+
+llhttp is strict where it is left to be: both a length and the chunked coding, a size that is
+none, a folded line, a bare line feed end the answer. What it does not know is said here: what
+was asked, how long a head may be, and that nothing may follow an answer nobody asked for.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+import httptools
+
+from proxy.core.headers import value_of
+from proxy.edge.failures import protocol_changed, refuse_coded
+from proxy.edge.transport.answers import Answer, Flow
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a head, those of all interim answers before it, or those of a trailer. Envoy,
+upstream's gateway, allows as much."""
+
+_INTERIM = range(100, 200)
+
+
+class UnreadableError(Exception):
+    """What came is no answer."""
+
+
+class Reader:
+    """Reads one connection's answers, one after the other. `begun` is told of each.
+
+    The methods `on_...` are llhttp's; what they raise ends the answer.
+    """
+
+    def __init__(self, flow: Flow, begun: Callable[[Answer], None]) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._flow = flow
+        self._begun = begun
+        self.is_over = True
+        self.is_reusable = True
+        self.has_heard = False
+        self._is_head = False
+        self._is_chunked = False
+        self._is_interim = False
+        self._answer: Answer | None = None
+        self._reason = b""
+        self._fields: list[tuple[str, str]] = []
+        self._bodiless = 0
+
+    def expect(self, *, is_head: bool) -> None:
+        """Be ready for the answer to a request; one to HEAD has no body whatever it says."""
+        self.is_over = self.is_reusable = self.has_heard = False
+        self._is_head = is_head
+        self._answer = None
+        self._bodiless = 0
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Raises `UnreadableError`, and `ProxyError` for an answer of the wrong kind."""
+        self.has_heard = True
+        self._bodiless += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.is_reusable = False
+            if not self.is_over:
+                raise _reason_of(error) from None
+        else:
+            if self._bodiless > MAX_HEAD and not self.is_over:
+                raise UnreadableError
+
+    def finish(self) -> bool:
+        """The connection has ended: whether that was the end of the answer, too."""
+        answer = self._answer
+        if answer is None or self.is_over or _is_framed(answer):
+            return self.is_over
+        self._end()
+        return True
+
+    def close(self) -> None:
+        """Let go of the parser, which holds on to this object."""
+        self._parser = None  # type: ignore[assignment]  # nothing is fed any more
+
+    def on_message_begin(self) -> None:
+        """A head begins: the answer's, an interim one's, or one that nobody asked for."""
+        self._reason = b""
+        self._fields = []
+        if self.is_over:
+            self.is_reusable = False
+
+    def on_status(self, reason: bytes) -> None:
+        """The reason, or a part of it."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of a head, or of a trailer, which does not cross."""
+        self._fields.append((_text(name), _text(value.rstrip(b" \t"))))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: an answer begins, unless it is an interim one."""
+        status = self._parser.get_status_code()
+        self._is_interim = status in _INTERIM
+        if self.is_over:
+            return
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+            raise protocol_changed()
+        if status < _INTERIM.start or self._is_too_large():
+            raise UnreadableError
+        if not self._is_interim:
+            self._begin(status)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins, so the body has some."""
+        self._is_chunked = True
+
+    def on_body(self, data: bytes) -> None:
+        """Bytes of a body; an interim answer has none."""
+        self._bodiless = 0
+        if self.is_over:
+            return
+        if self._answer is None:
+            raise UnreadableError
+        if self._is_chunked:
+            self._answer.add_part(data)
+        else:
+            self._answer.add(data)
+
+    def on_chunk_complete(self) -> None:
+        """A chunk ends."""
+        if self._answer is not None and not self.is_over:
+            self._answer.end_chunk()
+
+    def on_message_complete(self) -> None:
+        """The answer ends, or an interim one."""
+        if not self._is_interim and not self.is_over:
+            self.is_reusable = self._parser.should_keep_alive()
+            self._end()
+
+    def _begin(self, status: int) -> None:
+        fields, self._fields = self._fields, []  # a trailer's come later
+        refuse_coded(fields)
+        self._bodiless = 0
+        self._is_chunked = False
+        self._answer = Answer(status, _text(self._reason), fields, self._flow)
+        self._begun(self._answer)
+        if self._is_head:  # llhttp would wait for the body: this connection has seen its last
+            self._end()
+
+    def _end(self) -> None:
+        self.is_over = True
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.end()
+
+    def _is_too_large(self) -> bool:
+        """Whether a head is, of which all may have come in one read with more behind it."""
+        if self._bodiless <= MAX_HEAD:
+            return False
+        return sum(len(name) + len(value) for name, value in self._fields) > MAX_HEAD
+
+
+def _reason_of(error: httptools.HttpParserError) -> BaseException:
+    """What one of the methods above raised, or else that llhttp did not like what it read."""
+    return error.__context__ or UnreadableError()
+
+
+def _is_framed(answer: Answer) -> bool:
+    """Whether an answer says itself where it ends."""
+    return any(
+        value_of(answer.headers, name) is not None
+        for name in ("content-length", "transfer-encoding")
+    )
+
+
+def _text(raw: bytes) -> str:
+    """Text from the wire, in which bytes that are not UTF-8 survive."""
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,99 @@
+"""The `Upstream` port on our own connections: one call, from its head to a clean end or a break."""
+
+from contextlib import AbstractAsyncContextManager
+from http import HTTPMethod
+from types import TracebackType
+
+from proxy.core.errors import ProxyError
+from proxy.core.headers import value_of
+from proxy.edge.channels import Channels
+from proxy.edge.transport.answers import Answer
+from proxy.edge.transport.connection import Connection
+from proxy.edge.transport.dialling import Dialler
+from proxy.edge.transport.origins import head_of, origin_of
+from proxy.edge.transport.pool import Pool
+from proxy.ports import Call, Channel, Terms
+
+RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
+"""Safe methods. To send another one again may be to do it twice."""
+
+
+class WireUpstream:
+    """The `Upstream` port for all accounts. `connect_timeout` is seconds."""
+
+    def __init__(self, connect_timeout: float, dialler: Dialler | None = None) -> None:
+        self._dialler = dialler or Dialler(connect_timeout)
+        self._pool = Pool()
+        self._channels = Channels(connect_timeout)
+
+    async def open(self) -> None:
+        """Be ready, within the running loop."""
+        await self._channels.open()
+
+    async def close(self) -> None:
+        """Close all connections that no call is on."""
+        self._pool.close()
+        await self._channels.close()
+
+    def send(self, call: Call) -> AbstractAsyncContextManager[Answer]:
+        """See `proxy.ports.Upstream.send`."""
+        return _Exchange(call, self._pool, self._dialler)
+
+    def connect(self, call: Call, terms: Terms) -> AbstractAsyncContextManager[Channel]:
+        """See `proxy.ports.Upstream.connect`."""
+        return self._channels.connect(call, terms)
+
+
+class _Exchange:
+    """One call and its answer: the context that `send` returns."""
+
+    __slots__ = ("_call", "_connection", "_dialler", "_origin", "_pool")
+
+    def __init__(self, call: Call, pool: Pool, dialler: Dialler) -> None:
+        self._call = call
+        self._pool = pool
+        self._dialler = dialler
+        self._origin = origin_of(call.account.url)
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Answer:
+        call = self._call
+        told = value_of(call.headers, "content-length")
+        length = None if told is None else int(told)
+        assert call.body is not None or not length, "a length without a body"  # noqa: S101 - upstream would wait for it, and take the next call for it
+        chunked = call.body is not None and length is None
+        head = head_of(call, self._origin, chunked=chunked)
+        used = self._pool.take(self._origin)
+        if used is not None:
+            try:
+                return await self._ask(used, head, length)
+            except ProxyError:
+                if not (used.died_unheard and self._may_be_sent_again()):
+                    raise
+        return await self._ask(await self._dialler.dial(self._origin), head, length)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        connection = self._connection
+        if connection is not None:
+            await connection.leave()
+            if connection.is_reusable:
+                self._pool.put(self._origin, connection)
+
+    async def _ask(self, connection: Connection, head: bytes, length: int | None) -> Answer:
+        try:
+            answer = await connection.ask(self._call, head, length)
+        except BaseException:
+            await connection.leave()
+            raise
+        self._connection = connection
+        return answer
+
+    def _may_be_sent_again(self) -> bool:
+        """Whether that does nothing twice, and the body, if any, is here still."""
+        body = self._call.body
+        return self._call.method in RESENDABLE and (body is None or isinstance(body, bytes))
