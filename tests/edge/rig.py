@@ -29,7 +29,7 @@ from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth, Watching
 from proxy.edge.listener import PublicServer
 from proxy.edge.metering import Meter
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.ports import Store, Upstream, Visit
 from proxy.stores.memory import MemoryStore
 
@@ -471,7 +471,7 @@ async def rig(  # noqa: PLR0913 - each part can be another one
         await store.open()
         lifetimes.push_async_callback(store.close)
         if upstream is None:
-            session = SessionUpstream(connect_timeout=PATIENCE)
+            session = WireUpstream(connect_timeout=PATIENCE)
             await session.open()
             lifetimes.push_async_callback(session.close)
             upstream = session

@@ -8,15 +8,15 @@ from edge.wsrig import accept
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.edge.channels import MAX_REFUSAL
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.ports import Call, Closed, HandshakeRefusedError, Message, PeerGoneError, Terms
 
 TERMS = Terms(max_message=1000, patience=PATIENCE, heartbeat=PATIENCE, subprotocols=("a", "b"))
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[SessionUpstream]:
-    upstream = SessionUpstream(connect_timeout=PATIENCE)
+async def session() -> AsyncIterator[WireUpstream]:
+    upstream = WireUpstream(connect_timeout=PATIENCE)
     await upstream.open()
     yield upstream
     await upstream.close()
@@ -26,7 +26,7 @@ def call(url: str) -> Call:
     return Call("GET", account(url), "/ws?x=%20", [("X-One", "1"), ("x-one", "2")], None, PATIENCE)
 
 
-async def test_the_calls_header_is_sent_as_it_stands(session: SessionUpstream) -> None:
+async def test_the_calls_header_is_sent_as_it_stands(session: WireUpstream) -> None:
     """Behind `Host` and the handshake's own fields, in its order and spelling; nothing is added."""
 
     async def script(told: Conversation) -> None:
@@ -51,7 +51,7 @@ async def test_the_calls_header_is_sent_as_it_stands(session: SessionUpstream) -
 
 
 @pytest.mark.parametrize("coding", [b"", b"Content-Encoding: gzip\r\n"])
-async def test_a_refusal_comes_whole(session: SessionUpstream, coding: bytes) -> None:
+async def test_a_refusal_comes_whole(session: WireUpstream, coding: bytes) -> None:
     """Body and header as they came, neither decoded nor cut; the connection may serve again."""
     body = bytes(200_000)
     head = b"HTTP/1.1 429 Slow\r\n%bContent-Length: %d\r\n\r\n" % (coding, len(body))
@@ -65,7 +65,7 @@ async def test_a_refusal_comes_whole(session: SessionUpstream, coding: bytes) ->
         assert len(upstream.conversations) == 2
 
 
-async def test_a_refusal_without_end_is_none(session: SessionUpstream) -> None:
+async def test_a_refusal_without_end_is_none(session: WireUpstream) -> None:
     """More than anybody would say is not kept: a bad gateway, and the connection is closed."""
     size = MAX_REFUSAL + 1
     head = b"HTTP/1.1 500 Hm\r\nContent-Length: %d\r\n\r\n" % (2 * size)
@@ -77,7 +77,7 @@ async def test_a_refusal_without_end_is_none(session: SessionUpstream) -> None:
         await eventually(lambda: not upstream.running)
 
 
-async def test_a_refusal_in_a_transfer_coding_is_none(session: SessionUpstream) -> None:
+async def test_a_refusal_in_a_transfer_coding_is_none(session: WireUpstream) -> None:
     """What cannot be decoded is a bad gateway, and never the body itself."""
     head = b"HTTP/1.1 429 Slow\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
     async with scripted(answering(head, chunked(b"\x1f\x8b"))) as upstream:
@@ -88,7 +88,7 @@ async def test_a_refusal_in_a_transfer_coding_is_none(session: SessionUpstream) 
         assert "transfer coding" in caught.value.message
 
 
-async def test_leaving_the_context_cuts_it_off(session: SessionUpstream) -> None:
+async def test_leaving_the_context_cuts_it_off(session: WireUpstream) -> None:
     """Whoever forgot to say goodbye leaves no connection behind; nothing can be said then."""
 
     async def script(told: Conversation) -> None:

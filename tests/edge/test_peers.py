@@ -8,7 +8,7 @@ import pytest
 from edge.rig import PATIENCE, Conversation, account, scripted
 from edge.wsrig import CLOSE, PING, PONG, End, accept
 
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.ports import Call, Closed, Message, PeerGoneError, Terms
 
 TERMS = Terms(max_message=1000, patience=PATIENCE, heartbeat=PATIENCE)
@@ -30,7 +30,7 @@ class Pair:
 
     def __init__(self, terms: Terms = TERMS) -> None:
         self._terms = terms
-        self._session = SessionUpstream(connect_timeout=PATIENCE)
+        self._session = WireUpstream(connect_timeout=PATIENCE)
 
     async def __aenter__(self) -> Self:
         held = Held()

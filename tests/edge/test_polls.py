@@ -39,7 +39,7 @@ from proxy.core.shelf import CAPACITY, LARGEST
 from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
 from proxy.edge.polls import HASTE, Polls, unhurried
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.sandbox import Sandbox
 from proxy.stores.memory import MemoryStore
 
@@ -68,7 +68,7 @@ async def made_of(*records: TaskRecord) -> Polls:
     await store.open()
     for one in records:
         await store.claim(one)
-    upstream = SessionUpstream(connect_timeout=1)
+    upstream = WireUpstream(connect_timeout=1)
     return Polls(store, [ACCOUNT], upstream, Recorder(), hold=1)
 
 

@@ -23,7 +23,7 @@ from proxy.core.hearings import Hearing, Sighting, Silence, Verdict
 from proxy.core.shelf import LARGEST
 from proxy.core.tasks import TaskRecord
 from proxy.edge.queries import MOST, Queries
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.stores.memory import MemoryStore
 
 RECORD = TaskRecord("t1", "a", "g", "main", "m", 1e9)
@@ -43,7 +43,7 @@ class Asking:
     """Queries against a scripted upstream, with the parts one looks at."""
 
     def __init__(
-        self, url: str, upstream: SessionUpstream, rate: float, store: MemoryStore, patience: float
+        self, url: str, upstream: WireUpstream, rate: float, store: MemoryStore, patience: float
     ) -> None:
         self.store = store
         self.telemetry = Recorder()
@@ -62,7 +62,7 @@ class Asking:
 async def asking(
     script: Script, rate: float = 1000, store: MemoryStore | None = None, patience: float = 10.0
 ) -> AsyncIterator[Asking]:
-    upstream = SessionUpstream(connect_timeout=5)
+    upstream = WireUpstream(connect_timeout=5)
     await upstream.open()
     try:
         async with scripted(script) as server:

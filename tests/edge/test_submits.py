@@ -32,9 +32,9 @@ from proxy.core.answers import MAX_READ
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.routes import Async, Route, RouteTable
 from proxy.core.tasks import TaskRecord
-from proxy.edge.session_reply import SessionReply
 from proxy.edge.submits import CLAIM_RETRIES
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
+from proxy.edge.transport.answers import Answer
 from proxy.ports import Call
 from proxy.stores.memory import MemoryStore
 
@@ -449,7 +449,7 @@ async def test_a_bug_in_a_claim_is_told(*, leaving: bool) -> None:
         assert len(made.telemetry.bugs) == 1
 
 
-class Announced(SessionUpstream):
+class Announced(WireUpstream):
     """An upstream that tells when an answer has begun to come in."""
 
     def __init__(self) -> None:
@@ -457,7 +457,7 @@ class Announced(SessionUpstream):
         self.begun = asyncio.Event()
 
     @asynccontextmanager
-    async def send(self, call: Call) -> AsyncIterator[SessionReply]:
+    async def send(self, call: Call) -> AsyncIterator[Answer]:
         async with super().send(call) as reply:
             self.begun.set()
             yield reply

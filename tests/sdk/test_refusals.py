@@ -32,7 +32,7 @@ from proxy.edge.gateway import Gateway, Limits
 from proxy.edge.health import AccountHealth
 from proxy.edge.listener import PublicServer
 from proxy.edge.metering import Meter
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.sandbox import Fault, Sandbox
 from proxy.stores.memory import MemoryStore
 from proxy.telemetry import Metrics, StructuredTelemetry
@@ -450,7 +450,7 @@ async def buggy() -> AsyncIterator[tuple[str, io.StringIO, Sandbox]]:
     """A public port whose store fails in a way nobody foresaw."""
     log = io.StringIO()
     telemetry = StructuredTelemetry(Metrics(), console=False, stream=log)
-    upstream = SessionUpstream(connect_timeout=1)
+    upstream = WireUpstream(connect_timeout=1)
     settings = load_settings({"DASHSCOPE_API_KEY": UPSTREAM_KEY, "PROXY_STORE": "memory:"})
     limits = Limits(2**20, 2**20, body_timeout=5, read_timeout=5, write_timeout=5)
     store = BuggyStore()

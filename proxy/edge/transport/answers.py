@@ -83,9 +83,11 @@ class Answer:
             self.add(part)
 
     def end(self) -> None:
-        """The body is all here."""
+        """The body is all here: what comes through the flow now is none of it."""
         self.end_chunk()
         self._is_over = True
+        if self._is_held_back:
+            self._go_on()
         self._wake()
 
     def fail(self, failure: Exception) -> None:
@@ -141,11 +143,10 @@ class Answer:
             self._waiter.set_result(None)
 
     def _hold_back(self) -> None:
-        if not self._is_held_back and not self._is_over:
+        if not self._is_held_back:
             self._is_held_back = True
             self._flow.hold_back()
 
     def _go_on(self) -> None:
         self._is_held_back = False
-        if not self._is_over:
-            self._flow.go_on()
+        self._flow.go_on()

@@ -1,8 +1,8 @@
 """What comes off a connection, made into answers: the events of llhttp, by way of httptools.
 
-llhttp is strict where it is left to be: both a length and the chunked coding, a size that is
-none, a folded line, a bare line feed end the answer. What it does not know is said here: what
-was asked, how long a head may be, and that nothing may follow an answer nobody asked for.
+llhttp is strict where it is left to be: both a length and the chunked coding, two lengths, a
+chunk's size that is none, a bare line feed all end the answer. What it does not know is said
+here: what was asked, how long a head may be, and that nothing may follow an answer.
 """
 
 from collections.abc import Callable
@@ -33,6 +33,8 @@ class Reader:
 
     def __init__(self, flow: Flow, begun: Callable[[Answer], None]) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        # Characters that split nothing are upstream's business, and a fold becomes a space.
+        self._parser.set_dangerous_leniencies(lenient_headers=True)
         self._flow = flow
         self._begun = begun
         self.is_over = True
@@ -92,6 +94,8 @@ class Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of a head, or of a trailer, which does not cross."""
+        if b"\0" in value:
+            raise UnreadableError
         self._fields.append((_text(name), _text(value.rstrip(b" \t"))))
 
     def on_headers_complete(self) -> None:
