@@ -31,10 +31,11 @@ async def system_lookup(host: str, port: int) -> list[Address]:
 
 
 class Names:
-    """Addresses by name, for a short time. Each use begins with another one of them."""
+    """Addresses by name, for `kept` seconds. Each use begins with another one of them."""
 
-    def __init__(self, lookup: Lookup = system_lookup) -> None:
+    def __init__(self, lookup: Lookup = system_lookup, kept: float = NAMES_LAST) -> None:
         self._lookup = lookup
+        self._kept = kept
         self._found: dict[tuple[str, int], asyncio.Task[deque[Address]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[Address]:
@@ -61,7 +62,7 @@ class Names:
         if task.cancelled() or task.exception() is not None:
             self.forget(*name)
         else:
-            asyncio.get_running_loop().call_later(NAMES_LAST, self.forget, *name)
+            asyncio.get_running_loop().call_later(self._kept, self.forget, *name)
 
 
 class Dialler:
