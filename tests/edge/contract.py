@@ -5,6 +5,7 @@ import gc
 import gzip
 import weakref
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Protocol
 
 import pytest
@@ -344,6 +345,49 @@ class UpstreamContract:
             await whole(upstream, call(server.url))
             assert server.connections == 2
 
+    async def test_chunks_read_at_once_stay_apart(self, upstream: Upstream) -> None:
+        """However many chunks one read brings, each comes as itself."""
+        sent = [b"x" * size for size in (1, 5, 1, 900, 1, 1)]
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        async with (
+            scripted(answering(head, chunked(*sent))) as server,
+            upstream.send(call(server.url)) as reply,
+        ):
+            assert [chunk async for chunk in reply.chunks()] == sent
+
+    @pytest.mark.parametrize("last", [b"", b"9\r\nthe"], ids=["between", "within"])
+    async def test_what_came_before_a_break_is_not_lost(
+        self, upstream: Upstream, last: bytes
+    ) -> None:
+        """A reader who is late still gets what arrived, in its chunks, then hears of the break."""
+        sent = [b"one", b"two", b"three"]
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        wire = chunked(*sent).removesuffix(b"0\r\n\r\n") + last
+        async with (
+            scripted(answering(head + wire, close=True)) as server,
+            upstream.send(call(server.url)) as reply,
+        ):
+            await eventually(lambda: not server.running)
+            await settled(lambda: 0)  # the break has arrived by then
+            chunks = reply.chunks()
+            for chunk in sent + ([b"the"] if last else []):
+                assert await anext(chunks) == chunk
+            with pytest.raises(ProxyError) as caught:
+                await anext(chunks)
+        assert caught.value.situation is Situation.BAD_GATEWAY
+
+    @pytest.mark.parametrize("rubbish", [b"x", ok(b"not yours")])
+    async def test_what_follows_an_answer_answers_nothing(
+        self, upstream: Upstream, rubbish: bytes
+    ) -> None:
+        """The next call gets its own answer, on a connection of its own."""
+        async with scripted(answering(ok(b"first") + rubbish)) as server:
+            with suppress(ProxyError):  # who reads on may take it for a broken answer
+                assert (await whole(upstream, call(server.url)))[3] == b"first"
+            server.script = answering(ok(b"second"))
+            assert (await whole(upstream, call(server.url)))[3] == b"second"
+            assert server.connections == 2
+
     # -- what goes wrong ---------------------------------------------------------------------
 
     async def refused(self, upstream: Upstream, made: Call) -> Situation:
@@ -447,6 +491,30 @@ class UpstreamContract:
             await told.gone()
 
         async with scripted(script) as server:
+            assert await self.refused(upstream, call(server.url)) is Situation.BAD_GATEWAY
+
+    async def test_a_protocol_that_changes_unasked(self, upstream: Upstream) -> None:
+        """What follows a 101 is no HTTP, so it is no answer."""
+        wire = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello"
+        async with scripted(answering(wire)) as server:
+            assert await self.refused(upstream, call(server.url)) is Situation.BAD_GATEWAY
+            server.script = answering(ok())
+            assert (await whole(upstream, call(server.url)))[0] == 200
+            assert server.connections == 2
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+            b"Content-Length: 2\r\nContent-Length: 3\r\n",
+            b"Content-Length: 2, 3\r\n",
+        ],
+    )
+    async def test_two_ends_are_none(self, upstream: Upstream, fields: bytes) -> None:
+        """An answer that ends in two places could be taken for two answers: a bad gateway."""
+        wire = b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n" + chunked(b"{}")
+        async with scripted(answering(wire)) as server:
             assert await self.refused(upstream, call(server.url)) is Situation.BAD_GATEWAY
 
     async def test_garbage_midway_ends_at_once(self, upstream: Upstream) -> None:
