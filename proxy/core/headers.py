@@ -228,8 +228,9 @@ def values_of(fields: Fields, name: str) -> list[str]:
 
 def is_coded(fields: Fields) -> bool:
     """Whether a body is on the wire in a transfer coding other than `chunked`."""
-    told = ",".join(values_of(fields, "transfer-encoding"))
-    return not {coding.strip().lower() for coding in told.split(",")} <= {"", "chunked"}
+    told = values_of(fields, "transfer-encoding")
+    codings = {coding.strip().lower() for value in told for coding in value.split(",")}
+    return not codings <= {"", "chunked"}
 
 
 def _crossing(

@@ -45,7 +45,7 @@ class Reader:
         self._is_interim = False
         self._answer: Answer | None = None
         self._reason = b""
-        self._fields: list[tuple[str, str]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
         self._bodiless = 0
 
     def expect(self, *, is_head: bool) -> None:
@@ -94,9 +94,7 @@ class Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of a head, or of a trailer, which does not cross."""
-        if b"\0" in value:
-            raise UnreadableError
-        self._fields.append((_text(name), _text(value.rstrip(b" \t"))))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: an answer begins, unless it is an interim one."""
@@ -139,11 +137,13 @@ class Reader:
             self._end()
 
     def _begin(self, status: int) -> None:
-        fields, self._fields = self._fields, []  # a trailer's come later
+        fields = _decoded(self._fields)
+        self._fields = []  # a trailer's come later
         refuse_coded(fields)
         self._bodiless = 0
         self._is_chunked = False
-        self._answer = Answer(status, _text(self._reason), fields, self._flow)
+        reason = self._reason.decode("utf-8", "surrogateescape")
+        self._answer = Answer(status, reason, fields, self._flow)
         self._begun(self._answer)
         if self._is_head:  # llhttp would wait for the body: this connection has seen its last
             self._end()
@@ -174,6 +174,11 @@ def _is_framed(answer: Answer) -> bool:
     )
 
 
-def _text(raw: bytes) -> str:
-    """Text from the wire, in which bytes that are not UTF-8 survive."""
-    return raw.decode("utf-8", "surrogateescape")
+def _decoded(fields: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Fields as text, in which bytes that are not UTF-8 survive."""
+    if any(b"\0" in value for _, value in fields):
+        raise UnreadableError
+    return [
+        (name.decode(), value.rstrip(b" \t").decode("utf-8", "surrogateescape"))
+        for name, value in fields
+    ]
