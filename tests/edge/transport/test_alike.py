@@ -118,6 +118,7 @@ def plans(draw: st.DrawFn) -> Plan:
     line, fields = draw(heads)
     body = draw(bodies)
     chunks: Sequence[bytes] = ()
+    resets = draw(st.booleans())
     match draw(st.sampled_from(["length", "length", "chunks", "chunks", "end", "short", "two"])):
         case "length":
             framing, wire = b"Content-Length: %d" % len(b"".join(body)), b"".join(body)
@@ -132,6 +133,7 @@ def plans(draw: st.DrawFn) -> Plan:
             wire = in_chunks(body, extension, defect, trailer)
         case "end":
             framing, wire = b"X-End: 1", b"".join(body)
+            resets = False  # see `DIFFERENT`
         case "short":
             framing, wire = b"Content-Length: 9999", b"".join(body)
         case _:
@@ -142,7 +144,7 @@ def plans(draw: st.DrawFn) -> Plan:
     whole = line + b"\r\n" + b"".join(one + b"\r\n" for one in [*fields, framing]) + b"\r\n" + wire
     cut = draw(st.none() | st.integers(0, len(whole)))
     cuts = draw(st.lists(st.integers(0, 10_000), max_size=5))
-    return Plan(whole[:cut], cuts, draw(st.booleans()), chunks)
+    return Plan(whole[:cut], cuts, resets, chunks)
 
 
 # -- what both make of it ------------------------------------------------------------------------
@@ -210,20 +212,40 @@ async def test_chunks_are_never_joined(plan: Plan) -> None:
 
 
 DIFFERENT = {
-    "a bare line feed ends a line": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", b"{}", None),
-    "a space behind a chunk's size": (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\n{}\r\n0\r\n\r\n",
+    "a bare line feed ends a line": (
+        Plan(b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", (), resets=False),
         b"{}",
         None,
     ),
-    "rubbish behind an answer": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x", None, b"{}"),
+    "a space behind a chunk's size": (
+        Plan(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\n{}\r\n0\r\n\r\n",
+            (),
+            resets=False,
+        ),
+        b"{}",
+        None,
+    ),
+    "rubbish behind an answer": (
+        Plan(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x", (), resets=False),
+        None,
+        b"{}",
+    ),
+    "a reset where only the end ends": (
+        Plan(b"HTTP/1.1 200 OK\r\n\r\n{}", (), resets=True),
+        b"{}",
+        None,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
 async def test_where_they_differ(name: str) -> None:
-    """Line ends and sizes are read strictly; a good answer is good whatever comes behind it."""
-    wire, *expected = DIFFERENT[name]
+    """Ours is strict with line ends, sizes and ends; what follows a good answer does not spoil it.
+
+    A reset may come at any byte, so what it ends is no whole answer.
+    """
+    plan, *expected = DIFFERENT[name]
     async with scripted(answering(ok())) as server:
-        found = await both_hear(server, Plan(wire, (), resets=False))
+        found = await both_hear(server, plan)
     assert [None if seen.failure else seen.body for seen in found] == expected
