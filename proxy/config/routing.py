@@ -238,6 +238,7 @@ def _accounts(
             models=tuple(entry.models),
             weight=entry.weight,
             polls_per_second=entry.polls_per_second,
+            connections=entry.connections,
         )
 
 

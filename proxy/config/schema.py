@@ -78,6 +78,9 @@ class UpstreamEntry(Strict):
         allow_inf_nan=False,
         description="a number over 0, up to 10000",
     )
+    connections: int | None = Field(
+        default=None, ge=1, le=100_000, description="a whole number from 1 to 100000"
+    )
 
     @field_validator("key")
     @classmethod

@@ -25,7 +25,8 @@ class Account:
     `url` is the root (`https://dashscope.aliyuncs.com`), without `/api/v1`. `key` is the secret
     sent upstream and stays out of every `repr`. `models` are patterns as in a grant. `weight`
     is this account's share among those that serve the model; 0 takes no new work, but its
-    tasks can still be polled. `polls_per_second` is how often it may be asked about tasks.
+    tasks can still be polled. `polls_per_second` is how often it may be asked about tasks,
+    `connections` how many calls may be under way to it, None for as many as come.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Account:
     models: tuple[str, ...] = ("*",)
     weight: float = 1.0
     polls_per_second: float = POLLS_PER_SECOND
+    connections: int | None = None
 
 
 def choose(
@@ -70,7 +72,11 @@ def choose(
 def shared(accounts: Iterable[Account], processes: int) -> tuple[Account, ...]:
     """The accounts as one of several processes may use them, each its part of what is limited."""
     return tuple(
-        replace(account, polls_per_second=account.polls_per_second / processes)
+        replace(
+            account,
+            polls_per_second=account.polls_per_second / processes,
+            connections=account.connections and max(1, account.connections // processes),
+        )
         for account in accounts
     )
 

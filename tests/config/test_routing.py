@@ -71,6 +71,7 @@ def account_line(account: Account) -> str:
     assert account.key in ENVIRONMENT.values()
     share = f"{as_text(account.models)} x{account.weight:g}"
     rest = f"workspace={account.workspace} polls={account.polls_per_second:g}"
+    rest += f" connections={account.connections}"
     return f"{account.name} {account.url} {share} {rest}"
 
 

@@ -144,5 +144,7 @@ def test_the_key_is_in_no_repr() -> None:
 def test_processes_share_what_is_limited() -> None:
     """Together they ask no more than the account allows; nothing else is divided."""
     mine = shared([A, replace(B, polls_per_second=6, weight=3)], 4)
+    few = shared([replace(A, connections=number) for number in (100, 2)], 4)
+    assert [account.connections for account in (*few, *mine)] == [25, 1, None, None]
     assert [account.polls_per_second for account in mine] == [5, 1.5]
     assert replace(mine[1], polls_per_second=6) == replace(B, polls_per_second=6, weight=3)

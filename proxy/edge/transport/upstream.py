@@ -12,6 +12,7 @@ from proxy.edge.transport.connection import Connection
 from proxy.edge.transport.dialling import Dialler
 from proxy.edge.transport.origins import head_of, origin_of
 from proxy.edge.transport.pool import Pool
+from proxy.edge.transport.seats import Seat, Seats
 from proxy.ports import Call, Channel, Terms
 
 RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
@@ -24,6 +25,7 @@ class WireUpstream:
     def __init__(self, connect_timeout: float, dialler: Dialler | None = None) -> None:
         self._dialler = dialler or Dialler(connect_timeout)
         self._pool = Pool()
+        self._seats = Seats(connect_timeout)
         self._channels = Channels(connect_timeout)
 
     async def open(self) -> None:
@@ -37,7 +39,7 @@ class WireUpstream:
 
     def send(self, call: Call) -> AbstractAsyncContextManager[Answer]:
         """See `proxy.ports.Upstream.send`."""
-        return _Exchange(call, self._pool, self._dialler)
+        return _Exchange(call, self._pool, self._dialler, self._seats)
 
     def connect(self, call: Call, terms: Terms) -> AbstractAsyncContextManager[Channel]:
         """See `proxy.ports.Upstream.connect`."""
@@ -47,16 +49,27 @@ class WireUpstream:
 class _Exchange:
     """One call and its answer: the context that `send` returns."""
 
-    __slots__ = ("_call", "_connection", "_dialler", "_origin", "_pool")
+    __slots__ = ("_call", "_connection", "_dialler", "_origin", "_pool", "_seat", "_seats")
 
-    def __init__(self, call: Call, pool: Pool, dialler: Dialler) -> None:
+    def __init__(self, call: Call, pool: Pool, dialler: Dialler, seats: Seats) -> None:
         self._call = call
         self._pool = pool
         self._dialler = dialler
         self._origin = origin_of(call.account.url)
         self._connection: Connection | None = None
+        self._seats = seats
+        self._seat: Seat | None = None
 
     async def __aenter__(self) -> Answer:
+        self._seat = await self._seats.take(self._call.account)
+        try:
+            return await self._send()
+        except BaseException:
+            self._stand_up()
+            raise
+
+    async def _send(self) -> Answer:
+        """Send on a connection that waits or on a new one, and wait for the head."""
         call = self._call
         told = value_of(call.headers, "content-length")
         length = None if told is None else int(told)
@@ -80,9 +93,17 @@ class _Exchange:
     ) -> None:
         connection = self._connection
         if connection is not None:
-            await connection.leave()
+            try:
+                await connection.leave()
+            finally:
+                self._stand_up()
             if connection.is_reusable:
                 self._pool.put(self._origin, connection)
+
+    def _stand_up(self) -> None:
+        if self._seat is not None:
+            self._seat.release()
+            self._seat = None
 
     async def _ask(self, connection: Connection, head: bytes, length: int | None) -> Answer:
         try:
