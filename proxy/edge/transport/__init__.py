@@ -2,6 +2,7 @@
 
 upstream     the `Upstream` port: one call, from the head to a clean end or a break
 origins      where an account's calls go, and what their heads say
+seats        how many calls may be under way to an account
 dialling     names, addresses, TLS
 pool         connections that wait for the next call
 connection   one connection: what is written, what comes, and whose turn it is
