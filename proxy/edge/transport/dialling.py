@@ -90,7 +90,7 @@ class Dialler:
                 return await self._connect(origin)
         except TimeoutError as error:
             raise out_of_reach() from error
-        except OSError as error:  # those of TLS among them
+        except (OSError, UnicodeError) as error:  # those of TLS, and of a name that can be none
             self._names.forget(origin.host, origin.port)
             raise refused() from error
 

@@ -18,6 +18,7 @@ class Pool:
         self._keep_alive = keep_alive
         self._idle: defaultdict[Origin, deque[tuple[float, Connection]]] = defaultdict(deque)
         self._sweeping: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def take(self, origin: Origin) -> Connection | None:
         """One that is alive still, or None."""
@@ -31,13 +32,17 @@ class Pool:
 
     def put(self, origin: Origin, connection: Connection) -> None:
         """Keep one for the next call, for a while."""
+        if self._is_closed:
+            connection.give_up()
+            return
         loop = asyncio.get_running_loop()
         self._idle[origin].append((loop.time() + self._keep_alive, connection))
         if self._sweeping is None:
             self._sweeping = loop.call_later(self._keep_alive, self._sweep)
 
     def close(self) -> None:
-        """Close all that are idle."""
+        """Close all that are idle, and those that still come."""
+        self._is_closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None

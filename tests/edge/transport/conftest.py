@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
+from edge.transport.tls import self_signed
 
 ON_BOTH = {"test_connection.py", "test_dialling.py", "test_pool.py", "test_upstream.py"}
 
@@ -17,3 +19,8 @@ def pytest_asyncio_loop_factories(
     if item.path.name in ON_BOTH:
         loops["asyncio"] = asyncio.new_event_loop
     return loops
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return self_signed(tmp_path_factory.mktemp("tls") / "upstream.pem")

@@ -127,13 +127,13 @@ async def test_bytes_behind_an_answer_end_it() -> None:
 
 async def test_a_peer_that_takes_a_little_is_not_silent() -> None:
     """Each byte it takes begins its time anew, also where the body is all here."""
-    size = 2**25
+    size, patience = 2**25, 1.5
     async with connected() as (connection, peer):
-        asking = asyncio.ensure_future(asked(connection, call(bytes(size), SILENCE), size))
+        asking = asyncio.ensure_future(asked(connection, call(bytes(size), patience), size))
         loop = asyncio.get_running_loop()
         peer.setblocking(False)  # noqa: FBT003 - its only form
-        for _ in range(7):  # as much at a time as makes the kernel ask for more
-            await asyncio.sleep(SILENCE / 2)  # the rule is about time: nothing else can show it
+        for _ in range(4):  # as much at a time as makes the kernel ask for more
+            await asyncio.sleep(patience / 3)  # the rule is about time: nothing else can show it
             await asyncio.wait_for(loop.sock_recv(peer, 2**22), PATIENCE)
         assert not asking.done()
         asking.cancel()

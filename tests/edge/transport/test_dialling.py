@@ -3,20 +3,18 @@
 import asyncio
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from edge.rig import answering, eventually, ok, scripted
+from edge.transport.tls import HOST
 
 from proxy.core.errors import Situation, UnreachableError
 from proxy.edge.transport import dialling
 from proxy.edge.transport.dialling import Address, Dialler, Names, system_lookup
 from proxy.edge.transport.origins import Origin
-
-HOST = "upstream.test"
 
 
 class Directory:
@@ -134,6 +132,12 @@ async def test_nobody_there(hosts: Sequence[str]) -> None:
     assert directory.asked == 2
 
 
+async def test_a_name_that_can_be_none() -> None:
+    """A label of seventy letters is refused before anybody is asked."""
+    with pytest.raises(UnreachableError):
+        await Dialler(10).dial(Origin("x" * 70 + ".test", 80, is_tls=False, authority="", path=""))
+
+
 async def test_connecting_has_its_time(full_backlog: str) -> None:
     """Names, addresses, TLS: all of it within the timeout."""
     slow = Directory("127.0.0.1")
@@ -146,17 +150,6 @@ async def test_connecting_has_its_time(full_backlog: str) -> None:
 
 
 # -- TLS -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One that names `HOST` and is its own authority; its key lies beside it."""
-    path = tmp_path_factory.mktemp("tls") / "upstream.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    names = ["-subj", "/CN=upstream", "-addext", f"subjectAltName=DNS:{HOST}"]
-    files = ["-keyout", f"{path}.key", "-out", str(path)]
-    subprocess.run([*make.split(), *names, *files], check=True, capture_output=True)
-    return path
 
 
 class Secured:
@@ -217,7 +210,7 @@ async def test_tls_believes_only_what_is_proved(certificate: Path) -> None:
 
     plain = await asyncio.start_server(refuse, "127.0.0.1", 0)
     async with secured(certificate) as server, plain:
-        other = Origin("127.0.0.1", server.port, is_tls=True, authority="", path="")
+        other = Origin("127.0.0.2", server.port, is_tls=True, authority="", path="")
         tries = [
             (Dialler(10, Names(Directory("127.0.0.1"))), at(server.port, is_tls=True)),
             (Dialler(10, trust=lambda: ssl.create_default_context(cafile=str(certificate))), other),

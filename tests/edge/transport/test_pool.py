@@ -72,10 +72,12 @@ async def test_what_died_is_passed_over(server: ScriptedUpstream) -> None:
 
 
 async def test_closing_closes_them(server: ScriptedUpstream) -> None:
-    """All of them, at once; and no timer is left."""
+    """All of them, at once, and what comes back later; no timer is left."""
     pool = Pool()
-    for _ in range(3):
+    late = await dialled(server)
+    for _ in range(2):
         pool.put(*await dialled(server))
     pool.close()
+    pool.put(*late)
     await eventually(lambda: server.connections == 3 and not server.running)
     pool.close()

@@ -2,8 +2,11 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
 
 import pytest
 from edge.contract import Opened, UpstreamContract, call, whole
@@ -11,6 +14,7 @@ from edge.rig import Conversation, answering, ok, scripted
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.edge.transport import WireUpstream
+from proxy.edge.transport.dialling import Dialler
 from proxy.ports import Upstream
 
 CLOSED = [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"]
@@ -64,6 +68,31 @@ class TestWireUpstream(UpstreamContract):
                 await whole(upstream, call(server.url, method="GET", body=body()))
             assert caught.value.situation is Situation.BAD_GATEWAY
             assert len(server.conversations) == 2
+
+    async def test_tls_connections_are_used_again(self, certificate: Path) -> None:
+        """What the handshake leaves to be read is no reason to shake hands again."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, f"{certificate}.key")
+        connections = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while await reader.readuntil(b"\r\n\r\n{}"):
+                    writer.write(ok(b"x" * 100_000))
+                    await writer.drain()
+            writer.close()
+
+        trust = partial(ssl.create_default_context, cafile=str(certificate))
+        upstream = WireUpstream(10, Dialler(10, trust=trust))
+        await upstream.open()
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+            url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            for _ in range(5):
+                assert len((await whole(upstream, call(url)))[3]) == 100_000
+            assert connections == 1
+            await upstream.close()
 
     async def test_a_head_answer_costs_its_connection(self, upstream: Upstream) -> None:
         """Nobody can tell whether a body follows that should not."""
