@@ -56,7 +56,10 @@ async def whole(body: bytes) -> AsyncIterator[bytes]:
 
 
 class SessionUpstream:
-    """The `Upstream` port on one `ClientSession` for all accounts. `open` it before use."""
+    """The `Upstream` port on one `ClientSession` for all accounts. `open` it before use.
+
+    What runs is `proxy.edge.transport`; this one is what the tests hold it against.
+    """
 
     def __init__(self, connect_timeout: float) -> None:
         self._connect_timeout = connect_timeout
