@@ -45,6 +45,7 @@ async def connected() -> AsyncIterator[tuple[Connection, socket.socket]]:
         _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
         peer, _ = server.accept()
     with peer:
+        peer.settimeout(PATIENCE)
         yield connection, peer
         connection.give_up()
 
@@ -56,7 +57,7 @@ async def read(peer: socket.socket, end: bytes) -> bytes:
     async with asyncio.timeout(PATIENCE):
         while not told.endswith(end):
             told += await asyncio.get_running_loop().sock_recv(peer, 65536)
-    peer.setblocking(True)  # noqa: FBT003 - its only form
+    peer.settimeout(PATIENCE)
     return told
 
 
