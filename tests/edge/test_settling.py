@@ -29,7 +29,7 @@ from proxy.core.tasks import TaskRecord
 from proxy.edge.metering import Meter
 from proxy.edge.queries import Queries
 from proxy.edge.settling import BATCH, Settler
-from proxy.edge.upstream import SessionUpstream
+from proxy.edge.transport import WireUpstream
 from proxy.stores.memory import MemoryStore
 
 PRICES = PriceList("CNY", prices=(Price(("*",), per_second=(), per_call=Decimal(2)),))
@@ -61,7 +61,7 @@ class Replica:
         self,
         url: str,
         store: MemoryStore,
-        session: SessionUpstream,
+        session: WireUpstream,
         rates: Mapping[str, float],
         lease: float,
     ) -> None:
@@ -87,7 +87,7 @@ async def settling(
     rates: Mapping[str, float] | None = None,
     lease: float = LEASE,
 ) -> AsyncIterator[list[Replica]]:
-    session = SessionUpstream(connect_timeout=PATIENCE)
+    session = WireUpstream(connect_timeout=PATIENCE)
     await session.open()
     try:
         async with scripted(script) as upstream:
