@@ -69,6 +69,13 @@ class SessionReply:
         if failure:
             raise failure
 
+    def rest(self) -> bytes | None:
+        """See `proxy.ports.Reply.rest`. Chunks are not told apart here, so theirs is never told."""
+        content = self._content
+        if self._is_chunked or not content.is_eof() or content.exception() is not None:
+            return None
+        return content.read_nowait()
+
     async def _whole(self, piece: bytes) -> bytes:
         """The beginning of a chunk and what comes of the rest before long."""
         self._held = piece

@@ -44,6 +44,14 @@ class Reply(Protocol):
         """
         ...
 
+    def rest(self) -> bytes | None:
+        """What `chunks` has still to yield: all here, to a clean end, and one chunk at most.
+
+        It is taken then: `chunks` has nothing more. None says nothing but that `chunks` must be
+        walked. A small answer, which came with its head, can so be passed on in one write.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -355,6 +355,42 @@ class UpstreamContract:
         ):
             assert [chunk async for chunk in reply.chunks()] == sent
 
+    async def test_a_small_answer_can_be_had_at_once(self, upstream: Upstream) -> None:
+        """When all of it has come; it is taken then, and the connection serves again."""
+        async with scripted(answering(ok(b"small"))) as server:
+            for _ in range(2):
+                async with upstream.send(call(server.url)) as reply:
+                    await settled(lambda: 0)  # the body has arrived by then
+                    assert reply.rest() == b"small"
+                    assert [chunk async for chunk in reply.chunks()] == []
+                    assert reply.rest() == b""
+            assert server.connections == 1
+
+    @pytest.mark.parametrize(
+        ("wire", "whole"),
+        [
+            (b"Content-Length: 9\r\n\r\nshort", b"short"),
+            (b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"a", b"b"), b"ab"),
+            (b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n", b"a"),
+            (b"X-End: 1\r\n\r\nopen", b"open"),
+        ],
+        ids=["short", "two chunks", "one chunk of several", "no framing"],
+    )
+    async def test_what_may_go_on_cannot(
+        self, upstream: Upstream, wire: bytes, whole: bytes
+    ) -> None:
+        """A body that is not all here, or broken, or chunks that would be joined: walk it."""
+        async with (
+            scripted(answering(b"HTTP/1.1 200 OK\r\n" + wire)) as server,
+            upstream.send(call(server.url)) as reply,
+        ):
+            await settled(lambda: 0)
+            assert reply.rest() is None
+            heard = b""
+            chunks = reply.chunks()
+            while heard != whole:
+                heard += await anext(chunks)
+
     @pytest.mark.parametrize("last", [b"", b"9\r\nthe"], ids=["between", "within"])
     async def test_what_came_before_a_break_is_not_lost(
         self, upstream: Upstream, last: bytes

@@ -119,6 +119,9 @@ class Answer:
         if self._failure is not None:
             raise self._failure
 
+    def rest(self) -> bytes | None:
+        return None
+
 
 CALL = Call("GET", account("http://x", "one"), "/", (), None, 1)
 

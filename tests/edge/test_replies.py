@@ -478,6 +478,9 @@ class _FailingReply:
         msg = "nobody thought of this"
         raise RuntimeError(msg)
 
+    def rest(self) -> bytes | None:
+        return None
+
 
 async def test_a_bug_midway_breaks_the_answer_off() -> None:
     """Our own mistake in the middle of an answer never puts a second head into it."""

@@ -102,6 +102,12 @@ class Answer:
         """See `proxy.ports.Reply.chunks`."""
         return self
 
+    def rest(self) -> bytes | None:
+        """See `proxy.ports.Reply.rest`."""
+        if not self._is_over or self._failure is not None or len(self._pieces) > 1:
+            return None
+        return self._take() if self._pieces else b""
+
     def __aiter__(self) -> Self:
         return self
 
@@ -112,6 +118,9 @@ class Answer:
             if self._is_over:
                 raise StopAsyncIteration
             await self._more()
+        return self._take()
+
+    def _take(self) -> bytes:
         piece = self._pieces.popleft()
         self._held -= len(piece) + _OVERHEAD
         if self._is_held_back and self._held <= READ_BUFFER // 2:

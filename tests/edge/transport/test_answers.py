@@ -51,6 +51,29 @@ async def test_parts_of_a_chunk_leave_as_one() -> None:
     assert [piece async for piece in answer.chunks()] == [b"hello", b"you"]
 
 
+async def test_the_rest_is_told_when_it_is_one_piece() -> None:
+    """A whole small body, or the last piece of one; never two pieces joined."""
+    answer = made()
+    answer.add_part(b"a")
+    answer.end_chunk()
+    assert answer.rest() is None  # more may come
+    answer.add(b"b")
+    answer.end()
+    assert answer.rest() is None
+    assert await anext(answer.chunks()) == b"a"
+    assert answer.rest() == b"b"
+    assert answer.rest() == b""
+    assert [piece async for piece in answer.chunks()] == []
+
+
+async def test_a_break_is_no_end() -> None:
+    """What broke is never told as whole."""
+    answer = made()
+    answer.add(b"a")
+    answer.fail(RuntimeError("broken"))
+    assert answer.rest() is None
+
+
 async def test_who_waits_is_woken() -> None:
     """By a piece, and by the end."""
     answer = made()
