@@ -5,7 +5,9 @@ times) and where it went (account, upstream's status and request id). It never h
 a credential or a signed URL: nothing of the kind is in a `Visit`.
 
     structured   the port: visits and events become lines and counts
-    lines        how a line looks, and how it gets out
+    forms        how a line looks
+    lines        how it gets out
+    tallies      requests counted in plain numbers
     metrics      the counters
 """
 

@@ -1,13 +1,9 @@
-"""Log lines: how they look, and where they go. Whole or not at all, and nobody fails for them."""
+"""Where log lines go: whole or not at all, and nobody fails for them."""
 
-import json
-import logging
 import os
 import select
+import threading
 from typing import TextIO
-
-import orjson
-import structlog
 
 from proxy.telemetry.metrics import Metrics
 
@@ -21,11 +17,18 @@ class Lines:
     A reader that is gone, stuck or out of disk costs lines, which are counted. One that is only
     slow is waited for, `_PATIENCE` once and not again until it reads. Written past Python's
     buffers: what could not be written would stay there, and spoil the exit code.
+
+    What is `put` waits for `flush`, or for as much as one write takes (`PIPE_BUF`): so one system
+    call takes the lines of many requests. Lines come out in the order in which they were told.
     """
 
     def __init__(self, stream: TextIO | None, metrics: Metrics) -> None:
         self._stream = stream
         self._lost = metrics.lost_lines
+        self._waiting: list[bytes] = []
+        self._size = 0
+        # Libraries log in threads of their own, and destructors at any moment: thus reentrant.
+        self._lock = threading.RLock()
         self._torn = False
         self._stuck = False
         self._poll = select.poll()
@@ -42,75 +45,41 @@ class Lines:
         """Whether it is a terminal, and its owner wants colours (no-color.org)."""
         return self._descriptor is not None and os.isatty(self._descriptor)
 
-    def write(self, line: str) -> None:
-        """Write one line, its end included here."""
+    def put(self, line: bytes) -> None:
+        """Let one line go out with the next ones; its end is added here."""
+        with self._lock:
+            if self._size + len(line) >= select.PIPE_BUF:
+                self.flush()
+            self._waiting.append(line)
+            self._size += len(line) + 1
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            lines, self._waiting, self._size = self._waiting, [], 0
+            if lines:
+                self._write(lines)
+
+    def _write(self, lines: list[bytes]) -> None:
+        blob = b"\n".join([*lines, b""])
         try:
             if self._descriptor is not None:
-                self._put(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+                self._put(self._descriptor, blob)
             elif self._stream is not None:
-                self._stream.write(f"{line}\n")
+                self._stream.write(blob.decode())
         except (OSError, ValueError):
-            self._lost.inc()
+            self._lost.inc(len(lines))
 
-    # structlog calls the method that has the level's name.
-    debug = info = warning = error = critical = msg = write
-
-    def _put(self, descriptor: int, line: bytes) -> None:
+    def _put(self, descriptor: int, blob: bytes) -> None:
         """Raises `OSError`."""
         if self._torn:
-            line = b"\n" + line
-        for start in range(0, len(line), select.PIPE_BUF):
+            blob = b"\n" + blob
+        for start in range(0, len(blob), select.PIPE_BUF):
             # A descriptor that polls as writable takes this much without making us wait.
             if not self._poll.poll(0 if self._stuck else _PATIENCE):
                 self._stuck = True
                 self._torn |= start > 0
                 raise BlockingIOError
             self._stuck = False
-            os.write(descriptor, line[start : start + select.PIPE_BUF])
+            os.write(descriptor, blob[start : start + select.PIPE_BUF])
         self._torn = False
-
-
-def logger_of(lines: Lines, *, console: bool) -> structlog.typing.FilteringBoundLogger:
-    """A logger of our own: no global configuration that a test or a library could change."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if console:
-        shared.append(_harmless)
-        last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=lines.has_colors)
-    else:
-        last = structlog.processors.JSONRenderer(serializer=_json_text)
-    wrapped: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        lines,
-        processors=[*shared, last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-    return wrapped
-
-
-def _harmless(_: object, __: str, facts: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Values that neither end a line nor steer a terminal. Our own frames may have lines."""
-    for name, value in facts.items():
-        if isinstance(value, str) and not value.isprintable() and name != "frames":
-            facts[name] = repr(value)
-    return facts
-
-
-def _json_text(value: dict[str, object], **_: object) -> str:
-    try:
-        text = orjson.dumps(value, default=str).decode()
-    except TypeError:  # a lone surrogate, or a number beyond 64 bits
-        text = orjson.dumps({name: _plain(fact) for name, fact in value.items()}).decode()
-    if text.isprintable():
-        return text
-    # JSON lets U+2028, U+0085 and their like stand as they are; not every reader of lines does.
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
-
-
-def _plain(fact: object) -> object:
-    if isinstance(fact, (bool, float, type(None))) or (
-        isinstance(fact, int) and fact.bit_length() < 64  # noqa: PLR2004 - what orjson takes
-    ):
-        return fact
-    return str(fact).encode("utf-8", "replace").decode()

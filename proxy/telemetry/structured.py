@@ -1,20 +1,25 @@
 """The `Telemetry` port: one line per finished request, counters for the rest."""
 
+import asyncio
 import logging
 import sys
 import traceback
 from asyncio import AbstractEventLoop
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, TextIO
 
 from proxy.core.money import NANOS
 from proxy.core.settlement import UsageRecord
 from proxy.ports import Visit
-from proxy.telemetry.lines import Lines, logger_of
+from proxy.telemetry.forms import console_form, json_form
+from proxy.telemetry.lines import Lines
 from proxy.telemetry.metrics import Metrics
 
 _TOLD = tuple(field.name for field in fields(Visit) if field.name != "started")
+_told_of = attrgetter(*_TOLD)
 _LEVELS = {
     "store_down": logging.WARNING,
     "outbox_down": logging.WARNING,
@@ -33,43 +38,46 @@ _LEVELS = {
 }
 """Of events; those that are not here are information."""
 
+_NAMES = {level: logging.getLevelName(level).lower() for level in (20, 30, 40)}
+
 
 class StructuredTelemetry:
-    """The `Telemetry` port on structlog and prometheus_client."""
+    """The `Telemetry` port on orjson, structlog and prometheus_client.
+
+    Within a running loop the lines of finished requests go out together, once in each of its
+    turns: a process that is killed takes those of its last turn with it. They are no bill; what is
+    charged is in the ledger. Everything else is written at once.
+    """
 
     def __init__(
         self, metrics: Metrics, *, console: bool, stream: TextIO | None = sys.stdout
     ) -> None:
         self._metrics = metrics
-        self._log = logger_of(Lines(stream, metrics), console=console)
+        self._lines = Lines(stream, metrics)
+        self._form = console_form(colors=self._lines.has_colors) if console else json_form
+        self._is_turn_noted = False
 
     def started(self) -> None:
         """See `proxy.ports.Telemetry.started`."""
-        self._metrics.running.inc()
+        self._metrics.tallies.running += 1
+        if self._metrics.is_shared:
+            self._note_turn()
 
     def finished(self, visit: Visit) -> None:
         """See `proxy.ports.Telemetry.finished`."""
-        metrics, route = self._metrics, visit.route or "none"
-        metrics.running.dec()
-        metrics.requests.labels(route, visit.status, visit.code).inc()
-        metrics.seconds.labels(route).observe(visit.total)
-        if visit.first_byte is not None:
-            metrics.first_byte.labels(route).observe(visit.first_byte)
-        if visit.poll:
-            metrics.polls.labels(visit.poll).inc()
-        metrics.bytes.labels("in").inc(visit.bytes_in)
-        metrics.bytes.labels("out").inc(visit.bytes_out)
-        self._log.info("request", **_facts(visit))
+        self._metrics.tallies.finished(visit)
+        self._put("request", logging.INFO, _facts(visit))
+        self._note_turn()
 
     def limited(self, limit: str) -> None:
         """See `proxy.ports.Telemetry.limited`."""
-        self._metrics.limited.labels(limit).inc()
+        self._metrics.limited(limit).inc()
 
     def settled(self, record: UsageRecord) -> None:
         """See `proxy.ports.Telemetry.settled`."""
-        self._metrics.records.labels(record.kind, record.basis).inc()
+        self._metrics.records(record.kind, record.basis).inc()
         if record.currency:
-            self._metrics.amount.labels(record.currency).inc(record.amount / NANOS)
+            self._metrics.amount(record.currency).inc(record.amount / NANOS)
 
     def metered(self, *, held: int, unsettled: int) -> None:
         """See `proxy.ports.Telemetry.metered`."""
@@ -115,8 +123,31 @@ class StructuredTelemetry:
         self.event("bug", error=kind, text=context["message"], frames=_frames(error))
 
     def _tell(self, name: str, level: int, facts: Mapping[str, object]) -> None:
-        self._metrics.events.labels(name).inc()
-        self._log.log(level, name, **facts)
+        self._metrics.events(name).inc()
+        self._put(name, level, dict(facts))
+        self._lines.flush()
+
+    def _put(self, name: str, level: int, facts: dict[str, object]) -> None:
+        facts["event"], facts["level"] = name, _NAMES[level]
+        facts["timestamp"] = datetime.now(UTC)
+        self._lines.put(self._form(facts))
+
+    def _note_turn(self) -> None:
+        """Let what this turn of the loop brings go out when it is over."""
+        if self._is_turn_noted:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self._turn_over)
+        except RuntimeError:  # no loop: whoever tells waits for it
+            self._turn_over()
+        else:
+            self._is_turn_noted = True
+
+    def _turn_over(self) -> None:
+        self._is_turn_noted = False
+        if self._metrics.is_shared:  # else whoever asks for the page counts up
+            self._metrics.count_up()
+        self._lines.flush()
 
 
 class _Bridge(logging.Handler):
@@ -132,12 +163,12 @@ class _Bridge(logging.Handler):
 
 def _facts(visit: Visit) -> dict[str, object]:
     """What is known of a visit; times to the microsecond."""
-    known = ((name, getattr(visit, name)) for name in _TOLD)
-    return {
-        name: round(value, 6) if isinstance(value, float) else value
-        for name, value in known
-        if value not in ("", None)
-    }
+    known = zip(_TOLD, _told_of(visit), strict=True)
+    facts = {name: fact for name, fact in known if fact is not None and fact != ""}
+    facts["total"] = round(visit.total, 6)
+    if visit.first_byte is not None:
+        facts["first_byte"] = round(visit.first_byte, 6)
+    return facts
 
 
 def _frames(error: BaseException | None) -> str:

@@ -1,5 +1,6 @@
 """Lines that nobody reads, or slowly."""
 
+import asyncio
 import io
 import json
 import os
@@ -94,3 +95,52 @@ def test_nobody_waits_for_a_slow_reader(length: int) -> None:
     assert json.loads(last)["event"] == "after"
     broken = [line for line in heard.decode().splitlines() if not line.endswith("}")]
     assert len(broken) <= 1
+
+
+async def test_the_lines_of_a_turn_leave_together() -> None:
+    """Requests that end in one turn of the loop are told when it is over, in their order."""
+    with piped() as (reading, told):
+        os.set_blocking(reading, False)
+        for number in range(3):
+            told.telemetry.started()
+            told.telemetry.finished(visit(request_id=f"r{number}"))
+        with pytest.raises(BlockingIOError):
+            os.read(reading, 65536)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        lines = os.read(reading, 65536).splitlines()
+        assert [json.loads(line)["request_id"] for line in lines] == ["r0", "r1", "r2"]
+
+
+async def test_an_event_waits_for_nothing_and_overtakes_nobody() -> None:
+    """It is written at once, behind the requests that were told before it."""
+    with piped() as (reading, told):
+        told.telemetry.started()
+        told.telemetry.finished(visit())
+        told.telemetry.event("stopped")
+        lines = os.read(reading, 65536).splitlines()
+        assert [json.loads(line)["event"] for line in lines] == ["request", "stopped"]
+
+
+async def test_few_lines_wait() -> None:
+    """However many requests end in one turn: what one write takes, and no more."""
+    with piped() as (reading, told):
+        for _ in range(100):
+            told.telemetry.started()
+            told.telemetry.finished(visit(model="m" * 400))
+        written = os.read(reading, 1 << 20)
+        assert written.endswith(b"}\n")
+        assert 100 - written.count(b"\n") < 10
+
+
+async def test_lines_lost_together_are_counted_one_by_one() -> None:
+    """A reader that went away costs each line of a turn."""
+    with piped() as (reading, told):
+        os.close(reading)
+        for _ in range(5):
+            told.telemetry.started()
+            told.telemetry.finished(visit())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert told.count("lost_log_lines_total") == 5
+        assert told.count("requests_total") == 5
