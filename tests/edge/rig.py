@@ -302,7 +302,12 @@ class ScriptedUpstream:
     @property
     def running(self) -> bool:
         """Whether a connection is still open."""
-        return any(not task.done() for task in self._tasks)
+        return self.open_connections > 0
+
+    @property
+    def open_connections(self) -> int:
+        """How many are."""
+        return sum(not task.done() for task in self._tasks)
 
     async def heard(self, number: int = 1) -> Conversation:
         """The conversation whose head came as the `number`-th."""

@@ -2,12 +2,11 @@
 
 import asyncio
 import select
-from http import HTTPMethod
 from typing import cast
 
 from proxy.core.errors import ProxyError
 from proxy.edge.endings import reset
-from proxy.edge.failures import BROKEN, SILENT, Failure
+from proxy.edge.failures import BROKEN, SILENT, Failure, refused
 from proxy.edge.transport.answers import Answer
 from proxy.edge.transport.deadlines import Deadline
 from proxy.edge.transport.reading import Reader, UnreadableError
@@ -20,6 +19,12 @@ class Connection(asyncio.Protocol):
 
     As an `asyncio.Protocol` it is called by the loop; as `Flow` and `Outlet` by answer and body.
     """
+
+    __slots__ = (
+        *("__weakref__", "_answer", "_asking", "_deadline", "_is_given_up", "_is_held_back"),
+        *("_is_lost", "_is_uploading", "_loop", "_patience", "_readable", "_reader", "_room"),
+        *("_transport", "_unsent", "_upload"),
+    )
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -53,6 +58,7 @@ class Connection(asyncio.Protocol):
             and self._reader.is_reusable
             and not self._is_uploading
             and self._is_open
+            and not self._transport.get_write_buffer_size()  # it answered without listening
         )
 
     @property
@@ -61,43 +67,53 @@ class Connection(asyncio.Protocol):
 
     @property
     def died_unheard(self) -> bool:
-        """Whether it was lost before a byte of the answer came."""
-        return self._is_lost and not self._reader.has_heard
+        """Whether upstream let go of it before a byte of the answer came."""
+        return self._is_lost and not self._is_given_up and not self._reader.has_heard
 
-    async def ask(self, call: Call, head: bytes, length: int | None) -> Answer:
-        """Send, and wait for the head of the answer. Raises `ProxyError`, and what the body does.
+    def ask(self, call: Call, head: bytes, length: int | None) -> asyncio.Future[Answer]:
+        """Send; what comes is the head of the answer, or `ProxyError`, or what the body raises.
 
         `length` is that of the body; None where it goes up chunked, or where there is none.
+        Raises `UnreachableError` for a connection that ended before: nothing has left on it.
         """
-        self._patience = call.read_timeout
-        self._reader.expect(is_head=call.method == HTTPMethod.HEAD)
-        self._asking = self._loop.create_future()
+        if not self._is_open:
+            raise refused()
         body = call.body
-        if body is None:
-            self.write(head)
-        elif isinstance(body, bytes):
-            self.write(head + (body if length is not None else _chunked(body)))
-        else:
-            self.write(head)
+        if isinstance(body, bytes):
+            head += _framed(body, length)
+        elif body is not None:
             self._is_uploading = True
             self._upload = Upload(self, body, length)
+        self._patience = call.read_timeout
+        self._reader.expect(is_head=call.method == "HEAD")
+        self._asking = asking = self._loop.create_future()
+        self._transport.write(head)
         self._await_something()
-        try:
-            return await self._asking
-        finally:
-            self._asking = None
+        return asking
 
-    async def leave(self) -> None:
-        """End the call, whatever has become of it; it is given up unless it `is_reusable`."""
+    def leave(self) -> bool:
+        """End the call, whatever has become of it; whether the connection `is_reusable`.
+
+        It is given up if not, and its upload, if there was one, is to be `ended` then.
+        """
         answer, self._answer = self._answer, None
-        if not self.is_reusable:
-            self.give_up()
-            if answer is not None:
-                answer.fail(BROKEN.within())
+        asking, self._asking = self._asking, None
         self._deadline.clear()
-        if self._upload is not None:
-            await self._upload.stop()
+        if self.is_reusable:
             self._upload = None
+            return True
+        self.give_up()
+        if answer is not None:
+            answer.fail(BROKEN.within())
+        elif asking is not None and asking.done() and not asking.cancelled():
+            asking.exception()  # a caller who was cancelled just then did not look at it
+        return False
+
+    async def ended(self) -> None:
+        """Return when a connection that was left asks its upload for nothing any more."""
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            await upload.stop()
 
     def give_up(self) -> None:
         """Close at once, whatever has not gone out."""
@@ -172,7 +188,8 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """See `Outlet`."""
-        self._transport.write(data)
+        if self._is_open:  # whoever waits for the answer is told elsewhere
+            self._transport.write(data)
 
     async def room(self) -> bool:
         """See `Outlet`."""
@@ -223,5 +240,10 @@ class Connection(asyncio.Protocol):
             self._asking.set_exception(error)
 
 
-def _chunked(body: bytes) -> bytes:
-    return chunk(body) + LAST_CHUNK if body else LAST_CHUNK
+def _framed(body: bytes, length: int | None) -> bytes:
+    """A body as it goes out. Raises `ValueError` where its length is another one than was told."""
+    if length is None:
+        return chunk(body) + LAST_CHUNK if body else LAST_CHUNK
+    if len(body) != length:  # what is missing would be taken from the next call
+        raise ValueError("the body is not as long as its Content-Length")
+    return body

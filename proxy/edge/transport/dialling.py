@@ -55,7 +55,10 @@ class Names:
         self._found.pop((host, port), None)
 
     async def _ask(self, host: str, port: int) -> deque[Address]:
-        return deque(await self._lookup(host, port))
+        found = deque(await self._lookup(host, port))
+        if not found:
+            raise OSError("a name without an address")
+        return found
 
     def _asked(self, name: tuple[str, int], task: asyncio.Task[deque[Address]]) -> None:
         """Keep what was found for a while; a failure is kept for nobody."""

@@ -24,8 +24,9 @@ class Pool:
         """One that is alive still, or None."""
         idle = self._idle[origin]
         while idle:
-            _, connection = idle.pop()
-            if connection.is_alive:
+            until, connection = idle.pop()
+            # A loop that was held up sweeps late, and what is too old may be closing already.
+            if until > asyncio.get_running_loop().time() and connection.is_alive:
                 return connection
             connection.give_up()
         return None

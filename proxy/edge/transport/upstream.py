@@ -51,22 +51,38 @@ class _Exchange:
 
     __slots__ = ("_call", "_connection", "_dialler", "_origin", "_pool", "_seat", "_seats")
 
+    _connection: Connection | None
+
     def __init__(self, call: Call, pool: Pool, dialler: Dialler, seats: Seats) -> None:
         self._call = call
         self._pool = pool
         self._dialler = dialler
         self._origin = origin_of(call.account.url)
-        self._connection: Connection | None = None
+        self._connection = None
         self._seats = seats
         self._seat: Seat | None = None
 
     async def __aenter__(self) -> Answer:
-        self._seat = await self._seats.take(self._call.account)
+        if self._call.account.connections is not None:
+            self._seat = await self._seats.take(self._call.account)
         try:
             return await self._send()
         except BaseException:
-            self._stand_up()
+            await self._abandon()
             raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        connection = self._connection
+        if connection is not None and connection.leave():
+            self._pool.put(self._origin, connection)
+            self._stand_up()
+        else:
+            await self._abandon()
 
     async def _send(self) -> Answer:
         """Send on a connection that waits or on a new one, and wait for the head."""
@@ -76,43 +92,32 @@ class _Exchange:
         assert call.body is not None or not length, "a length without a body"  # noqa: S101 - upstream would wait for it, and take the next call for it
         chunked = call.body is not None and length is None
         head = head_of(call, self._origin, chunked=chunked)
-        used = self._pool.take(self._origin)
+        self._connection = used = self._pool.take(self._origin)
         if used is not None:
             try:
-                return await self._ask(used, head, length)
+                return await used.ask(call, head, length)
             except ProxyError:
                 if not (used.died_unheard and self._may_be_sent_again()):
                     raise
-        return await self._ask(await self._dialler.dial(self._origin), head, length)
+                used.leave()
+        self._connection = fresh = await self._dialler.dial(self._origin)
+        return await fresh.ask(call, head, length)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
-        connection = self._connection
-        if connection is not None:
-            try:
-                await connection.leave()
-            finally:
-                self._stand_up()
-            if connection.is_reusable:
-                self._pool.put(self._origin, connection)
+    async def _abandon(self) -> None:
+        """Give up what there is, even where its answer came to an end just now."""
+        try:
+            connection = self._connection
+            if connection is not None:
+                connection.give_up()
+                connection.leave()
+                await connection.ended()
+        finally:
+            self._stand_up()
 
     def _stand_up(self) -> None:
         if self._seat is not None:
             self._seat.release()
             self._seat = None
-
-    async def _ask(self, connection: Connection, head: bytes, length: int | None) -> Answer:
-        try:
-            answer = await connection.ask(self._call, head, length)
-        except BaseException:
-            await connection.leave()
-            raise
-        self._connection = connection
-        return answer
 
     def _may_be_sent_again(self) -> bool:
         """Whether that does nothing twice, and the body, if any, is here still."""

@@ -11,7 +11,7 @@ import pytest
 from edge.ends import drain
 from edge.rig import PATIENCE, account, eventually
 
-from proxy.core.errors import ProxyError, Situation
+from proxy.core.errors import ProxyError, Situation, UnreachableError
 from proxy.edge.transport.connection import Connection
 from proxy.edge.transport.origins import head_of, origin_of
 from proxy.ports import Call
@@ -33,7 +33,8 @@ async def asked(connection: Connection, made: Call, length: int | None = None) -
         answer = await connection.ask(made, head, length)
         return b"".join([chunk async for chunk in answer.chunks()])
     finally:
-        await connection.leave()
+        connection.leave()
+        await connection.ended()
 
 
 @asynccontextmanager
@@ -122,7 +123,38 @@ async def test_bytes_behind_an_answer_end_it() -> None:
         peer.sendall(b"x")
         await eventually(lambda: not connection.is_reusable)
         assert [chunk async for chunk in answer.chunks()] == [b"{}"]
-        await connection.leave()
+        connection.leave()
+        await connection.ended()
+        assert not connection.is_reusable
+
+
+async def test_what_ended_before_is_not_asked() -> None:
+    """A new connection on which something came unasked, as it may with TLS: nothing leaves."""
+    async with connected() as (connection, peer):
+        peer.sendall(OK)
+        await eventually(lambda: not connection.is_reusable)
+        with pytest.raises(UnreachableError):
+            await connection.ask(call(), b"GET / HTTP/1.1\r\n\r\n", None)
+        assert await asyncio.to_thread(peer.recv, 1) == b""
+
+
+@pytest.mark.parametrize("body", [b"{", b"{}GET / HTTP/1.1\r\n\r\n"])
+async def test_a_body_is_as_long_as_was_told(body: bytes) -> None:
+    """More of it would be the next request, and less would take the next one for its rest."""
+    async with connected() as (connection, peer):
+        with pytest.raises(ValueError, match="Content-Length"):
+            await asked(connection, call(body), 2)
+        assert not select.select([peer], [], [], 0)[0]
+
+
+async def test_an_answer_given_without_listening_ends_it() -> None:
+    """The next request would wait behind what of this one has not gone out."""
+    size = 2**25
+    async with connected() as (connection, peer):
+        asking = asyncio.ensure_future(asked(connection, call(bytes(size)), size))
+        await eventually(lambda: select.select([peer], [], [], 0)[0])
+        peer.sendall(OK)
+        assert await asking == b"{}"
         assert not connection.is_reusable
 
 
@@ -171,7 +203,8 @@ async def test_leaving_early_gives_it_up() -> None:
         await read(peer, b"\r\n\r\n")
         peer.sendall(OK[:-1])
         answer = await asking
-        await connection.leave()
+        connection.leave()
+        await connection.ended()
         assert not connection.is_reusable
         chunks = answer.chunks()
         assert await anext(chunks) == b"{"
@@ -224,6 +257,11 @@ async def test_it_died_unheard_only_if_nothing_came() -> None:
                 await asking
             await eventually(lambda: not connection.is_alive)
             assert connection.died_unheard is (said == b"")
+    async with connected() as (connection, _):  # it is ours to give up the one that is silent
+        with pytest.raises(ProxyError):
+            await asked(connection, call(read_timeout=SILENCE))
+        await asyncio.sleep(0)
+        assert not connection.died_unheard
 
 
 STREAMS = 200

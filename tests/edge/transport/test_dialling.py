@@ -132,6 +132,16 @@ async def test_nobody_there(hosts: Sequence[str]) -> None:
     assert directory.asked == 2
 
 
+async def test_a_name_without_an_address() -> None:
+    """A resolver that finds nothing, and has nothing to complain of."""
+
+    async def nothing(_: str, __: int) -> list[Address]:
+        return []
+
+    with pytest.raises(UnreachableError):
+        await Dialler(10, Names(nothing)).dial(at(80))
+
+
 async def test_a_name_that_can_be_none() -> None:
     """A label of seventy letters is refused before anybody is asked."""
     with pytest.raises(UnreachableError):

@@ -1,6 +1,7 @@
 """Connections that wait: which one comes next, and how long one waits."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -55,6 +56,17 @@ async def test_idle_ones_are_closed_in_time(server: ScriptedUpstream) -> None:
         await asyncio.sleep(0.02)  # the rule is about time: nothing else can show it
     await eventually(lambda: server.connections == 2 and not server.running)
     assert pool.take(origin_of(server.url)) is None
+
+
+async def test_a_loop_that_was_held_up_passes_the_old_ones_over(server: ScriptedUpstream) -> None:
+    """One that is too old is not used, though nobody had the time to close it."""
+    pool = Pool(keep_alive=0.05)
+    origin, connection = await dialled(server)
+    pool.put(origin, connection)
+    time.sleep(0.06)  # noqa: ASYNC251 - the loop is to be held up
+    assert pool.take(origin) is None
+    assert not connection.is_alive
+    pool.close()
 
 
 async def test_what_died_is_passed_over(server: ScriptedUpstream) -> None:

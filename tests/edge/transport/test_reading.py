@@ -96,6 +96,9 @@ UNREADABLE = [
     OK + b"Content-Length: 2, 2\r\n\r\n{}",
     OK + b"Content-Length: 99999999999999999999\r\n\r\n",
     OK + b"X-A : 1\r\n\r\n",
+    OK + b"Content-Length : 2\r\n\r\n{}",
+    OK + b"Transfer-Encoding : chunked\r\n\r\n" + chunked(b"{}"),
+    OK + b"Connection : close\r\nContent-Length: 0\r\n\r\n",
     OK + b"X\0A: 1\r\n\r\n",
     OK + b"X-A: 1\0\r\n\r\n",
     OK + b"X-A: 1\rX-B: 2\r\n\r\n",
@@ -196,6 +199,8 @@ def test_a_large_head_in_one_read_has_the_same_limit() -> None:
     """And a large body behind a small head has none."""
     with pytest.raises(UnreadableError):
         Desk().feed(OK + LARGE + b"Content-Length: 0\r\n\r\n")
+    with pytest.raises(UnreadableError):
+        Desk().feed(OK[:-2] + LARGE + b"Content-Length: 0\r\n\r\n")
     assert Desk().feed(OK + b"Content-Length: 200000\r\n\r\n" + bytes(200_000)).reader.is_over
 
 

@@ -5,12 +5,13 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from edge.contract import Opened, UpstreamContract, call, whole
-from edge.rig import Conversation, answering, ok, scripted
+from edge.contract import SILENCE, Opened, UpstreamContract, call, whole
+from edge.rig import Conversation, answering, eventually, ok, scripted
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.edge.transport import WireUpstream
@@ -68,6 +69,90 @@ class TestWireUpstream(UpstreamContract):
                 await whole(upstream, call(server.url, method="GET", body=body()))
             assert caught.value.situation is Situation.BAD_GATEWAY
             assert len(server.conversations) == 2
+
+    async def test_a_read_that_was_not_answered_in_time_is_not_sent_again(
+        self, upstream: Upstream
+    ) -> None:
+        """Its time is over; only a connection that upstream let go of is reason to try another."""
+
+        async def script(told: Conversation) -> None:
+            if len(server.conversations) == 1:
+                await told.send(ok())
+            else:
+                await told.reader.read()
+
+        async with scripted(script) as server:
+            reads = [
+                call(server.url, method="GET", headers=(), body=None, read_timeout=SILENCE)
+            ] * 2
+            await whole(upstream, reads[0])
+            with pytest.raises(ProxyError) as caught:
+                await whole(upstream, reads[1])
+            assert caught.value.situation is Situation.GATEWAY_TIMEOUT
+            assert len(server.conversations) == 2
+
+    async def test_a_call_cancelled_anywhere_leaves_nothing_open(self, upstream: Upstream) -> None:
+        """At whatever turn of the loop: the connection is in the pool, or it is closed."""
+        async with scripted(answering(ok())) as server:
+            for turns in range(40):
+                asking = asyncio.ensure_future(whole(upstream, call(server.url)))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asking
+            await whole(upstream, call(server.url))
+            await eventually(lambda: server.open_connections == 1)
+
+    async def test_cancelled_with_its_answer_in_hand(self, upstream: Upstream) -> None:
+        """The end of the answer and the caller's in one turn: still nothing stays open."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            asking = asyncio.ensure_future(whole(upstream, call(url)))
+            loop = asyncio.get_running_loop()
+            server.setblocking(False)  # noqa: FBT003 - its only form
+            peer, _ = await loop.sock_accept(server)
+            one, other = socket.socketpair()
+            with peer, one, other:
+                peer.setblocking(False)  # noqa: FBT003 - its only form
+                await loop.sock_recv(peer, 65536)
+                loop.add_reader(other, asking.cancel)
+                peer.send(ok())  # both are there when the loop looks, in this order
+                one.send(b"x")
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                loop.remove_reader(other)
+                assert await asyncio.wait_for(loop.sock_recv(peer, 1), 10) == b""
+
+    async def test_two_hundred_calls_at_once(self, upstream: Upstream) -> None:
+        """Whatever upstream does to some of them: each gets its own answer, all seats are free."""
+
+        async def script(told: Conversation) -> None:
+            body = await told.whole()
+            match int(body.body) % 5:
+                case 0:
+                    told.reset()
+                case 1:
+                    await told.send(ok(body.body)[:-1])
+                    told.writer.close()
+                case _:
+                    await told.send(ok(body.body))
+
+        async with scripted(script) as server:
+
+            async def ask(number: int) -> None:
+                body = b"%d" % number
+                made = call(server.url, headers=(("Content-Length", str(len(body))),), body=body)
+                made = replace(made, account=replace(made.account, connections=10))
+                if number % 5 > 1:
+                    assert (await whole(upstream, made))[3] == body
+                else:
+                    with pytest.raises(ProxyError):
+                        await whole(upstream, made)
+
+            for _ in range(2):
+                await asyncio.wait_for(asyncio.gather(*map(ask, range(200))), 30)
+            assert server.open_connections <= 10
 
     async def test_tls_connections_are_used_again(self, certificate: Path) -> None:
         """What the handshake leaves to be read is no reason to shake hands again."""
