@@ -1,7 +1,6 @@
 """The README's tables that the code knows better; `python tests/readme_tables.py` writes them."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from conformance.differences import DIFFERENCES
@@ -71,8 +70,8 @@ def limits() -> list[str]:
 
 def usage() -> list[str]:
     """The fields of an entry in the usage stream."""
-    names = [field.name for field in fields(UsageRecord) if field.name != "used"]
-    used = [field.name for field in fields(Used)]
+    names = [name for name in UsageRecord._fields if name != "used"]
+    used = list(Used._fields)
     lines = ["| field of an entry in the usage stream | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {USAGE[name]} |" for name in names]
     return lines + [f"| `{name}` | {USAGE[name]}; not there where unknown |" for name in used]

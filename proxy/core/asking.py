@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 
-from proxy.core.capabilities import LENGTHS, row_of
+from proxy.core.capabilities import length_of
 from proxy.core.quantities import lines_of, lines_of_size
 
 UNREADABLE = ""
@@ -62,7 +62,7 @@ def asked_lines(inputs: Mapping[str, str], model: str) -> int | None:
     Of two that are named the higher; None where not all of the family's own are there, or one
     cannot be read.
     """
-    own = row_of(LENGTHS, model).resolution
+    own = length_of(model).resolution
     if not own or not all(is_there(inputs, name) for name in own):
         return None
     values = [input_of(inputs, name) for name in SHAPES if is_there(inputs, name)]

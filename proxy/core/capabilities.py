@@ -9,6 +9,7 @@ models' own pages).
 
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from proxy.core.policy import matches
@@ -163,3 +164,25 @@ _Row = TypeVar("_Row", Length, Pictures, Text)
 def row_of(table: Iterable[_Row], model: str) -> _Row:
     """The first row that matches the model. Each table has one of `*`."""
     return next(row for row in table if matches(row.models, model))
+
+
+_MODELS = 1024
+"""Models whose rows are remembered: a call asks for them several times."""
+
+
+@lru_cache(_MODELS)
+def length_of(model: str) -> Length:
+    """The model's row of `LENGTHS`."""
+    return row_of(LENGTHS, model)
+
+
+@lru_cache(_MODELS)
+def pictures_of(model: str) -> Pictures:
+    """The model's row of `PICTURES`."""
+    return row_of(PICTURES, model)
+
+
+@lru_cache(_MODELS)
+def text_of(model: str) -> Text:
+    """The model's row of `TEXTS`."""
+    return row_of(TEXTS, model)

@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 from proxy.core.asking import input_of
@@ -40,8 +40,7 @@ class Charge(NamedTuple):
 FREE = Charge(NOTHING_USED, 0, Basis.NOTHING)
 
 
-@dataclass(frozen=True, slots=True)
-class Fare:
+class Fare(NamedTuple):
     """What a call is about, as far as its price goes. `at` is Unix seconds: whose day counts.
 
     `inputs` are price inputs as JSON text, `size` the body's bytes where they are known.
@@ -72,7 +71,7 @@ class Fare:
                 characters, characters if known.characters is None else known.characters
             ),
         )
-        return replace(self, price=replace(self.price, bounds=closer))
+        return self._replace(price=replace(self.price, bounds=closer))
 
     def charge(self, answer: object, unfinished: Collection[str] = ()) -> Charge:
         """What it costs by a successful answer, None being one that nobody could read.
@@ -85,7 +84,9 @@ class Fare:
             return Charge(used or NOTHING_USED, 0, Basis.NOTHING)
         if used is None or not self.price.is_told(used):
             return Charge(used or NOTHING_USED, self.dearest, Basis.REQUEST)
-        told, most = self.price.cost(used), self.price.cost(self._most(used, unfinished))
+        told = most = self.price.cost(used)
+        if unfinished:
+            most = self.price.cost(self._most(used, unfinished))
         return Charge(used, most, Basis.USAGE if most == told else Basis.REQUEST)
 
     def _most(self, used: Used, unfinished: Collection[str]) -> Used:
@@ -93,7 +94,7 @@ class Fare:
         bounds = self.price.bounds if self.price else UNBOUNDED
         most = dearest_outcome(self.model, self.inputs, self.size, bounds)
         numbers = {name: max(getattr(used, name) or 0, getattr(most, name)) for name in unfinished}
-        return replace(used, **numbers)
+        return used._replace(**numbers)
 
     def remembered(self, inputs: Mapping[str, str]) -> dict[str, str]:
         """The inputs of a task that comes of this, so that its end is charged by all of it."""

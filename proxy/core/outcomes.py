@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from proxy.core import asking, capabilities
 from proxy.core.asking import FILES, TOOLS, VIDEOS, asked_lines, input_of, is_there
-from proxy.core.capabilities import Length, Thinks, row_of
+from proxy.core.capabilities import Length, Thinks, length_of, pictures_of, text_of
 from proxy.core.quantities import number_of, whole_of
 from proxy.core.usage import Used
 
@@ -50,7 +50,7 @@ def dearest_outcome(
 
 def _seconds(model: str, inputs: Mapping[str, str], known: int | None) -> Decimal:
     """What is made, and what is billed of the videos it is made from; or all recordings heard."""
-    length = row_of(capabilities.LENGTHS, model)
+    length = length_of(model)
     made = _made(length, inputs, length.most if known is None else known)
     videos = _given(inputs, VIDEOS, capabilities.MOST_VIDEOS) * length.given
     if known is not None:
@@ -73,7 +73,7 @@ def _given(inputs: Mapping[str, str], name: str, most: int) -> int:
 
 
 def _images(model: str, inputs: Mapping[str, str], known: int | None) -> int:
-    pictures = row_of(capabilities.PICTURES, model)
+    pictures = pictures_of(model)
     usual = pictures.usual if known is None else known
     most = capabilities.MOST_IMAGES if known is None else known
     asked = {
@@ -89,7 +89,7 @@ def _input_tokens(
     model: str, inputs: Mapping[str, str], size: int | None, known: int | None
 ) -> int:
     """No token is shorter than a byte, and what a model reads stands in its request, or not."""
-    text = row_of(capabilities.TEXTS, model)
+    text = text_of(model)
     most = text.most_read if known is None else known
     reads_more = any(is_there(inputs, name) for name in (*asking.READS_MORE, TOOLS))
     if size is None or reads_more or not text.reads_its_body:
@@ -110,7 +110,7 @@ def _output_tokens(model: str, inputs: Mapping[str, str], bounds: Bounds) -> int
 def _thoughts(model: str, inputs: Mapping[str, str], known: int | None) -> int:
     """What a model may think on top of what it says."""
     most = capabilities.MOST_THINKING_TOKENS if known is None else known
-    thinks = row_of(capabilities.TEXTS, model).thinks
+    thinks = text_of(model).thinks
     if thinks is Thinks.ALWAYS:
         return most
     told = [name for name in asking.THINKING if is_there(inputs, name)]

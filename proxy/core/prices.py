@@ -3,9 +3,10 @@
 Prices are exact decimals of one currency, amounts whole billionths of its unit (`core/money`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Context, Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.core.beijing import day_of
@@ -14,8 +15,11 @@ from proxy.core.outcomes import UNBOUNDED, Bounds, dearest_outcome
 from proxy.core.policy import matches
 from proxy.core.usage import Used
 
-_DIGITS = 80
-"""More than any product here has, so that nothing is rounded but the amount itself."""
+_EXACT = Context(prec=80)
+"""More digits than any sum here has, so that nothing is rounded but the amount itself."""
+
+_MODELS = 1024
+"""Models whose price of the day is remembered."""
 
 
 class Tier(NamedTuple):
@@ -43,6 +47,19 @@ class Price:
     per_1k_characters: Decimal | None = None
     per_call: Decimal | None = None
     bounds: Bounds = UNBOUNDED
+    _each: tuple[tuple[int, Decimal], ...] = field(init=False, repr=False, compare=False)
+    """By the place in `Used`, what one costs of what has a price, but for seconds: told once, for
+    every call asks."""
+
+    def __post_init__(self) -> None:
+        priced = {
+            "images": self.per_image,
+            "input_tokens": _thousandth(self.per_1k_input_tokens),
+            "output_tokens": _thousandth(self.per_1k_output_tokens),
+            "characters": _thousandth(self.per_1k_characters),
+        }
+        each = [(_PLACES[name], one) for name, one in priced.items() if one is not None]
+        object.__setattr__(self, "_each", tuple(each))
 
     def covers(self, day: str) -> bool:
         """Whether this is a price of the day."""
@@ -55,8 +72,11 @@ class Price:
 
         Where only calls have a price, nothing needs telling.
         """
-        told = [number for number, _ in self._parts(used, _tier(self.per_second, used.lines))]
-        return not told or any(number is not None for number in told)
+        if not self._each and not self.per_second:
+            return True
+        if self.per_second and used.seconds is not None:
+            return True
+        return any(used[place] is not None for place, _ in self._each)
 
     def cost(self, used: Used) -> int:
         """What it costs, in billionths. What the usage does not speak of costs nothing.
@@ -74,24 +94,13 @@ class Price:
         return self._sum(most, _dearest_tier(self.per_second, most.lines))
 
     def _sum(self, used: Used, per_second: Decimal | None) -> int:
-        with localcontext(prec=_DIGITS):
-            amount = self.per_call or Decimal(0)
-            for number, price in self._parts(used, per_second):
-                amount += (number or 0) * price
-            return min(nanos_of(amount), MOST * NANOS)
-
-    def _parts(
-        self, used: Used, per_second: Decimal | None
-    ) -> list[tuple[Decimal | int | None, Decimal]]:
-        """All that has a price here: how much of it was used, and the price of one."""
-        parts = (
-            (used.seconds, per_second),
-            (used.images, self.per_image),
-            (used.input_tokens, _each(self.per_1k_input_tokens)),
-            (used.output_tokens, _each(self.per_1k_output_tokens)),
-            (used.characters, _each(self.per_1k_characters)),
-        )
-        return [(number, price) for number, price in parts if price is not None]
+        amount = self.per_call or _NOTHING
+        if per_second is not None and used.seconds:
+            amount = _EXACT.fma(used.seconds, per_second, amount)
+        for place, price in self._each:
+            if number := used[place]:
+                amount = _EXACT.fma(number, price, amount)
+        return min(nanos_of(amount, _EXACT), MOST * NANOS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +113,18 @@ class PriceList:
     currency: str = ""
     is_required: bool = False
     prices: tuple[Price, ...] = ()
+    _of_day: Callable[[str, str], Price | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_of_day", lru_cache(_MODELS)(self._first_of_day))
 
     def find(self, model: str, at: float) -> Price | None:
         """The price of a model at a Unix time: the first that matches."""
-        day = day_of(at)
-        return next(
-            (price for price in self.prices if price.covers(day) and matches(price.models, model)),
-            None,
-        )
+        return self._of_day(model, day_of(at))
+
+    def _first_of_day(self, model: str, day: str) -> Price | None:
+        prices = (one for one in self.prices if one.covers(day) and matches(one.models, model))
+        return next(prices, None)
 
     def sold(self, at: float) -> tuple[str, ...] | None:
         """Patterns of the models that have a price then; None where none is required."""
@@ -124,6 +137,9 @@ class PriceList:
 
 
 NO_PRICES = PriceList()
+
+_NOTHING = Decimal(0)
+_PLACES = {name: place for place, name in enumerate(Used._fields)}
 
 
 def _tier(tiers: tuple[Tier, ...], lines: int | None) -> Decimal | None:
@@ -146,5 +162,5 @@ def _dearest_tier(tiers: tuple[Tier, ...], lines: int | None) -> Decimal | None:
     return max(reached, default=None)
 
 
-def _each(per_1k: Decimal | None) -> Decimal | None:
-    return None if per_1k is None else per_1k.scaleb(-3)
+def _thousandth(per_1k: Decimal | None) -> Decimal | None:
+    return None if per_1k is None else per_1k.scaleb(-3, _EXACT)

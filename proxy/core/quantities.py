@@ -23,6 +23,8 @@ _LADDER = (360, 480, 540, 720, 768, 1080, 1440, 2160, 4320)
 
 def number_of(value: object) -> Decimal | None:
     """A number from 0 to `MOST`, exact to billionths; booleans and NaN are none."""
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
     if isinstance(value, str) and not _TEXT.fullmatch(value := value.strip()):
@@ -43,6 +45,10 @@ def number_of(value: object) -> Decimal | None:
 
 def whole_of(value: object) -> int | None:
     """A whole number from 0 to `MOST`; `3.0` is one."""
+    if (
+        type(value) is int
+    ):  # no bool; a Decimal takes ten times as long
+        return value if 0 <= value <= MOST else None
     number = number_of(value)
     return int(number) if number is not None and number == int(number) else None
 

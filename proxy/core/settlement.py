@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
+from typing import NamedTuple
 
 from proxy.core.beijing import periods_of
 from proxy.core.usage import NOTHING_USED, Used
@@ -36,8 +37,7 @@ class Basis(StrEnum):
     """It costs nothing: it failed, or has no price."""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRecord:
+class UsageRecord(NamedTuple):
     """One task or call. Times are Unix seconds, `amount` billionths of `currency`'s unit.
 
     `id` is the task's, or the proxy's of the request (with the task's behind a `:` on a socket).

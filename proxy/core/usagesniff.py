@@ -44,6 +44,9 @@ class Blind:
         return Heard({})
 
 
+BLIND = Blind()
+
+
 class Sniffed:
     """Looks at the first byte that means anything, and lets who knows such answers read them.
 

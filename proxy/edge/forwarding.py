@@ -22,8 +22,9 @@ class Forwarding:
     async def forward(self, asked: Asked, call: Call, ticket: Ticket) -> web.StreamResponse:
         """A call that may have limits, and whose answer may tell what it used."""
         async with ticket, self._send(asked, call) as reply:
+            hear = ticket.listen(reply)
             return await asked.replier.relay(
-                reply.status, reply.reason, reply.headers, ticket.chunks(reply), ticket.told
+                reply.status, reply.reason, reply.headers, reply.chunks(), ticket.told, hear
             )
 
     async def meddle(

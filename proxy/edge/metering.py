@@ -7,7 +7,7 @@ can look up protects nobody. Calls without limits go on.
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from proxy.core.charging import Fare, is_over, task_record
@@ -35,6 +35,13 @@ FAREWELL = 5.0
 SETTLED = 50_000
 """Tasks of which is remembered that they are settled: some 10 MB."""
 
+TELLING = 0.1
+"""Seconds in which what is held and what waits is told once, however often it changes: a gauge
+costs as much as all the rest of a settlement, and nobody reads one so often."""
+
+_NOT_YET: Mapping[str, str] = {}
+"""The inputs of a body that is still to be asked for them."""
+
 
 class Meter:
     """Holds and records of one process. `start` it before use; `lease` is in seconds."""
@@ -55,6 +62,7 @@ class Meter:
         self._settled: Notes[str, bool] = Notes(SETTLED)
         self._queue = Settlements(ledger, telemetry, self._taken)
         self._running: list[asyncio.Task[None]] = []
+        self._telling: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Begin to renew and to hand over, within the running loop."""
@@ -79,24 +87,23 @@ class Meter:
         self, asked: Asked, grant: Grant, call: Call, model: str | None, passage: Passage
     ) -> Ticket:
         """The ticket of a call that is about to be sent; polls and their like need none."""
-        fare = self._fare(asked, model, passage)
+        fare = self._fare(asked, model)
         hold = self._hold(asked, grant, fare, passage) if is_limited(grant) else None
-        return Ticket(
-            self, asked.visit, grant, call.account.name, hold, fare, lambda: passage.noted
-        )
+        return Ticket(self, asked.visit, grant, call.account.name, hold, fare, passage)
 
     def _hold(self, asked: Asked, grant: Grant, fare: Fare | None, passage: Passage) -> Hold | None:
-        at = fare.at if fare else time.time()
-        is_stream = not asked.creates_tasks and asks_stream(asked.fields, passage.noted)
-        wish = Wish(asked.creates_tasks, is_stream, fare.dearest if fare else 0)
+        at, noted = fare.at if fare else time.time(), passage.noted
+        is_stream = not asked.creates_tasks and asks_stream(asked.fields, noted)
+        dearest = fare._replace(inputs=noted).dearest if fare else 0
+        wish = Wish(asked.creates_tasks, is_stream, dearest)
         return hold_for(asked.visit.request_id, grant, wish, at, self.lease)
 
-    def _fare(self, asked: Asked, model: str | None, passage: Passage) -> Fare | None:
-        """What the call is charged by, where it runs a model."""
+    def _fare(self, asked: Asked, model: str | None) -> Fare | None:
+        """What the call is charged by, where it runs a model; its inputs may still be coming."""
         if model is None or not asked.runs_model:
             return None
         now, size = time.time(), asked.request.content_length
-        return Fare(model, now, dict(passage.noted), self.prices.find(model, now), size)
+        return Fare(model, now, _NOT_YET, self.prices.find(model, now), size)
 
     async def admit(self, hold: Hold) -> Ruling:
         """See `proxy.edge.tickets.Desk.admit`. In doubt about the store's answer it is released."""
@@ -109,7 +116,7 @@ class Meter:
             self._telemetry.limited(kind_of(ruling.refused))
             raise refusal(ruling)
         self._held[hold.id] = None
-        self._tell()
+        self._tell_soon()
         return ruling
 
     async def _ruled(self, hold: Hold) -> Ruling:
@@ -127,18 +134,18 @@ class Meter:
         """See `proxy.edge.tickets.Desk.settle`."""
         self._held.pop(record.hold, None)
         self._queue.put(record)
-        self._tell()
+        self._tell_soon()
 
     def release(self, hold: str) -> None:
         """See `proxy.edge.tickets.Desk.release`."""
         self._held.pop(hold, None)
         self._queue.put(hold)
-        self._tell()
+        self._tell_soon()
 
     def hand_over(self, hold: str) -> None:
         """See `proxy.edge.tickets.Desk.hand_over`."""
         self._held.pop(hold, None)
-        self._tell()
+        self._tell_soon()
 
     # -- tasks ---------------------------------------------------------------------------------
 
@@ -151,7 +158,7 @@ class Meter:
     def task_over(self, task: TaskRecord, status: str, answer: object) -> None:
         """Settle a task. The ledger writes nothing of one that is settled already."""
         self._queue.put(task_record(task, status, answer, self.prices, time.time()))
-        self._tell()
+        self._tell_soon()
 
     def still_open(self, task: TaskRecord) -> None:
         """The ledger says that a task is not settled, whatever was noted here."""
@@ -168,7 +175,14 @@ class Meter:
                 self._settled.note(record.id, value=True)
         self._tell()
 
+    def _tell_soon(self) -> None:
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TELLING, self._tell)
+
     def _tell(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         self._telemetry.metered(held=len(self._held), unsettled=len(self._queue))
 
     async def _renew_always(self) -> None:

@@ -68,15 +68,23 @@ class Replier:
         fields: Headers,
         chunks: AsyncIterator[bytes],
         added: Headers = (),
+        hear: Callable[[bytes], None] | None = None,
     ) -> web.StreamResponse:
-        """Upstream's answer, chunk by chunk; a client that reads slowly slows upstream down."""
+        """Upstream's answer, chunk by chunk; a client that reads slowly slows upstream down.
+
+        Who wants to `hear` gets each chunk, and an empty one at a clean end.
+        """
         crossing = inbound(fields, self._visit.request_id, added)
         await self._write(self._begin(status, reason, crossing))
         stream = _EventStream(fields)
         try:
             async for chunk in chunks:
+                if hear is not None:
+                    hear(chunk)
                 await self._write_body(chunk)
                 stream.passed(chunk)
+            if hear is not None:
+                hear(b"")
         except ProxyError as error:
             self._visit.code = error.situation.code
             frame = sse_frame(error, self.envelope, self._visit.request_id)

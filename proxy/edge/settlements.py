@@ -12,7 +12,6 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TypeAlias
 
 from proxy.core.errors import StoreUnavailableError
@@ -159,8 +158,8 @@ class Settlements:
     def _lost(self, item: Item, why: str) -> None:
         """A hold that is not released lapses by itself; a record is money."""
         if isinstance(item, UsageRecord):
-            used = {name: str(value) for name, value in asdict(item.used).items() if value}
-            facts = {**asdict(item), **used, "amount": text_of(item.amount)}
+            used = {name: str(value) for name, value in item.used._asdict().items() if value}
+            facts = {**item._asdict(), **used, "amount": text_of(item.amount)}
             del facts["used"]
             self._telemetry.event("usage_record_lost", why=why, **facts)
 

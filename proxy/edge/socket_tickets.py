@@ -250,7 +250,7 @@ class SocketTickets:
             upstream_id=self._visit.upstream_request_id,
             hold=running.hold,
         )
-        self._till.settle(replace(record, kind=Kind.SOCKET))
+        self._till.settle(record._replace(kind=Kind.SOCKET))
         self._amount += charge.amount
         if fare.price is not None:
             self._visit.amount, self._visit.currency = (

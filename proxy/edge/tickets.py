@@ -20,10 +20,10 @@ Only calls that run a model are recorded; all others take part in the limits alo
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeAlias
 
 from proxy.core.charging import Charge, Fare, call_record
 from proxy.core.headers import Fields
@@ -33,8 +33,24 @@ from proxy.core.policy import Grant
 from proxy.core.settlement import UsageRecord
 from proxy.core.tickets import told_of
 from proxy.core.usagescan import Heard, UsageReader
-from proxy.core.usagesniff import Blind, reader_for
+from proxy.core.usagesniff import BLIND, reader_for
 from proxy.ports import Reply, Visit
+
+Hear: TypeAlias = Callable[[bytes], None]
+"""Hears each chunk of an answer as it passes, and an empty one when it has come to its end."""
+
+
+def deaf(_: bytes) -> None:
+    """For answers that nobody listens to."""
+
+
+class Body(Protocol):
+    """What a call sends."""
+
+    @property
+    def noted(self) -> Mapping[str, str]:
+        """The price inputs that it named so far: half of them may come while it is sent."""
+        ...
 
 
 class Desk(Protocol):
@@ -63,9 +79,8 @@ class Desk(Protocol):
 class Ticket:
     """An async context around one call. Entering it raises `ProxyError` when a limit is met.
 
-    `hold` is None where no limit concerns the call, `fare` None where it runs no model. `noted`
-    tells the price inputs that the body named so far: half of them may come while it is sent.
-    `told` are fields for the answer's header.
+    `hold` is None where no limit concerns the call, `fare` None where it runs no model; of its
+    inputs `body` has the last word. `told` are fields for the answer's header.
     """
 
     desk: Desk
@@ -74,11 +89,11 @@ class Ticket:
     account: str
     hold: Hold | None
     fare: Fare | None
-    noted: Callable[[], Mapping[str, str]]
+    body: Body
     told: Fields = ()
     is_admitted: bool = False
     _is_ended: bool = False
-    _reader: UsageReader = field(default_factory=Blind)
+    _reader: UsageReader = BLIND
     _has_begun: bool = False
 
     @property
@@ -94,7 +109,7 @@ class Ticket:
     @property
     def inputs(self) -> Mapping[str, str]:
         """What a task that comes of it is charged by, see `TaskRecord`."""
-        return self.fare.remembered(self.noted()) if self.fare else self.noted()
+        return self.fare.remembered(self.body.noted) if self.fare else self.body.noted
 
     async def __aenter__(self) -> Self:
         """Take the hold."""
@@ -113,31 +128,33 @@ class Ticket:
         if self._is_ended:
             return
         heard = self._reader.finish()
-        match bool(heard.told), heard.is_error, self._has_begun:
-            case (True, _, _) | (False, False, True):
-                self._settle(heard)
-            case _:
-                self._release()
+        if heard.told or (self._has_begun and not heard.is_error):
+            self._settle(heard)
+        else:
+            self._release()
 
-    def chunks(self, reply: Reply, *, has_begun: bool = False) -> AsyncIterator[bytes]:
-        """The answer's body, read along where it tells what was used.
+    def listen(self, reply: Reply, *, has_begun: bool = False) -> Hear:
+        """Who has to hear the answer, which may tell what was used, while it passes.
 
         `has_begun` says that a success costs something even if no byte of it comes.
         """
         if self.fare is None or not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            return reply.chunks()
+            return deaf
         self._has_begun = has_begun
         self._reader = reader_for(reply.headers)
-        return self._watched(reply.chunks(), self._reader)
+        return self._hear
 
-    async def _watched(
-        self, chunks: AsyncIterator[bytes], reader: UsageReader
-    ) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self._has_begun = True
-            reader.feed(chunk)
+    async def chunks(self, reply: Reply, *, has_begun: bool = False) -> AsyncIterator[bytes]:
+        """The answer's body, for who takes it in: heard, see `listen`."""
+        hear = self.listen(reply, has_begun=has_begun)
+        async for chunk in reply.chunks():
+            hear(chunk)
             yield chunk
+        hear(b"")
+
+    def _hear(self, chunk: bytes) -> None:
         self._has_begun = True
+        self._reader.feed(chunk)
 
     def _release(self) -> None:
         self._is_ended = True
@@ -147,7 +164,7 @@ class Ticket:
     def _settle(self, heard: Heard) -> None:
         """Charge a successful answer by all that the request said, to its end."""
         assert self.fare is not None, "nobody reads along"  # noqa: S101 - a bug of this class
-        fare = replace(self.fare, inputs=self.noted())
+        fare = self.fare._replace(inputs=self.body.noted)
         charge = fare.charge(heard.told, heard.unfinished)
         hold = self.hold_id
         self._is_ended = True
@@ -168,7 +185,7 @@ class Ticket:
 
     def for_tasks(self) -> None:
         """Tasks come of it, which are charged themselves: the call never is, claimed or not."""
-        self._reader, self._has_begun = Blind(), False
+        self._reader, self._has_begun = BLIND, False
 
     def claimed(self) -> None:
         """A task was claimed with the hold: whoever sees its end ends both."""

@@ -17,8 +17,8 @@ before it writes: what may go wrong goes wrong while nothing is written.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, TypeAlias
 
 from proxy.core.beijing import day_of
 from proxy.core.ruling import milliseconds
@@ -28,7 +28,6 @@ from proxy.core.settlement import (
     Kind,
     Settlement,
     UsageRecord,
-    charged,
     surely_written,
 )
 from proxy.core.tasks import RETENTION, TaskRecord
@@ -43,9 +42,8 @@ from proxy.stores.usage_fields import (
     TOTALS_KEPT,
     Line,
     Sums,
+    added_up,
     kept_for,
-    line_of,
-    sums_of,
     total_of,
     usage_from_fields,
     usage_to_fields,
@@ -66,7 +64,8 @@ if ends and tonumber(ends) > now then
 end
 """
 
-# A sum that no 64 bits hold (nine billion currency units) stays as it is: `pcall`.
+# A sum that no 64 bits hold (nine billion currency units) stays as it is: `pcall`. What calls add
+# is added up already; what a task adds depends on whether it is open.
 # KEYS: due, holds, held, open, done, usage, the sender's bits, then hashes of sums.
 # ARGV: the settlement as JSON, see `settle`; now, in seconds.
 # Returns the places of the records that it wrote; nil for a settlement that is there already.
@@ -80,6 +79,9 @@ for i, key in ipairs(KEYS) do
     return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', not a ' .. wanted)
   end
 end
+local function add(sums)
+  for _, sum in ipairs(sums) do redis.pcall('HINCRBY', KEYS[sum[1]], sum[2], sum[3]) end
+end
 local settlement, now = cjson.decode(ARGV[1]), tonumber(ARGV[2])
 if redis.call('GETBIT', seen, settlement.bit) == 1 then return false end
 redis.call('SETBIT', seen, settlement.bit, 1)
@@ -87,15 +89,16 @@ redis.call('EXPIRE', seen, {SETTLEMENTS_KEPT})
 redis.call('ZREMRANGEBYSCORE', done, '-inf', now - {RETENTION})
 local wrote = {{}}
 for place, record in ipairs(settlement.records) do
-  local is_open = record.task == '' or redis.call('ZREM', open, record.task) == 1
-  if is_open then
-    if record.task ~= '' then redis.call('ZADD', done, now, record.task) end
-    redis.call('XADD', usage, 'MAXLEN', '~', {RECORDS_KEPT}, '*', unpack(record.entry))
-    for _, sum in ipairs(record.sums) do redis.pcall('HINCRBY', KEYS[sum[1]], sum[2], sum[3]) end
-    finish(record.hold)
+  local task, hold, entry, sums = unpack(record)
+  if task == '' or redis.call('ZREM', open, task) == 1 then
+    if task ~= '' then redis.call('ZADD', done, now, task) end
+    redis.call('XADD', usage, 'MAXLEN', '~', {RECORDS_KEPT}, '*', unpack(entry))
+    add(sums)
+    if hold ~= '' then finish(hold) end
     wrote[#wrote + 1] = place
   end
 end
+add(settlement.sums)
 for _, hold in ipairs(settlement.released) do finish(hold) end
 for _, key in ipairs(settlement.kept) do redis.call('EXPIRE', KEYS[key[1]], key[2]) end
 return wrote
@@ -130,21 +133,19 @@ async def settle(
     chunk, bit = divmod(settlement.number, NUMBERS)
     fixed = ("open", "done", "usage", f"settled:{settlement.sender}:{chunk}")
     names = [*keys.holds(), *map(keys, fixed)]
-    kept: dict[str, int | None] = {}
-    written = [_record(keys, record, kept) for record in settlement.records]
-    places = {name: place for place, name in enumerate([*names, *kept], start=1)}
+    hashes = _Hashes(keys, len(names) + 1)
+    calls = (record for record in settlement.records if record.kind is not Kind.TASK)
     told = {
         "bit": bit,
-        "records": [
-            {**one, "sums": [[places[key], field, str(n)] for key, field, n in one["sums"]]}
-            for one in written
-        ],
+        "records": [_told(record, hashes) for record in settlement.records],
+        "sums": hashes.added(calls),
         "released": settlement.released,
-        "kept": [[places[key], seconds] for key, seconds in kept.items() if seconds],
+        "kept": hashes.kept,
     }
+    names += hashes.names
     # A lone surrogate would be an error in the middle of Redis; it is a `?` there.
-    text = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
-    wrote: Any = await client.eval(_SETTLE, len(places), *places, text, repr(now))
+    text = _to_json(told).encode("utf-8", "replace")
+    wrote: Any = await client.eval(_SETTLE, len(names), *names, text, repr(now))
     if wrote is None:
         return surely_written(settlement)
     return [settlement.records[place - 1].id for place in wrote]
@@ -209,23 +210,53 @@ async def lead(client: Client, keys: LedgerKeys, process: str, seconds: float, n
     return bool(await client.eval(_LEAD, 1, keys("leader"), *words))
 
 
-def _record(keys: LedgerKeys, record: UsageRecord, kept: dict[str, int | None]) -> dict[str, Any]:
-    """A record, and what it adds to which sums; those are put into `kept`, with their seconds."""
-    day, *line = line_of(record)
-    sums = [
-        (keys(f"sums:{day}"), json.dumps([*line, name], ensure_ascii=False), number)
-        for name, number in sums_of(record)._asdict().items()
-    ]
-    kept[keys(f"sums:{day}")] = (TOTALS_KEPT + 1) * DAY
-    for who, period in charged(record):
-        sums.append((keys.spent(period), who, record.amount))
-        kept[keys.spent(period)] = kept_for(period)
-    return {
-        "task": record.id if record.kind is Kind.TASK else "",
-        "hold": record.hold,
-        "entry": flat_of(usage_to_fields(record)),
-        "sums": [one for one in sums if one[-1]],
-    }
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+_Sum: TypeAlias = tuple[int, str, str]
+"""Which key, which field of it, and how many more; as text, for a script counts in floats."""
+
+
+class _Hashes:
+    """The hashes of sums that a settlement adds to, and their places among the script's keys."""
+
+    def __init__(self, keys: LedgerKeys, first: int) -> None:
+        self._keys = keys
+        self._first = first
+        self._places: dict[str, int] = {}
+        self.kept: list[tuple[int, int]] = []
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The keys in the order of their places."""
+        return self._places
+
+    def added(self, records: Iterable[UsageRecord]) -> list[_Sum]:
+        """What records add to which sums; those are kept as long as each is."""
+        found: list[_Sum] = []
+        added = added_up(records)
+        for (day, *line), sums in added.sums.items():
+            place = self._place(self._keys(f"sums:{day}"), (TOTALS_KEPT + 1) * DAY)
+            named = zip(Sums._fields, sums, strict=True)
+            found += [(place, _to_json([*line, name]), str(n)) for name, n in named if n]
+        for (who, period), amount in added.spent.items():
+            place = self._place(self._keys.spent(period), kept_for(period))
+            found.append((place, who, str(amount)))
+        return found
+
+    def _place(self, name: str, seconds: int | None) -> int:
+        if name not in self._places:
+            self._places[name] = self._first + len(self._places)
+            if seconds:
+                self.kept.append((self._places[name], seconds))
+        return self._places[name]
+
+
+def _told(record: UsageRecord, hashes: _Hashes) -> tuple[str, str, list[str], list[_Sum]]:
+    """A record as the script takes it: the task it ends, its hold, its entry, what it adds."""
+    entry = flat_of(usage_to_fields(record))
+    if record.kind is not Kind.TASK:
+        return "", record.hold, entry, []
+    return record.id, record.hold, entry, hashes.added([record])
 
 
 def _usage_of(fields: Fields) -> UsageRecord | None:

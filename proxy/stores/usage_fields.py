@@ -4,14 +4,14 @@ The text fields are a public interface: one entry of the Redis stream has them, 
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from proxy.core.beijing import TOTAL, day_of
 from proxy.core.money import nanos_of, text_of
-from proxy.core.settlement import Basis, Kind, Settlement, UsageRecord
+from proxy.core.settlement import Basis, Kind, Settlement, UsageRecord, charged
 from proxy.core.usage import Used
 from proxy.ports.ledger import Total
 
@@ -61,8 +61,36 @@ def line_of(record: UsageRecord) -> Line:
 def sums_of(record: UsageRecord) -> Sums:
     """What a record adds to them."""
     used = record.used
-    counts = {name: getattr(used, name) or 0 for name in _COUNTS}
-    return Sums(1, record.amount, nanos_of(used.seconds or Decimal(0)), **counts)
+    return Sums(
+        1,
+        record.amount,
+        nanos_of(used.seconds) if used.seconds else 0,
+        used.images or 0,
+        used.input_tokens or 0,
+        used.output_tokens or 0,
+        used.characters or 0,
+    )
+
+
+class Added(NamedTuple):
+    """What records add: to which sums, and to what who spent in which period."""
+
+    sums: dict[Line, Sums]
+    spent: dict[tuple[str, str], int]
+
+
+def added_up(records: Iterable[UsageRecord]) -> Added:
+    """What all of them add together: a hundred calls with one token move each sum once."""
+    grouped: defaultdict[Line, list[UsageRecord]] = defaultdict(list)
+    for record in records:
+        grouped[line_of(record)].append(record)
+    sums: dict[Line, Sums] = {}
+    spent: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for line, alike in grouped.items():
+        total = sums[line] = Sums(*map(sum, zip(*map(sums_of, alike), strict=True)))
+        for place in charged(alike[0]) if total.amount else ():
+            spent[place] += total.amount
+    return Added(sums, spent)
 
 
 def total_of(line: Line, sums: Sums) -> Total:
@@ -95,8 +123,10 @@ def usage_to_fields(record: UsageRecord) -> dict[str, str]:
         "request_id": record.request_id,
         "hold": record.hold,
     }
-    used = ((field.name, getattr(record.used, field.name)) for field in fields(Used))
-    return {**told, **{name: str(value) for name, value in used if value is not None}}
+    for name, value in zip(Used._fields, record.used, strict=True):
+        if value is not None:
+            told[name] = str(value)
+    return told
 
 
 def usage_from_fields(told: Mapping[str, str]) -> UsageRecord | None:

@@ -116,7 +116,7 @@ def test_nothing_is_beyond_what_a_store_can_count(price: Price) -> None:
 @given(PRICES, USAGES, st.sampled_from(["seconds", "images", "input_tokens", "characters"]))
 def test_more_never_costs_less(price: Price, used: Used, name: str) -> None:
     """One more of anything costs as much, or more."""
-    values = {field: getattr(used, field) for field in Used.__slots__}
+    values = {field: getattr(used, field) for field in Used._fields}
     more = Used(**{**values, name: (values[name] or 0) + 1})
     assert price.cost(more) >= price.cost(used)
 

@@ -134,7 +134,7 @@ def usage(task_id: str = "task-1", **changes: Any) -> UsageRecord:  # noqa: ANN4
         basis=Basis.USAGE,
         request_id="req-1",
     )
-    return replace(plain, **changes)
+    return plain._replace(**changes)
 
 
 async def eventually(true: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> float:

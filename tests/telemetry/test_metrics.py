@@ -1,7 +1,5 @@
 """The counters, and what the page for a scraper is called."""
 
-from dataclasses import replace
-
 from prometheus_client.parser import text_string_to_metric_families
 from telemetry.conftest import Told, finish, visit
 
@@ -85,7 +83,7 @@ def test_callers_make_no_labels(told: Told) -> None:
 def test_limits_and_usage_are_counted(told: Told) -> None:
     """Refusals by limit, records by what they rest on, amounts by currency, and what is open."""
     record = UsageRecord("t1", Kind.TASK, "a", "g1", "main", "m", "SUCCEEDED", 1.0, 2.0)
-    priced = replace(record, amount=1_500_000_000, currency="CNY", basis=Basis.USAGE)
+    priced = record._replace(amount=1_500_000_000, currency="CNY", basis=Basis.USAGE)
     for one in (record, priced, priced):
         told.telemetry.settled(one)
     told.telemetry.limited("budget-day")
