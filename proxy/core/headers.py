@@ -218,7 +218,10 @@ def inbound(fields: Fields, request_id: str, added: Fields = ()) -> Fields:
 
 def value_of(fields: Fields, name: str) -> str | None:
     """The first value of a field, by its lower-case name."""
-    return next((value for key, value in fields if key.lower() == name), None)
+    for key, value in fields:  # asked so often that a generator shows
+        if key.lower() == name:
+            return value
+    return None
 
 
 def values_of(fields: Fields, name: str) -> list[str]:

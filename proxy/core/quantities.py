@@ -45,9 +45,7 @@ def number_of(value: object) -> Decimal | None:
 
 def whole_of(value: object) -> int | None:
     """A whole number from 0 to `MOST`; `3.0` is one."""
-    if (
-        type(value) is int
-    ):  # no bool; a Decimal takes ten times as long
+    if type(value) is int:  # no bool; a Decimal takes ten times as long
         return value if 0 <= value <= MOST else None
     number = number_of(value)
     return int(number) if number is not None and number == int(number) else None

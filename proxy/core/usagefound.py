@@ -5,7 +5,7 @@ same comes of both.
 """
 
 import json
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from proxy.core.jsonscan import Path
 
@@ -18,7 +18,8 @@ ERRORS = ("code", "error")
 NO_ERRORS = frozenset({"", "0", "200", "ok", "success"})
 """What may stand at `code` where all is well, in any case of letters."""
 
-PLACES: tuple[Path, ...] = ((), ("response",), ("message",), ("output",))
+_INNER = ("response", "message", "output")
+PLACES: tuple[Path, ...] = ((), *((name,) for name in _INNER))
 """What `usage` may stand in: the root, what the events of OpenAI's Responses and of Anthropic
 wrap, and the output."""
 
@@ -26,49 +27,62 @@ Told: TypeAlias = dict[str, object]
 """An answer of which only its usages are left: `{"usage": …}`, `{"response": {"usage": …}}`."""
 
 
-class Found:
-    """What stands below `usage`, and whether an error is named.
+class Findings(NamedTuple):
+    """What a document tells of its usage, whether it names an error, and its root's `type`.
 
-    `kind` is the root's `type`, by which some protocols tell their events apart. Taken from a
-    document that is here, or built again of what a scanner tells. Of names that stand twice the
-    last one counts, as in a parser.
+    By the last some protocols tell their events apart; it is empty where it is no text.
+    """
+
+    told: Told
+    is_error: bool = False
+    kind: str = ""
+
+
+def found_in(answer: object) -> Findings:
+    """What a parsed document tells."""
+    told: Told = {}
+    if not isinstance(answer, dict):
+        return Findings(told)
+    is_error = _names_error(answer)
+    if isinstance(usage := answer.get(USAGE), dict):
+        told[USAGE] = usage
+    for name in _INNER:
+        inner = answer.get(name)
+        if isinstance(inner, dict):
+            is_error = is_error or _names_error(inner)
+            if isinstance(usage := inner.get(USAGE), dict):
+                told[name] = {USAGE: usage}
+    kind = answer.get(KIND)
+    return Findings(told, is_error, kind if isinstance(kind, str) else "")
+
+
+def _names_error(document: Told) -> bool:
+    return any(_tells(document[name]) for name in ERRORS if name in document)
+
+
+class Found:
+    """The same of a document that is not here, built again of what a scanner tells.
+
+    Of names that stand twice the last one counts, as in a parser.
     """
 
     def __init__(self) -> None:
         self.is_spoilt = False
-        self.kind = ""
+        self._kind = ""
         self._usages: dict[Path, object] = {}
         self._errors: dict[Path, bool] = {}
         self._open: dict[Path, Told | list[object]] = {}  # what was begun last, by its path
         self._kept = 0
 
     @property
-    def told(self) -> Told:
-        """The usages, each where it stood."""
+    def findings(self) -> Findings:
+        """What the document tells so far: the usages, each where it stood."""
         found: Told = {}
         for place in PLACES:
             usage = self._usages.get((*place, USAGE))
             if isinstance(usage, dict):
                 found |= {place[0]: {USAGE: usage}} if place else {USAGE: usage}
-        return found
-
-    @property
-    def is_error(self) -> bool:
-        """Whether the document names an error."""
-        return any(self._errors.values())
-
-    def look_at(self, answer: object) -> None:
-        """Take it out of a parsed document."""
-        kind = answer.get(KIND) if isinstance(answer, dict) else None
-        self.kind = kind if isinstance(kind, str) else ""
-        for place in PLACES:
-            document = answer
-            for name in place:
-                document = document.get(name) if isinstance(document, dict) else None
-            if isinstance(document, dict):
-                self._usages[(*place, USAGE)] = document.get(USAGE)
-                for name in ERRORS:
-                    self._errors[(*place, name)] = _tells(document.get(name))
+        return Findings(found, any(self._errors.values()), self._kind)
 
     def member(self, level: Path, raw_name: bytes | None) -> Path | None:
         """See `proxy.core.jsonscan.Visitor.member`."""
@@ -86,7 +100,7 @@ class Found:
             return raw == b"{"
         if path == (KIND,):
             kind = _made(raw)
-            self.kind = kind if isinstance(kind, str) else ""
+            self._kind = kind if isinstance(kind, str) else ""
             return False
         if path[-1] in ERRORS and path[:-1] in PLACES:
             self._errors[path] = raw is None or _tells(_made(raw))

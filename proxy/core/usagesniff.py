@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.answers import WINDOW
 from proxy.core.headers import Fields, value_of
-from proxy.core.usagescan import EventUsage, Heard, JsonUsage, UsageReader
+from proxy.core.usagescan import Heard, JsonUsage, UsageReader
+from proxy.core.usagestream import EventUsage
 
 MOST_INFLATED = 4 * 1024 * 1024
 """Bytes that are looked at behind a coding: a small answer may inflate without end."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from proxy.core.jsonscan import JsonScanner
-from proxy.core.usagefound import Found, Told
+from proxy.core.usagefound import Found, Told, found_in
 
 CASES: list[tuple[str, Told, bool]] = [
     (
@@ -33,12 +33,9 @@ CASES: list[tuple[str, Told, bool]] = [
 @pytest.mark.parametrize(("text", "told", "is_error"), CASES)
 def test_both_ways_find_the_same(text: str, told: Told, is_error: bool) -> None:  # noqa: FBT001 - a table
     """Of names that stand twice the last one counts."""
-    parsed = Found()
-    parsed.look_at(json.loads(text))
     scanned = Found()
     JsonScanner(scanned).feed(text.encode())
-    assert (parsed.told, parsed.is_error) == (told, is_error)
-    assert (scanned.told, scanned.is_error) == (told, is_error)
+    assert found_in(json.loads(text)) == scanned.findings == (told, is_error, "")
 
 
 @pytest.mark.parametrize(
@@ -53,8 +50,6 @@ def test_both_ways_find_the_same(text: str, told: Told, is_error: bool) -> None:
 )
 def test_kind(text: str, kind: str) -> None:
     """The root's type, where it is a text."""
-    parsed = Found()
-    parsed.look_at(json.loads(text))
     scanned = Found()
     JsonScanner(scanned).feed(text.encode())
-    assert (parsed.kind, scanned.kind) == (kind, kind)
+    assert found_in(json.loads(text)).kind == scanned.findings.kind == kind
