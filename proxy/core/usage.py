@@ -64,14 +64,15 @@ def read_usage(answer: object, inputs: Mapping[str, str], model: str) -> Used | 
     `inputs` are the request's price inputs as JSON text. They count where the answer is silent:
     for the resolution, and for seconds where it has no amount of anything.
     """
-    told = _first_told(answer, model)
-    if told is None:
+    told: Used | None = None
+    for usage in _usages(answer):
+        first, told = told, _told(usage, model)
+        if told is not None and has_amount(told):
+            return _with_lines(told, inputs, model)
+        told = first or told
+    if told is None or (seconds := number_of(input_of(inputs, "duration"))) is None:
         return None
-    if not has_amount(told):
-        told = told._replace(seconds=number_of(input_of(inputs, "duration")))
-    if told.seconds is not None and told.lines is None:
-        told = told._replace(lines=asked_lines(inputs, model))
-    return told if has_amount(told) else None
+    return _with_lines(told._replace(seconds=seconds), inputs, model)
 
 
 def has_amount(used: Used) -> bool:
@@ -80,15 +81,11 @@ def has_amount(used: Used) -> bool:
     return known > (used.lines is not None)
 
 
-def _first_told(answer: object, model: str) -> Used | None:
-    """What the first `usage` with an amount tells; else the first that tells anything."""
-    first: Used | None = None
-    for usage in _usages(answer):
-        told = _told(usage, model)
-        if told is not None and has_amount(told):
-            return told
-        first = first or told
-    return first
+def _with_lines(used: Used, inputs: Mapping[str, str], model: str) -> Used:
+    """The same; seconds without a resolution are of the one that was asked for."""
+    if used.seconds is None or used.lines is not None:
+        return used
+    return used._replace(lines=asked_lines(inputs, model))
 
 
 def _usages(answer: object) -> Iterator[Mapping[str, object]]:

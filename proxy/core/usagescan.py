@@ -100,11 +100,11 @@ class _Scan:
 
 def findings_in(document: bytes) -> Findings:
     """What a document tells, or half of one as far as it goes."""
-    if not any(word in document for word in _WORDS):
+    if not (_USAGE in document or any(word in document for word in _OTHERS)):
         return Findings({})
     if len(document) <= MOST_WHOLE:
         try:
-            return found_in(json.loads(document))
+            return found_in(_parsed(document.decode()))
         except (ValueError, RecursionError):
             pass  # half a document, or none
     scan = _Scan()
@@ -115,5 +115,7 @@ def findings_in(document: bytes) -> Findings:
 BLANK = frozenset({b"", b"[DONE]"})
 """What says nothing, or only ends a stream of OpenAI's."""
 
-_WORDS = tuple(b'"%b"' % name.encode() for name in (USAGE, *ERRORS, "ping"))
+_parsed = json.JSONDecoder().decode  # `loads`, but for looking which encoding it could be
+
+_USAGE, *_OTHERS = (b'"%b"' % name.encode() for name in (USAGE, *ERRORS, "ping"))
 """A document without any of them has nothing to tell."""

@@ -154,7 +154,8 @@ class Ticket:
 
     def _hear(self, chunk: bytes) -> None:
         self._has_begun = True
-        self._reader.feed(chunk)
+        if chunk:
+            self._reader.feed(chunk)
 
     def _release(self) -> None:
         self._is_ended = True

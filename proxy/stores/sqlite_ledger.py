@@ -20,7 +20,6 @@ from proxy.core.settlement import (
     Kind,
     Settlement,
     UsageRecord,
-    charged,
     surely_written,
 )
 from proxy.core.tasks import RETENTION, TaskRecord
@@ -35,10 +34,9 @@ from proxy.stores.usage_fields import (
     TOTALS_KEPT,
     Line,
     Sums,
+    added_up,
     kept_for,
-    line_of,
     released_by,
-    sums_of,
     total_of,
     usage_from_fields,
     usage_to_fields,
@@ -201,8 +199,7 @@ def _settle(writer: sqlite3.Connection, settlement: Settlement, now: float) -> C
     if writer.execute(sql.SETTLE, row).rowcount == 0:
         return surely_written(settlement)
     written = [record for record in settlement.records if _closes(writer, record, now)]
-    for record in written:
-        _write(writer, record, now)
+    _write(writer, written, now)
     _end(writer, list(released_by(settlement, written)))
     return [record.id for record in written]
 
@@ -217,13 +214,15 @@ def _closes(writer: sqlite3.Connection, record: UsageRecord, now: float) -> bool
     return True
 
 
-def _write(writer: sqlite3.Connection, record: UsageRecord, now: float) -> None:
-    writer.execute(sql.WRITE, (json.dumps(usage_to_fields(record)),))
-    writer.execute(sql.SUM, (*line_of(record), *sums_of(record)))
-    for who, period in charged(record) if record.amount else ():
+def _write(writer: sqlite3.Connection, records: Sequence[UsageRecord], now: float) -> None:
+    rows = ((json.dumps(usage_to_fields(record)),) for record in records)
+    writer.executemany(sql.WRITE, rows)
+    sums, spent = added_up(records)
+    writer.executemany(sql.SUM, [(*line, *added) for line, added in sums.items()])
+    for (who, period), amount in spent.items():
         kept = kept_for(period)
         until = None if kept is None else now + kept
-        writer.execute(sql.SPEND, (who, period, record.amount, until))
+        writer.execute(sql.SPEND, (who, period, amount, until))
 
 
 def _forget(writer: sqlite3.Connection, now: float) -> None:
