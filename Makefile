@@ -4,7 +4,8 @@
 # conformance every operation by every client, directly and through the proxy, compared
 # settled     five thousand tasks over replicas that die: one record each, to the cent
 # fuzz        the properties of the gate, twenty thousand bodies each
-# bench       what the gate and the proxy cost, as ratios in one run
+# bench       what the proxy costs beside nginx, HAProxy, Caddy: a table of targets, and JSON
+# profile     a flame graph of the proxy under load: profile.svg
 # soak        300 streams for two minutes: memory, delay, chunks
 # lock        compile the lock files anew from pyproject.toml
 
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check conformance settled fuzz bench soak lock tools clean
+.PHONY: run test check conformance settled fuzz bench profile soak lock tools bench-tools clean
 
 run: .venv/run
 	@exec $(BIN)/dashscope-proxy serve --demo
@@ -40,8 +41,11 @@ settled: .venv/dev tools
 fuzz: .venv/dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/core $(ARGS)
 
-bench: .venv/dev
-	$(BIN)/python -m bench
+bench: .venv/dev bench-tools
+	$(BIN)/python -m bench $(ARGS)
+
+profile: .venv/dev bench-tools
+	$(BIN)/python -m bench.flame
 
 soak: .venv/dev
 	$(BIN)/python -m bench.soak
@@ -58,6 +62,10 @@ lock: .venv/dev
 # What the tests run besides Python: a real redis-server, curl, node, systemd-analyze.
 tools:
 	@.ci/tools
+
+# What is measured beside the proxy: nginx, HAProxy, Caddy; and wrk, which asks.
+bench-tools:
+	@.ci/bench-tools
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -20,7 +20,10 @@ LARGE = 4000
 """Bytes of padding in a frame of a stream that is more than its reader takes."""
 
 PER_SECOND = 5
-"""Times a second that an ordinary stream says something."""
+"""Times a second that a stream says something, if it is not a steady one."""
+
+STEADY = 33
+"""Times a second that a steady stream says one frame."""
 
 LARGE_PER_TIME = 50
 """Frames that a large stream says each time, in one write."""

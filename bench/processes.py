@@ -1,146 +1,119 @@
-"""Processes to measure: they print their URL when they listen, and end with the measurement."""
+"""Processes to measure, each on its core: they end with the block that started them.
+
+They end with this process too, however that ends: the kernel tells them (`setpriv --pdeathsig`).
+"""
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-TICK = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
+PATIENCE = 60.0
+"""Seconds that a process may take to listen: generous, for machines that are busy."""
+
+LEAVE = 2.0
+"""Seconds that it may take to end when asked to. nginx must be asked: its workers outlive it."""
+
+PATH = f"{os.environ['PATH']}:/usr/sbin"
+"""Debian has servers where only root looks for programs."""
 
 
 @contextmanager
-def process(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[tuple[int, str]]:
-    """A Python process that prints its URL: its id and the URL."""
-    with subprocess.Popen(  # noqa: S603 - our own modules
-        [sys.executable, *arguments],
-        stdout=subprocess.PIPE,
+def started(
+    *command: str,
+    core: int | str | None = None,
+    env: Mapping[str, str] | None = None,
+    out: int | IO[str] = subprocess.DEVNULL,
+    err: int | IO[str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs on this core, or where it likes. `out` and `err` take what it says."""
+    pinned = () if core is None else ("taskset", "--cpu-list", str(core))
+    running = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", *pinned, *command],
+        stdout=out,
+        stderr=err,
+        env={**os.environ, "PATH": PATH, **(env or {})},
         text=True,
-        env={**os.environ, **(env or {})},
-    ) as running:
-        lines = running.stdout or ()
-        url = next(found[0] for found in map(_url, lines) if found)
-        try:
-            yield running.pid, url
-        finally:
-            running.kill()
-
-
-def _url(line: str) -> list[str]:
-    return re.findall(r"http://127\.0\.0\.1:\d+", line)
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time a process has used so far, from the kernel's own accounting."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds now."""
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE
-
-
-def descriptors(pid: int) -> int:
-    """How many files and sockets a process has open."""
-    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """A proxy in a process of its own, and a token that may use any model.
-
-    `limited` is another one of the same tenant, with every kind of limit, none of which it meets.
-    """
-
-    pid: int
-    url: str
-    token: str
-    limited: str = ""
-
-
-LIMITS = (
-    *("--requests-per-minute", "999999999", "--submits-per-minute", "999999999"),
-    *("--concurrent-tasks", "999999999", "--concurrent-streams", "999999999"),
-    *("--budget-day", "9000000", "--budget-month", "9000000", "--budget-total", "9000000"),
-)
+        start_new_session=True,
+    )
+    try:
+        yield running
+    finally:
+        running.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(LEAVE)
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        if running.stdout:
+            running.stdout.close()
 
 
 @contextmanager
-def proxy(upstream: str, store: str = "") -> Iterator[Proxy]:
-    """The proxy in front of this upstream, its log in a file: a pipe nobody reads would stop it."""
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        env = {
-            "DASHSCOPE_API_KEY": "sk-bench",
-            "PROXY_UPSTREAM": upstream,
-            "PROXY_LISTEN": "127.0.0.1:0",
-            "PROXY_ADMIN_LISTEN": "127.0.0.1:0",
-            "PROXY_STORE": store or f"sqlite://{folder}/proxy.db",
-            "PROXY_OUTBOX": folder,
-            "PROXY_ROUTES": str(_priced(Path(folder))),
-            "PROXY_LOG": "json",
-        }
-        token, limited = _token(env, "bench"), _token(env, "limited", *LIMITS)
-        log = Path(folder) / "log"
-        pid, url = stack.enter_context(_logged(env, log))
-        yield Proxy(pid, url, token, limited)
+def module(
+    name: str, *arguments: str, core: int | str | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, str]]:
+    """A Python module that prints its URL: its process id and the URL."""
+    command = (sys.executable, "-m", name, *arguments)
+    with started(*command, core=core, env=env, out=subprocess.PIPE) as running:
+        for line in running.stdout or ():
+            if found := url_in(line):
+                yield running.pid, found
+                return
+        raise RuntimeError(f"{name} ended before it listened")
 
 
-@contextmanager
-def redis() -> Iterator[str]:
-    """A Redis of its own: its URL."""
+def url_in(text: str) -> str:
+    """The first loopback URL in a text, or nothing."""
+    found = re.search(r"http://127\.0\.0\.1:\d+", text)
+    return found[0] if found else ""
+
+
+def told(log: Path, running: subprocess.Popen[str]) -> str:
+    """The URL that a process writes into its log when it listens."""
+    ends = time.monotonic() + PATIENCE
+    while not (found := url_in(log.read_text("utf-8"))):
+        _still(running, ends)
+    return found
+
+
+def answering(port: int, running: subprocess.Popen[str]) -> str:
+    """The URL of a process that listens on this loopback port, as soon as it does."""
+    ends = time.monotonic() + PATIENCE
+    while not _connects(port):
+        _still(running, ends)
+    return f"http://127.0.0.1:{port}"
+
+
+def _still(running: subprocess.Popen[str], ends: float) -> None:
+    if running.poll() is not None or time.monotonic() > ends:
+        raise RuntimeError(f"{running.args!r} does not listen")
+    time.sleep(0.01)
+
+
+def _connects(port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex(("127.0.0.1", port))
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:  # noqa: S603 - our own words
-        try:
-            while socket.socket().connect_ex(("127.0.0.1", port)):
-                time.sleep(0.05)
-            yield f"redis://127.0.0.1:{port}"
-        finally:
-            running.kill()
-
-
-def _priced(folder: Path) -> Path:
-    """The packaged routes, with a price for every model, so that budgets are asked."""
-    routes = folder / "routes.yaml"
-    prices = "\ncurrency: CNY\nprices:\n  - {models: '*', per_call: 0.000001}\n"
-    packaged = Path(__file__).parents[1] / "proxy" / "routes.yaml"
-    routes.write_text(packaged.read_text("utf-8") + prices, "utf-8")
-    return routes
-
-
-def _token(env: Mapping[str, str], name: str, *flags: str) -> str:
-    words = ["token", "create", name, "--tenant", "bench", "--model", "*", *flags]
-    return subprocess.run(  # noqa: S603 - our own words
-        [sys.executable, "-m", "proxy", *words],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+        port: int = free.getsockname()[1]
+        return port
 
 
 @contextmanager
-def _logged(env: Mapping[str, str], log: Path) -> Iterator[tuple[int, str]]:
-    """The proxy with its log in a file: a pipe nobody reads would stop it."""
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve"], stdout=out, env={**os.environ, **env}
-        ) as running,
-    ):
-        try:
-            while not (found := _url(log.read_text(encoding="utf-8"))):
-                time.sleep(0.02)
-            yield running.pid, found[0]
-        finally:
-            running.kill()
+def redis(core: int | str | None = None) -> Iterator[str]:
+    """A Redis of its own that writes nothing to disk: its URL."""
+    port = free_port()
+    command = ("redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1")
+    with started(*command, core=core) as running:
+        yield answering(port, running).replace("http", "redis")

@@ -9,19 +9,19 @@ import argparse
 import asyncio
 import json
 import signal
-import socket
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import cast
-from urllib.parse import urlsplit
 
 import uvloop
 
+from bench.contestants import Contestant
 from bench.frames import LARGE_PER_TIME, PER_SECOND, Reading
-from bench.processes import Proxy, cpu_seconds, descriptors, process, proxy, resident
+from bench.machine import cpu_seconds, descriptors, resident
+from bench.processes import module
+from bench.readers import Reader, idle, opened
+from bench.subject import Proxy, proxy
 
 DIRECT = 30
 """Streams that come directly."""
@@ -31,9 +31,6 @@ SLOW = 5
 
 NAP = 0.5
 """Seconds that a slow reader sleeps after each read, until its stream should be over."""
-
-SMALL_BUFFER = 32 * 1024
-"""Bytes that a slow reader's kernel takes ahead of it."""
 
 WARM = 20
 """Streams before the first measurement: what a process needs once is not a stream's share."""
@@ -46,77 +43,6 @@ SETTLED = 5.0
 
 OFFERED = PER_SECOND * LARGE_PER_TIME
 """Events a second in a stream that nobody slows."""
-
-PATH = "/api/v1/services/aigc/text-generation/generation"
-
-
-class Reader(asyncio.Protocol):
-    """One client and what it read. `nap` is seconds of sleep after each read."""
-
-    def __init__(self, kind: str, token: str, nap: float = 0.0) -> None:
-        self.reading = Reading()
-        self.over = asyncio.get_running_loop().create_future()
-        self._body = b'{"model":"m","input":{"kind":"%b"}}' % kind.encode()
-        self._token = token
-        self._nap = nap
-        self._head: bytes | None = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask."""
-        self._transport = cast("asyncio.Transport", transport)
-        head = (
-            f"POST {PATH} HTTP/1.1\r\nHost: soak\r\nAuthorization: Bearer {self._token}\r\n"
-            "Content-Type: application/json\r\nX-DashScope-SSE: enable\r\n"
-            f"Content-Length: {len(self._body)}\r\n\r\n"
-        )
-        self._transport.write(head.encode() + self._body)
-
-    def data_received(self, data: bytes) -> None:
-        """Read what came behind the head, then sleep if that is this reader's way."""
-        if self._head is not None:
-            self._head += data
-            head, found, data = self._head.partition(b"\r\n\r\n")
-            if not found:
-                return
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head.decode())
-            self._head = None
-        self.reading.feed(data)
-        if self.reading.is_whole:
-            self._transport.close()
-        elif self._nap:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(self._nap, self._transport.resume_reading)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """See `asyncio.Protocol`."""
-        if not self.over.done():
-            self.over.set_result(None)
-
-    def wake(self) -> None:
-        """Be slow no more."""
-        self._nap = 0.0
-
-    def leave(self) -> None:
-        """Hang up."""
-        self._transport.abort()
-
-
-async def opened(url: str, kind: str, token: str, count: int, nap: float = 0.0) -> list[Reader]:
-    """So many readers of one kind, connected one after the other."""
-    parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    readers = []
-    for _ in range(count):
-        end = socket.socket()
-        end.setblocking(False)  # noqa: FBT003 - its only form
-        if nap:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-        await loop.sock_connect(end, (parts.hostname, parts.port))
-        made = partial(Reader, kind, token, nap)
-        _, reader = await loop.create_connection(made, sock=end)
-        readers.append(reader)
-    return readers
 
 
 @dataclass(frozen=True)
@@ -170,18 +96,6 @@ class Report:
         ]
 
 
-async def idle(proxied: Proxy, streams: int) -> int:
-    """Bytes that the proxy grows by for so many streams that say nothing after one frame."""
-    before = resident(proxied.pid)
-    readers = await opened(proxied.url, "idle", proxied.token, streams)
-    while not all(reader.reading.chunks for reader in readers):  # noqa: ASYNC110 - counted elsewhere
-        await asyncio.sleep(0.05)
-    grown = resident(proxied.pid) - before
-    for reader in readers:
-        reader.leave()
-    return grown
-
-
 async def at_most(pid: int, readers: Sequence[Reader], seconds: float) -> int:
     """The most memory that a process holds until all readers are done, or time is up."""
     most = 0
@@ -204,11 +118,12 @@ async def settled_at(pid: int, count: int) -> int:
 
 async def measure(source: str, proxied: Proxy, streams: int, seconds: float) -> Report:
     """Soak this proxy."""
+    subject = Contestant(proxied.pid, proxied.url, proxied.token)
     files = descriptors(proxied.pid)
-    await idle(proxied, WARM)
+    await idle(subject, WARM)
     await settled_at(proxied.pid, files)
     files, memory = descriptors(proxied.pid), resident(proxied.pid)
-    grown = await idle(proxied, streams)
+    grown = await idle(subject, streams)
     await settled_at(proxied.pid, files)
 
     used = cpu_seconds(proxied.pid)
@@ -253,7 +168,7 @@ def _percentiles(readings: Sequence[Reading]) -> list[float]:
 
 def soak(streams: int, seconds: float) -> Report:
     """Start what it takes, measure, end it all."""
-    with process("-m", "bench.source", str(seconds)) as (_, source), proxy(source) as proxied:
+    with module("bench.source", str(seconds)) as (_, source), proxy(source) as proxied:
         return uvloop.run(measure(source, proxied, streams, seconds))
 
 

@@ -1,6 +1,7 @@
 """A lean source of event streams: `python -m bench.source SECONDS`.
 
-What a stream is like stands in the request's body: `"ordinary"`, `"large"` or `"idle"`. It goes
+What a stream is like stands in the request's body: `"ordinary"`, `"steady"`, `"large"` or
+`"idle"`. It goes
 on for so many seconds, or as long as its reader is behind, and ends well.
 """
 
@@ -9,7 +10,7 @@ import socket
 import sys
 from typing import cast
 
-from bench.frames import END, HEAD, LARGE, LARGE_PER_TIME, PER_SECOND, SMALL, chunk
+from bench.frames import END, HEAD, LARGE, LARGE_PER_TIME, PER_SECOND, SMALL, STEADY, chunk
 
 SMALL_BUFFER = 32 * 1024
 """Bytes that the kernel takes ahead of the proxy: a stream that is slowed is soon seen to be."""
@@ -55,9 +56,10 @@ class Source(asyncio.Protocol):
         self._transport.write(HEAD)
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._seconds
+        pause = 1 / (STEADY if b'"steady"' in self._asked else PER_SECOND)
         while loop.time() < ends:
             self._say()
-            await asyncio.sleep(1 / PER_SECOND)
+            await asyncio.sleep(pause)
             await self._may_write.wait()
         self._transport.write(END)
         self._transport.close()
@@ -68,6 +70,8 @@ class Source(asyncio.Protocol):
             count, padding = int(not self._number), SMALL
         elif b'"large"' in self._asked:
             count, padding = LARGE_PER_TIME, LARGE
+        elif b'"steady"' in self._asked:
+            count, padding = 1, SMALL
         else:
             count, padding = 1 + self._number % 2, SMALL
         numbers = range(self._number, self._number + count)

@@ -1,0 +1,98 @@
+"""What rounds brought: each contestant's figures in turn, their medians and their ratios.
+
+Contestants take turns round by round, so that whatever else the machine does in a minute meets
+all of them; the first round warms up and counts for nothing, where there is something to warm.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+Contestant = TypeVar("Contestant")
+
+Figures = Mapping[str, float]
+"""What one contestant did in one round, by name: `cpu`, `rps`, `p50` and so on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A median, and the least and the most of what it is the median of."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        """Of at least one value."""
+        all_of_them = sorted(values)
+        return cls(statistics.median(all_of_them), all_of_them[0], all_of_them[-1])
+
+    def told(self, unit: str = "") -> str:
+        """For people: the median, its unit, and in brackets the least and the most."""
+        middle, least, most = map(number, (self.median, self.least, self.most))
+        return f"{middle} {unit}".rstrip() + f" ({least} to {most})"
+
+
+def number(value: float) -> str:
+    """As many digits as mean something: two or three."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Figures by contestant, in the order of the rounds."""
+
+    by_name: dict[str, list[Figures]] = field(default_factory=dict)
+
+    def add(self, name: str, figures: Figures) -> None:
+        """One contestant's round."""
+        self.by_name.setdefault(name, []).append(figures)
+
+    def series(self, name: str, figure: str) -> list[float]:
+        """One figure of a contestant, round by round."""
+        return [one[figure] for one in self.by_name[name]]
+
+    def spread(self, name: str, figure: str) -> Spread:
+        """One figure of a contestant."""
+        return Spread.of(self.series(name, figure))
+
+    def ratio(self, figure: str, name: str, base: str) -> Spread:
+        """How many times the base's figure a contestant's is: each round by itself.
+
+        What disturbs a round disturbs both, and is no part of their ratio.
+        """
+        pairs = zip(self.series(name, figure), self.series(base, figure), strict=True)
+        return Spread.of(own / other for own, other in pairs)
+
+    def added(self, figure: str, name: str, base: str, ground: str) -> Spread:
+        """How many times what the base adds to the ground's figure a contestant adds to it.
+
+        Of medians, because differences of single rounds may be nothing, or less. The spread is
+        that of the contestant's rounds. An addition of the base that is not positive cannot be
+        compared with: `ValueError`.
+        """
+        floor = self.spread(ground, figure).median
+        unit = self.spread(base, figure).median - floor
+        if unit <= 0:
+            raise ValueError(f"{base} adds nothing to {figure} of {ground}")
+        own = self.spread(name, figure)
+        return Spread(*((value - floor) / unit for value in (own.median, own.least, own.most)))
+
+
+def interleaved(
+    contestants: Sequence[tuple[str, Contestant]],
+    measure: Callable[[Contestant], Figures],
+    rounds: int,
+    *,
+    warm: int = 1,
+) -> Samples:
+    """So many rounds of everybody, after those that warm up."""
+    samples = Samples()
+    for turn in range(warm + rounds):
+        for name, contestant in contestants:
+            figures = measure(contestant)
+            if turn >= warm:
+                samples.add(name, figures)
+    return samples
