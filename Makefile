@@ -19,7 +19,7 @@ run: .venv/run
 	@exec $(BIN)/dashscope-proxy serve --demo
 
 # Most tests wait for sockets, so several run at a time; what measures runs alone, afterwards.
-test: check tools
+test: check tools bench-tools
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
