@@ -87,21 +87,20 @@ def connections(effort: Effort) -> Samples:
     core, load = effort.cores.subject, effort.cores.load
     few, many = CONNECTIONS
     loader = Loader(CALL, load, effort.seconds, connections=few)
-    asked = []
     with ExitStack() as stack:
         upstream = stack.enter_context(fixed(load)).url
         store = stack.enter_context(redis(load))
+        asked = {}
         for count in CONNECTIONS:
             own = stack.enter_context(proxy(upstream, store, core))
-            contestant = Contestant(own.pid, own.url, own.token)
-            asked.append((f"{count} connections", contestant))
-            asked.append(
-                (f"nginx, {count} connections", stack.enter_context(nginx(upstream, core)))
-            )
-        for _, contestant in asked[2:]:
-            stack.enter_context(held(contestant, many - few))
-        samples = interleaved(asked, loader.figures, effort.rounds)
-        if any(sum(map(descriptors, family(one.pid))) < many - few for _, one in asked[2:]):
+            asked[f"{count} connections"] = Contestant(own.pid, own.url, own.token)
+            beside = stack.enter_context(nginx(upstream, core))
+            asked[f"nginx, {count} connections"] = beside
+        crowded = [asked[f"{many} connections"], asked[f"nginx, {many} connections"]]
+        for one in crowded:
+            stack.enter_context(held(one, many - few))
+        samples = interleaved(list(asked.items()), loader.figures, effort.rounds)
+        if any(sum(map(descriptors, family(one.pid))) < many - few for one in crowded):
             raise RuntimeError("connections were closed while they were counted on")
     return samples
 

@@ -39,7 +39,7 @@ def test_a_peak_begins_anew() -> None:
 def test_what_is_started_runs_where_it_is_told_and_ends() -> None:
     """On its core, in a session of its own, until the block ends."""
     core = max(os.sched_getaffinity(0))
-    script = "import os; print(sorted(os.sched_getaffinity(0)), flush=True); input()"
+    script = "import os,time; print(sorted(os.sched_getaffinity(0)), flush=True); time.sleep(60)"
     with started(sys.executable, "-c", script, core=core, out=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == f"[{core}]\n"
