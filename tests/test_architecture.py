@@ -36,6 +36,7 @@ HOMES: dict[str, tuple[str | None, set[str]]] = {
     "aiohappyeyeballs": ("aiohappyeyeballs", {"edge"}),
     "aiohttp": ("aiohttp", {"edge", "sandbox"}),
     "click": ("click", {"cli"}),
+    "hiredis": ("redis", {"stores"}),
     "httptools": ("httptools", {"edge"}),
     "orjson": ("orjson", {"telemetry"}),
     "prometheus_client": ("prometheus-client", {"telemetry"}),

@@ -123,6 +123,8 @@ class Outboxed(Front):
         self._notices = notices
         self._now = now
         self._writes: set[asyncio.Task[object]] = set()
+        self._claiming = 0
+        self._claimed = asyncio.Event()
         self._carrier: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -144,6 +146,9 @@ class Outboxed(Front):
 
     async def close(self) -> None:
         """Let go when what is being written is safe; what waits, waits for the next process."""
+        while self._claiming:
+            self._claimed.clear()
+            await self._claimed.wait()
         if self._writes:
             await asyncio.wait(self._writes)
         if self._carrier is not None:
@@ -158,12 +163,19 @@ class Outboxed(Front):
 
         Cancelled, it goes on by itself, and `close` waits for it.
         """
-        claim = self._begin(self._claim(record))
+        self._claiming += 1
         try:
-            await asyncio.shield(claim)
+            await self._claim(record)
         except asyncio.CancelledError:
-            claim.add_done_callback(partial(self._ended_alone, record))
+            # Once more, by itself, for claiming again changes nothing. A task and a shield for
+            # each claim would have every submit pay for what only few need.
+            again = self._begin(self._claim(record))
+            again.add_done_callback(partial(self._ended_alone, record))
             raise
+        finally:
+            self._claiming -= 1
+            if not self._claiming:
+                self._claimed.set()
 
     async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
         """See `proxy.ports.Tasks.owner`. A known task costs the outbox no look."""

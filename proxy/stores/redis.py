@@ -26,7 +26,7 @@ from proxy.stores.grant_cache import Flight, Found, GrantCache
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import is_kept
 from proxy.stores.redis_audit import AUDIT_EVERY, audit
-from proxy.stores.redis_claims import claim
+from proxy.stores.redis_claims import Claims
 from proxy.stores.redis_holds import LedgerKeys, Now
 from proxy.stores.redis_ledger import RedisLedger
 from proxy.stores.redis_nodes import nodes_at
@@ -76,6 +76,7 @@ class RedisStore(RedisLedger):
         self._unreadable = Unreadable(on_unreadable)
         prefixes = (self._keys.tokens, self._keys.tenants)
         self._feed = Feed(lambda: nodes_at(address), prefixes, self._grants, on_change, clock)
+        self._claims = Claims(self._feed, self._keys, self._ledger, now, server_now)
         self._audit_every = audit_every
         self._audit: asyncio.Task[None] | None = None
 
@@ -142,8 +143,7 @@ class RedisStore(RedisLedger):
 
     async def claim(self, record: TaskRecord) -> None:
         """See `proxy.ports.Tasks.claim`."""
-        keys = (self._keys, self._ledger)
-        tenant = await self._feed.ask(claim, *keys, record, self._now(), self._clock)
+        tenant = await self._claims.write(record)
         if tenant is None:
             self._tasks.put(record)
         elif tenant != record.tenant:

@@ -5,6 +5,7 @@ whose pushes are heard, otherwise a grant could be remembered whose change nobod
 the primaries change, the session ends and the next one starts from scratch.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
@@ -17,6 +18,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from proxy.stores.redis_batch import Courier, Words
 from proxy.stores.redis_url import Address, Mode
 
 Client: TypeAlias = Redis | RedisCluster
@@ -35,6 +37,13 @@ class Nodes(Protocol):
 
     async def primaries(self) -> list[AbstractConnection]:
         """One connection for each primary, not connected yet, belonging to the caller."""
+        ...
+
+    async def send(self, commands: Sequence[Words]) -> list[object]:
+        """Answers of commands that leave together, `ResponseError`s among them.
+
+        One call at a time; it may be repeated by itself, and so must be harmless when it is.
+        """
         ...
 
     def is_current(self) -> bool:
@@ -67,10 +76,14 @@ class _Single:
         if address.hosts:
             place = dict(zip(("host", "port"), address.hosts[0], strict=True))
         self.client: Redis = _server(address, **place)
+        self._courier = Courier(self.client.connection_pool)
 
     async def primaries(self) -> list[AbstractConnection]:
         await _demand_primary(self.client)
         return [_link(self.client)]
+
+    async def send(self, commands: Sequence[Words]) -> list[object]:
+        return await self._courier.send(commands)
 
     def is_current(self) -> bool:
         return True
@@ -84,6 +97,7 @@ class _Single:
             return False  # whether it lives at all is for the listening connection to tell
 
     async def close(self) -> None:
+        await self._courier.close()
         await self.client.aclose()
 
 
@@ -100,6 +114,7 @@ class _Sentinels:
         self._sentinel = Sentinel(address.hosts, sentinel_kwargs=settings)  # type: ignore[no-untyped-call]
         self._master: tuple[str, int] | None = None
         self._client: Redis | None = None
+        self._courier: Courier | None = None
 
     @property
     def client(self) -> Client:
@@ -110,8 +125,13 @@ class _Sentinels:
         self._master = await self._sentinel.discover_master(self._address.master)
         host, port = self._master
         self._client = _server(self._address, host=host, port=port)
+        self._courier = Courier(self._client.connection_pool)
         await _demand_primary(self._client)
         return [_link(self._client)]
+
+    async def send(self, commands: Sequence[Words]) -> list[object]:
+        assert self._courier is not None, "primaries() comes first"  # noqa: S101  # our own order
+        return await self._courier.send(commands)
 
     def is_current(self) -> bool:
         return True
@@ -124,6 +144,8 @@ class _Sentinels:
         return master != self._master
 
     async def close(self) -> None:
+        if self._courier is not None:
+            await self._courier.close()
         if self._client is not None:
             await self._client.aclose()
         await self._sentinel.aclose()
@@ -143,6 +165,17 @@ class _Cluster:
         return [
             node.connection_class(**node.connection_kwargs) for node in self.client.get_primaries()
         ]
+
+    async def send(self, commands: Sequence[Words]) -> list[object]:
+        pipe = self.client.pipeline(transaction=False)
+        for words in commands:
+            pipe.execute_command(*words)
+        answers: list[object] = await pipe.execute(raise_on_error=False)
+        lost = (one for one in answers if isinstance(one, Exception))
+        for error in lost:
+            if not isinstance(error, ResponseError):
+                raise error
+        return answers
 
     def is_current(self) -> bool:
         return self._names() == self._pinned

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.stores.redis_batch import Words
 from proxy.stores.redis_nodes import Client, Nodes
 
 ASK_TIMEOUT = 1.0
@@ -71,6 +72,13 @@ class Session:
             raise StoreUnavailableError from error
         finally:
             self._leave(deadline)
+
+    async def send(self, commands: Sequence[Words]) -> list[object]:
+        """Their answers, `ResponseError`s among them, see `Nodes.send`.
+
+        Raises `StoreUnavailableError`.
+        """
+        return await self.ask(lambda _: self.nodes.send(commands))
 
     async def each(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
         """The items, each fetched under the deadline of a command and with its errors."""

@@ -32,6 +32,7 @@ from proxy.core.settlement import (
 )
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.ports.ledger import Total
+from proxy.stores.redis_batch import Words
 from proxy.stores.redis_commands import Fields, flat_of, text_of
 from proxy.stores.redis_holds import CLOCK, ENDING, LedgerKeys, Now, told_time
 from proxy.stores.redis_nodes import Client
@@ -52,15 +53,18 @@ from proxy.stores.usage_fields import (
 NUMBERS = 65_536
 """Numbers of a sender under one key: eight kilobytes at most, forgotten together."""
 
-# KEYS: due, open, done. ARGV: a test's now, task, when to look, hold, its new due.
-OPEN = f"""
+# KEYS: due, open, done. ARGV: a test's now, then of each task: its id, when to look, hold, its
+# new due.
+_OPEN = f"""
 {CLOCK}
-if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
-  redis.call('ZADD', KEYS[2], 'NX', ARGV[3], ARGV[2])
-end
-local ends = redis.call('ZSCORE', KEYS[1], ARGV[4])
-if ends and tonumber(ends) > now then
-  redis.call('ZADD', KEYS[1], 'GT', ARGV[5], ARGV[4])
+for i = 2, #ARGV, 4 do
+  if not redis.call('ZSCORE', KEYS[3], ARGV[i]) then
+    redis.call('ZADD', KEYS[2], 'NX', ARGV[i + 1], ARGV[i])
+  end
+  local ends = redis.call('ZSCORE', KEYS[1], ARGV[i + 2])
+  if ends and tonumber(ends) > now then
+    redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 3], ARGV[i + 2])
+  end
 end
 """
 
@@ -114,13 +118,13 @@ return 1
 """
 
 
-def open_task(client: Any, keys: LedgerKeys, record: TaskRecord, now: Now) -> Any:  # noqa: ANN401  # a client or a pipeline, and what it answers
-    """A task was claimed: it is open, unless it was settled already."""
-    due = milliseconds(record.created + TASK_HOLD)
-    look = repr(record.created + FIRST_LOOK)
-    names = [keys("due"), keys("open"), keys("done")]
-    words = [told_time(now), record.task_id, look, record.hold, due]
-    return client.eval(OPEN, len(names), *names, *words)
+def open_tasks(keys: LedgerKeys, records: Iterable[TaskRecord], now: Now) -> Words:
+    """Tasks were claimed: they are open, unless they were settled already."""
+    words = ["EVAL", _OPEN, "3", keys("due"), keys("open"), keys("done"), str(told_time(now))]
+    for record in records:
+        due = milliseconds(record.created + TASK_HOLD)
+        words += [record.task_id, repr(record.created + FIRST_LOOK), record.hold, str(due)]
+    return words
 
 
 async def settle(

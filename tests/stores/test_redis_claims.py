@@ -1,5 +1,6 @@
 """A claim in Redis: one round trip, three writes, and what is there when it broke off."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +10,7 @@ from stores.relay import Relay
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.settlement import FIRST_LOOK, TASK_HOLD
-from proxy.core.tasks import RETENTION
+from proxy.core.tasks import RETENTION, TaskConflictError
 from proxy.stores.records import record_to_fields
 from proxy.stores.redis import RedisStore
 
@@ -117,3 +118,68 @@ async def test_many_slots(place: Place) -> None:
     place.clock.at = NOW + FIRST_LOOK
     due = await place.store.due_tasks(100)
     assert sorted(task.task_id for task in due) == sorted(task.task_id for task in tasks)
+
+
+async def test_a_crowd(redis: RedisServer, clock: Clock) -> None:
+    """Claims of one moment share a round trip, and each is there in full."""
+    tasks = [record(f"task-{n}", f"tenant-{n % 3}", hold=f"h{n}") for n in range(50)]
+    async with Relay(redis.port) as relay:
+        store = RedisStore(relay.url, now=clock, server_now=clock)
+        await store.open()
+        relay.seen.clear()
+        await asyncio.gather(*map(store.claim, tasks))
+        # One index script for each tenant, and one for the ledger's open tasks.
+        assert relay.seen.count(b"ZREMRANGEBYSCORE") == 3
+        assert relay.seen.count(b"dsp:{ledger}:open") == 1
+        for n in range(3):
+            mine = await store.tasks_of(f"tenant-{n}", NOW, NOW)
+            assert {task.task_id for task in mine} == {f"task-{i}" for i in range(n, 50, 3)}
+        clock.at = NOW + FIRST_LOOK
+        assert len(await store.due_tasks(100)) == 50
+        await store.close()
+
+
+async def test_conflicts_are_ones_own(store: RedisStore) -> None:
+    """Whose task it is already is told to that claimant only; the first owner stays."""
+    await store.claim(record("task-1", "eve"))
+    outcomes = await asyncio.gather(
+        *(store.claim(record(f"task-{n}")) for n in range(3)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None), TaskConflictError, type(None)]
+    assert await store.owner("task-1", "ada") is None
+    assert await store.owner("task-1", "eve") == record("task-1", "eve")
+
+
+async def test_a_broken_index_is_ones_own(store: RedisStore, redis: RedisServer) -> None:
+    """What Redis refuses of one tenant's keeps no other tenant's claim from being made."""
+    redis.cli("SET", "dsp:tasks:{eve}", "no index")
+    outcomes = await asyncio.gather(
+        *(store.claim(record(f"task-{who}", who)) for who in ("ada", "eve", "bob")),
+        return_exceptions=True,
+    )
+    assert [type(one) for one in outcomes] == [type(None), StoreUnavailableError, type(None)]
+
+
+async def test_what_cannot_be_written_is_ones_own(store: RedisStore) -> None:
+    """A record that is no Unicode fails alone, before it shares anything."""
+    outcomes = await asyncio.gather(
+        store.claim(record("task-1", model="\ud800")),
+        store.claim(record("task-2")),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [UnicodeEncodeError, type(None)]
+
+
+async def test_who_leaves(redis: RedisServer, clock: Clock) -> None:
+    """Who is cancelled while claims are under way takes none of them along."""
+    async with Relay(redis.port) as relay:
+        store = RedisStore(relay.url, now=clock, server_now=clock)
+        await store.open()
+        relay.hold(b"task-1")
+        claims = [asyncio.create_task(store.claim(record(f"task-{n}"))) for n in (1, 2, 3)]
+        await relay.held.wait()
+        claims[0].cancel()
+        relay.release()
+        await asyncio.gather(*claims[1:])
+        assert len(await store.tasks_of("ada", NOW, NOW)) == 3
+        await store.close()
