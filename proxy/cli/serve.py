@@ -30,7 +30,6 @@ from proxy.config import ConfigError
 from proxy.config.settings import Settings
 from proxy.core.errors import StoreUnavailableError
 from proxy.ports import Store
-from proxy.sandbox.server import DEFAULT_KEY
 
 DEMO = "serve --demo"
 """The token's name: one that nobody gives to a token of their own, for it is replaced."""
@@ -146,6 +145,8 @@ def _sandbox_if(*, wanted: bool) -> Iterator[dict[str, str] | None]:
     if not wanted:
         yield None
         return
+    from proxy.sandbox.server import DEFAULT_KEY  # noqa: PLC0415 - a room that serving needs not
+
     command = [*program(), "sandbox", "--listen", "127.0.0.1:0", "--leash"]
     # In a process group of its own: Ctrl-C is for the proxy, which still drains against it.
     with subprocess.Popen(  # noqa: S603 - our own command line

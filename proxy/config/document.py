@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
 
 from proxy.config import ConfigError
 
@@ -14,6 +16,17 @@ _PLAIN_NUMBER = re.compile(
     r"[-+]?((0|[1-9][0-9_]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+|\.inf|\.nan)", re.IGNORECASE
 )
 """To YAML, `010` is 8 and `1:30` is 90. Nobody who writes prices means that."""
+
+
+class _Nodes(Composer, yaml.CSafeLoader):
+    """libyaml's parser, PyYAML's nodes: a ninth of the time that PyYAML alone takes.
+
+    libyaml's own nodes know no bound for what is nested, but the end of the process.
+    """
+
+    def __init__(self, text: str) -> None:
+        yaml.CSafeLoader.__init__(self, text)
+        Composer.__init__(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,7 @@ def read_document(name: str, text: str) -> Document:
     document = Document(name, None)
     problems: list[str] = []
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = _compose(text)
         data = None if root is None else _plain(root, (), document, problems)
     except RecursionError as error:
         raise ConfigError(
@@ -57,6 +70,14 @@ def read_document(name: str, text: str) -> Document:
     return Document(name, data, document.lines)
 
 
+def _compose(text: str) -> yaml.Node | None:
+    """The nodes. What libyaml does not take PyYAML is asked about: its words are known."""
+    try:
+        return yaml.compose(text, Loader=_Nodes)
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
 def _plain(node: yaml.Node, at: Location, document: Document, problems: list[str]) -> object:
     document.lines[at] = node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
@@ -70,7 +91,7 @@ def _plain(node: yaml.Node, at: Location, document: Document, problems: list[str
         )
         return None
     try:
-        return yaml.SafeLoader("").construct_object(node)
+        return SafeConstructor().construct_object(node)
     except (yaml.MarkedYAMLError, ValueError):
         # A tag of another program, or a date that is none. The value may be a secret.
         problems.append(f"{document.at(at)}: a value that plain YAML cannot read; quote it as text")

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TypeAlias
 
 import orjson
-import structlog
 
 Facts: TypeAlias = dict[str, object]
 Form: TypeAlias = Callable[[Facts], bytes]
@@ -33,6 +32,8 @@ def json_form(facts: Facts) -> bytes:
 
 def console_form(*, colors: bool) -> Form:
     """A line for eyes."""
+    import structlog  # noqa: PLC0415 - a fifth of a cold start, and JSON needs none of it
+
     renderer = structlog.dev.ConsoleRenderer(colors=colors)
 
     def form(facts: Facts) -> bytes:

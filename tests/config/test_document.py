@@ -64,3 +64,12 @@ def test_a_name_given_twice_is_told_where() -> None:
         "some.yaml:2: c: stands twice, keep one",
         "some.yaml:3: a: stands twice, keep one",
     ]
+
+
+@pytest.mark.parametrize("nested", ["[", "- ", "{a: "])
+def test_nested_without_end(nested: str) -> None:
+    """However deep it is nested, it is refused, and the process goes on."""
+    with pytest.raises(ConfigError) as caught:
+        read_document("x.yaml", nested * 200_000)
+    (problem,) = caught.value.problems
+    assert problem.startswith("x.yaml:1: ")
