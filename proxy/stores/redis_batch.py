@@ -23,6 +23,14 @@ class Courier:
         options = {**pool.connection_kwargs, "socket_timeout": None}
         self._link = pool.connection_class(**options)
 
+    async def connect(self) -> None:
+        """Connect before there is anything to send: see `redis_nodes`.
+
+        The name may lead elsewhere later, and then these commands would not go to the primaries
+        that are heard.
+        """
+        await self._link.connect()
+
     async def send(self, commands: Sequence[Words]) -> list[object]:
         """Their answers, `ResponseError`s among them. Raises what redis-py raises.
 

@@ -80,6 +80,7 @@ class _Single:
 
     async def primaries(self) -> list[AbstractConnection]:
         await _demand_primary(self.client)
+        await self._courier.connect()
         return [_link(self.client)]
 
     async def send(self, commands: Sequence[Words]) -> list[object]:
@@ -127,6 +128,7 @@ class _Sentinels:
         self._client = _server(self._address, host=host, port=port)
         self._courier = Courier(self._client.connection_pool)
         await _demand_primary(self._client)
+        await self._courier.connect()
         return [_link(self._client)]
 
     async def send(self, commands: Sequence[Words]) -> list[object]:
