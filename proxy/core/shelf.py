@@ -1,5 +1,6 @@
 """What is remembered about tasks, in bounded memory: least recently used out first, by bytes."""
 
+from collections import OrderedDict
 from typing import NamedTuple, Self
 
 from proxy.core.freshness import NOTHING, Recalled
@@ -36,17 +37,17 @@ class Shelf:
         self.size = 0
         self._capacity = capacity
         self._largest = largest
-        self._recalled: dict[Key, Recalled] = {}
+        self._recalled: OrderedDict[Key, Recalled] = OrderedDict()  # as in `notes`
 
     def __len__(self) -> int:
         return len(self._recalled)
 
     def get(self, key: Key) -> Recalled:
         """What is remembered, which becomes the youngest."""
-        recalled = self._recalled.pop(key, None)
+        recalled = self._recalled.get(key)
         if recalled is None:
             return NOTHING
-        self._recalled[key] = recalled
+        self._recalled.move_to_end(key)
         return recalled
 
     def put(self, key: Key, recalled: Recalled) -> None:

@@ -13,6 +13,7 @@ Rule 4: memory is bounded. Tokens that do not exist have their own small and bri
 import asyncio
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -76,8 +77,8 @@ class GrantCache:
         self._clock = clock
         self._max_known = max_known
         self._max_absent = max_absent
-        self._known: dict[str, Known] = {}
-        self._absent: dict[str, Known] = {}
+        self._known: OrderedDict[str, Known] = OrderedDict()  # as in `core.notes`
+        self._absent: OrderedDict[str, Known] = OrderedDict()
         self._flights: dict[str, Flight] = {}
         self._good_until = -math.inf
 
@@ -152,8 +153,8 @@ class GrantCache:
         return True
 
 
-def _insert(table: dict[str, Known], limit: int, digest: str, known: Known) -> None:
+def _insert(table: OrderedDict[str, Known], limit: int, digest: str, known: Known) -> None:
     """Insert a digest that is not there as the youngest, evicting the oldest beyond `limit`."""
     table[digest] = known
     if len(table) > limit:
-        del table[next(iter(table))]
+        table.popitem(last=False)

@@ -4,6 +4,7 @@ For tests, documentation and `memory:`. It passes the same contract suite as the
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 
@@ -40,8 +41,8 @@ class MemoryStore(MemoryLedger):
     ) -> None:
         super().__init__(now)
         self.tokens: dict[str, dict[str, str]] = {}
-        self._tasks: dict[str, TaskRecord] = {}
-        self._submissions: dict[str, Submission] = {}
+        self._tasks: OrderedDict[str, TaskRecord] = OrderedDict()  # as in `core.notes`
+        self._submissions: OrderedDict[str, Submission] = OrderedDict()
         self._on_change = on_change
         self._unreadable = Unreadable(on_unreadable)
         self._available = True

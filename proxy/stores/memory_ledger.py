@@ -2,7 +2,7 @@
 
 import heapq
 from abc import ABC, abstractmethod
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -55,14 +55,14 @@ class MemoryLedger(ABC):
     def __init__(self, now: Callable[[], float]) -> None:
         self.tenants: dict[str, dict[str, str]] = {}
         self._now = now
-        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()  # as in `core.notes`
         self._holds: dict[str, _Held] = {}
         self._dues: list[tuple[int, str]] = []
         self._held: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._spent: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._open: dict[str, float] = {}
-        self._done: dict[str, float] = {}
-        self._seen: dict[tuple[str, int], float] = {}
+        self._done: OrderedDict[str, float] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, int], float] = OrderedDict()
         self._sums: dict[Line, Sums] = {}
         self._written: deque[tuple[int, UsageRecord]] = deque(maxlen=RECORDS_KEPT)
         self._place = 0
@@ -244,7 +244,7 @@ class MemoryLedger(ABC):
         self._sums[line] = Sums(*map(sum, zip(before, sums_of(record), strict=True)))
 
 
-def _drop_until(times: dict[K, float], at: float) -> None:
+def _drop_until(times: OrderedDict[K, float], at: float) -> None:
     """Take out what is older; entries stand in the order of their times."""
     while times and times[next(iter(times))] <= at:
         del times[next(iter(times))]

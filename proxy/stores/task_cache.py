@@ -1,5 +1,6 @@
 """One process's memory of task owners, so that polls go on when the store does not answer."""
 
+from collections import OrderedDict
 from dataclasses import replace
 
 from proxy.core.tasks import TaskRecord
@@ -19,14 +20,14 @@ class TaskCache:
 
     def __init__(self, limit: int = MAX_TASKS) -> None:
         self._limit = limit
-        self._records: dict[str, TaskRecord] = {}
+        self._records: OrderedDict[str, TaskRecord] = OrderedDict()  # as in `core.notes`
 
     def get(self, task_id: str, tenant: str) -> TaskRecord | None:
         """The record of the tenant's task, which becomes the youngest."""
         record = self._records.get(task_id)
         if record is None or record.tenant != tenant:
             return None
-        self.put(record)
+        self._records.move_to_end(task_id)
         return record
 
     def has_seen(self, task_id: str, status: str) -> bool:
@@ -36,10 +37,10 @@ class TaskCache:
 
     def put(self, record: TaskRecord) -> None:
         """Remember as the youngest, evicting the oldest beyond the limit."""
-        self._records.pop(record.task_id, None)
         self._records[record.task_id] = record
+        self._records.move_to_end(record.task_id)
         if len(self._records) > self._limit:
-            del self._records[next(iter(self._records))]
+            self._records.popitem(last=False)
 
     def observe(self, task_id: str, status: str, at: float) -> None:
         """Note a status (`at` in Unix seconds) as a store would."""
