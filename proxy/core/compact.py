@@ -3,7 +3,10 @@
 import json
 from collections.abc import Mapping
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""Made once: `json.dumps` with other than its defaults makes one each time."""
+
 
 def compact(value: Mapping[str, object]) -> bytes:
     """An object as JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()

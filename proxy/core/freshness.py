@@ -47,7 +47,7 @@ class PollOutcome(StrEnum):
     @property
     def is_new(self) -> bool:
         """Whether upstream said this just now."""
-        return self in {PollOutcome.FRESH, PollOutcome.COALESCED}
+        return self is PollOutcome.FRESH or self is PollOutcome.COALESCED
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,6 @@ def stand_in(record: TaskRecord, request_id: str) -> bytes:
     return compact({"request_id": request_id, "output": output})
 
 
-def aged(fields: Fields, seconds: float) -> Fields:
+def aged(lasting: Fields, seconds: float) -> Fields:
     """The header of an answer that was heard a while ago (RFC 9111 section 5.1)."""
-    others = [pair for pair in fields if pair[0].lower() != "age"]
-    return [*others, ("Age", str(max(0, int(seconds))))]
+    return [*lasting, ("Age", str(max(0, int(seconds))))]

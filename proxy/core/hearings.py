@@ -4,7 +4,7 @@ SDKs give a paid task up at the first poll that is not 200 (protocol section 4),
 told only when it is sure to be about this task or this request; the rest is upstream's trouble.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import TypeAlias
@@ -60,7 +60,7 @@ class Verdict(Enum):
     @property
     def is_about_the_task(self) -> bool:
         """Whether it may be told; a state known before is better than anything else."""
-        return self in {Verdict.STATE, Verdict.FINAL}
+        return self is Verdict.STATE or self is Verdict.FINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Sighting:
     """One answer to a poll, whole. `at` is when it was heard, in seconds on a monotonic clock.
 
     `state` is the task's, None where the answer tells none; `code` the error's, or empty.
+    `verdict` is what it is worth, judged once: it may be told a thousand times. `lasting` is its
+    header without its age.
     """
 
     status: int
@@ -77,11 +79,13 @@ class Sighting:
     at: float
     state: str | None = None
     code: str = ""
+    verdict: Verdict = field(init=False)
+    lasting: Fields = field(init=False, repr=False, compare=False)
 
-    @property
-    def verdict(self) -> Verdict:
-        """What it is worth."""
-        return verdict(self.status, self.state, self.code)
+    def __post_init__(self) -> None:
+        lasting = [pair for pair in self.headers if pair[0].lower() != "age"]
+        object.__setattr__(self, "verdict", verdict(self.status, self.state, self.code))
+        object.__setattr__(self, "lasting", lasting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,8 +279,7 @@ class Gateway:
         """Tell the state of the caller's task: upstream's, or the last one known."""
         visit = asked.visit
         _note(visit, task.model, task.account, task)
-        target = asked.match.upstream_target(task.model)
-        told = await self._polls.told(task, target, asked.fields, visit.request_id)
+        told = await self._polls.told(task, asked.match, asked.fields, visit.request_id)
         visit.poll = told.outcome
         if told.outcome.is_new:
             note_upstream(visit, told.status, told.headers)

@@ -9,9 +9,9 @@ owner was looked up for this very call.
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from typing import NamedTuple
 
 from proxy.core.accounts import Account
 from proxy.core.envelope import CONTENT_TYPE
@@ -34,8 +34,7 @@ nothing but the answer itself can slow it down."""
 _HASTENING = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What a poll is answered."""
 
     outcome: PollOutcome
@@ -87,19 +86,24 @@ class Polls:
         """The account that made the task: any other says UNKNOWN. Raises `BAD_GATEWAY`."""
         return self.queries.account_of(record)
 
-    async def told(self, record: TaskRecord, target: str, fields: Fields, request_id: str) -> Told:
-        """The state of a task, to its owner, who asked for `target` with this header.
+    async def told(self, record: TaskRecord, match: Match, fields: Fields, request_id: str) -> Told:
+        """The state of a task, to its owner, who asked this with this header.
 
         Raises `ProxyError` when upstream fails and the task is too old to be there still.
         """
-        key, age = Key.of(record), time.time() - record.created
-        step = next_step(self._shelf.get(key), age, time.monotonic(), self._hold)
+        key, age = Key(record.account, record.task_id), time.time() - record.created
+        now = time.monotonic()
+        step = next_step(self._shelf.get(key), age, now, self._hold)
         if step is None:
+            target = match.upstream_target(record.model)
             ask = partial(self.queries.ask, record, target, fields)
             hearing, joined = await self._flights.join(key, ask, partial(self._keep, key))
             outcome = PollOutcome.COALESCED if joined else PollOutcome.FRESH
-            step = step_after(hearing, self._shelf.get(key).state, age, outcome)
-        return _told(step, record, request_id)
+            step, now = (
+                step_after(hearing, self._shelf.get(key).state, age, outcome),
+                time.monotonic(),
+            )
+        return _told(step, record, request_id, now)
 
     def forget(self, record: TaskRecord) -> None:
         """Say nothing again that was heard of this task up to now: it was meddled with."""
@@ -122,15 +126,14 @@ async def unhurried(error: ProxyError) -> ProxyError:
     )
 
 
-def _told(step: Step, record: TaskRecord, request_id: str) -> Told:
+def _told(step: Step, record: TaskRecord, request_id: str, now: float) -> Told:
     """What to say, said. Raises `ProxyError` where that is an error of ours."""
     outcome, said = step
-    if isinstance(said, Silence):
-        raise said.error()
     if said is None:
         return _stand_in(record, request_id)
-    past = time.monotonic() - said.at
-    headers = said.headers if outcome.is_new else aged(said.headers, past)
+    if isinstance(said, Silence):
+        raise said.error()
+    headers = said.headers if outcome.is_new else aged(said.lasting, now - said.at)
     return Told(outcome, said.status, said.reason, headers, said.body)
 
 

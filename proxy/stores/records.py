@@ -11,6 +11,8 @@ from proxy.core.answers import Held
 from proxy.core.idempotency import Lost, Outcome, Submission
 from proxy.core.tasks import RETENTION, TERMINAL, TaskRecord
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 LIST_LIMIT = 10_000
 """Most records one `tasks_of` answers: a page for a person, a bound for the store."""
 
@@ -74,7 +76,7 @@ def record_from_fields(task_id: str, fields: Mapping[str, str]) -> TaskRecord | 
 
 def inputs_to_text(inputs: Mapping[str, str]) -> str:
     """Price inputs as one JSON object."""
-    return json.dumps(dict(inputs), separators=(",", ":"))
+    return _ENCODER.encode(dict(inputs)) if inputs else "{}"
 
 
 def inputs_from_text(text: str) -> dict[str, str]:

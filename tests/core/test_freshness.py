@@ -146,5 +146,7 @@ def test_a_stand_in_never_ends(status: str) -> None:
 def test_age() -> None:
     """Whole seconds, in place of upstream's own; what else there is stays."""
     fields = [("Content-Type", "application/json"), ("age", "7")]
-    assert aged(fields, 2.9) == [fields[0], ("Age", "2")]
+    heard = Sighting(200, "OK", fields, b"", NOW, "RUNNING")
+    assert aged(heard.lasting, 2.9) == [fields[0], ("Age", "2")]
+    assert heard.headers == fields
     assert aged([], -0.5) == [("Age", "0")]
