@@ -15,7 +15,6 @@ Rule 5: claims go first, so that a task is open when it is settled. A settlement
 """
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
@@ -64,8 +63,7 @@ class Outbox(SqliteTasks):
         now: Callable[[], float] = time.time,
     ) -> None:
         path = Path(directory) / f"outbox-{quote(prefix, safe='')}.db"
-        changed = notices.changed
-        file = SqliteFile(path, sql.OUTBOX, lambda is_up: changed(is_up, file.trouble))
+        file = SqliteFile(path, sql.OUTBOX, lambda is_up: notices.changed(is_up, file.trouble))
         super().__init__(file, now)
 
     async def keep(self, settlement: Settlement) -> None:
@@ -78,9 +76,8 @@ class Outbox(SqliteTasks):
 
         One that cannot be read is told whole, and taken out: those behind it wait for nothing.
         """
-        rows = await self._file.read(
-            lambda reader: reader.execute(sql.SETTLEMENTS, (BATCH,)).fetchall()
-        )
+        command = (sql.SETTLEMENTS, (BATCH,))
+        rows = await self._file.read(lambda reader: reader.execute(*command).fetchall())
         readable = []
         for place, text in rows:
             try:
@@ -96,7 +93,8 @@ class Outbox(SqliteTasks):
 
     async def oldest(self) -> list[TaskRecord]:
         """The claims that wait, oldest first, at most `BATCH`."""
-        return await self._file.read(_oldest)
+        rows = await self._file.read(lambda reader: reader.execute(sql.OLDEST, (BATCH,)).fetchall())
+        return list(map(sql.record_of, rows))
 
     async def remove(self, records: Sequence[TaskRecord]) -> int:
         """Take out what is settled, as far as it is still as it was read; how many that were."""
@@ -167,15 +165,13 @@ class Outboxed(Front):
         try:
             await self._claim(record)
         except asyncio.CancelledError:
-            # Once more, by itself, for claiming again changes nothing. A task and a shield for
-            # each claim would have every submit pay for what only few need.
+            # Once more: it changes nothing, and saves every other claim a task and a shield.
             again = self._begin(self._claim(record))
             again.add_done_callback(partial(self._ended_alone, record))
             raise
         finally:
             self._claiming -= 1
-            if not self._claiming:
-                self._claimed.set()
+            self._claimed.set()
 
     async def owner(self, task_id: str, tenant: str) -> TaskRecord | None:
         """See `proxy.ports.Tasks.owner`. A known task costs the outbox no look."""
@@ -302,7 +298,3 @@ class Outboxed(Front):
             # It may have been there already: a claim whose answer was lost.
             await self._store.observe(record.task_id, record.status, record.updated)
         return ""
-
-
-def _oldest(reader: sqlite3.Connection) -> list[TaskRecord]:
-    return [sql.record_of(row) for row in reader.execute(sql.OLDEST, (BATCH,))]
