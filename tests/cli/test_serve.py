@@ -66,3 +66,15 @@ def test_both_names_are_one_program(command: list[str], tmp_path: Path) -> None:
     assert done.stdout.startswith("Usage: dashscope-proxy [OPTIONS] COMMAND")
     for name in ("serve", "check", "token", "sandbox"):
         assert f"\n  {name} " in done.stdout
+
+
+def test_imports_what_it_needs() -> None:
+    """Imports are most of a cold start: what only others need is left to them."""
+    code = "import sys; from proxy.cli import COMMANDS; COMMANDS['serve'](); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    imported = set(done.stdout.split())
+    assert "proxy.edge.gateway" in imported
+    others = {"proxy.cli.check", "proxy.cli.usage", "proxy.sandbox", "redis", "structlog"}
+    assert imported & others == set()
