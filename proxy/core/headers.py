@@ -7,6 +7,7 @@ servers that hand fields on as variables (CGI and its heirs) cannot tell the two
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.core.accounts import Account
@@ -210,10 +211,18 @@ def inbound(fields: Fields, request_id: str, added: Fields = ()) -> Fields:
     Where it tells of its own limits, upstream's are none of the client's business: they are the
     whole account's.
     """
-    crossing = _crossing(fields, _REPLY)
+    crossing = [pair for pair in fields if _comes_back(pair[0])]
+    if named := _named(fields):
+        crossing = [pair for pair in crossing if pair[0].lower() not in named]
     if any(name.startswith(RATE_LIMIT) for name, _ in added):
-        crossing = (pair for pair in crossing if not pair[0].lower().startswith(RATE_LIMIT))
+        crossing = [pair for pair in crossing if not pair[0].lower().startswith(RATE_LIMIT)]
     return [*crossing, (REQUEST_ID, request_id), *added]
+
+
+@lru_cache(maxsize=1024)
+def _comes_back(name: str) -> bool:
+    """Whether a field may cross to clients by its name: upstream says the same ones all day."""
+    return not _is_listed(name.lower(), _REPLY)
 
 
 def value_of(fields: Fields, name: str) -> str | None:
@@ -239,14 +248,23 @@ def is_coded(fields: Fields) -> bool:
 def _crossing(
     fields: Fields, stopped: tuple[frozenset[str], tuple[str, ...]]
 ) -> Iterator[tuple[str, str]]:
-    exact, prefixes = stopped
-    named = {
-        token.strip().lower()
-        for value in values_of(fields, "connection")
-        for token in value.split(",")
-    } - _FRAMING
+    named = _named(fields)
     for name, value in fields:
         lower = name.lower()
-        listed = lower.replace("_", "-")
-        if listed not in exact and lower not in named and not listed.startswith(prefixes):
+        if lower not in named and not _is_listed(lower, stopped):
             yield name, value
+
+
+def _is_listed(lower: str, stopped: tuple[frozenset[str], tuple[str, ...]]) -> bool:
+    exact, prefixes = stopped
+    listed = lower.replace("_", "-")
+    return listed in exact or listed.startswith(prefixes)
+
+
+def _named(fields: Fields) -> frozenset[str]:
+    """The names in `Connection`, in lower case; what is listed anyway may be missing."""
+    values = values_of(fields, "connection")
+    if values in ([], ["keep-alive"]):  # nearly all of them
+        return frozenset()
+    tokens = {token.strip().lower() for value in values for token in value.split(",")}
+    return frozenset(tokens - _FRAMING)

@@ -1,8 +1,9 @@
 """One request whose route is known, and what its header says."""
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPMethod
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -24,8 +25,7 @@ _UTF8 = frozenset({"utf-8", "utf8"})
 _BODILESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What came, and where its story and its answer go.
 
     `creates_tasks` tells whether upstream will answer with a task instead of a result.
@@ -90,8 +90,9 @@ class Asked:
     @property
     def patience(self) -> float:
         """Seconds the caller lets upstream queue the call, on top of what it may take."""
-        text = value_of(self.fields, _WAIT_TIMEOUT) or ""
-        return min(float(text), _MAX_WAIT) if re.fullmatch(r"\d{1,6}", text) else 0.0
+        text = value_of(self.fields, _WAIT_TIMEOUT)
+        is_number = text is not None and re.fullmatch(r"\d{1,6}", text)
+        return min(float(is_number[0]), _MAX_WAIT) if is_number else 0.0
 
     def refuse_unjudgeable(self) -> None:
         """Refuse a body that cannot be judged, or that nobody expects.
@@ -101,17 +102,24 @@ class Asked:
         """
         if self.request.method in _BODILESS and self.request.body_exists:
             raise ProxyError(Situation.ILLEGAL_INPUT, f"{self.request.method} takes no body.")
-        judged = self.match.route.is_judged
-        codings = values_of(self.fields, "content-encoding")
-        if judged and any(coding.lower() != "identity" for coding in codings):
+        if not self.match.route.is_judged:
+            return
+        if any(
+            coding.lower() != "identity" for coding in values_of(self.fields, "content-encoding")
+        ):
             raise ProxyError(
                 Situation.COMPRESSED_BODY, "Content-Encoding: send the body uncompressed."
             )
-        charsets = _CHARSET.findall(value_of(self.fields, "content-type") or "")
-        if judged and any(charset.lower() not in _UTF8 for charset in charsets):
+        if not _is_utf8(value_of(self.fields, "content-type") or ""):
             raise ProxyError(
                 Situation.ILLEGAL_INPUT, "Content-Type: JSON is UTF-8, without another charset."
             )
+
+
+@lru_cache(maxsize=64)
+def _is_utf8(kind: str) -> bool:
+    """Whether a `Content-Type` names no other charset: clients have a handful of them."""
+    return all(charset.lower() in _UTF8 for charset in _CHARSET.findall(kind))
 
 
 def _header_fields(request: web.BaseRequest) -> Fields:

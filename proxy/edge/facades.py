@@ -80,7 +80,8 @@ class Facades:
         target = replace(asked.match.target, query=None, slash=False)
         route = replace(route, target=native[0].target or route.target)
         fields = _native_fields(asked.fields, native[0].headers, size)
-        return replace(asked, match=replace(asked.match, route=route, target=target), fields=fields)
+        match = replace(asked.match, route=route, target=target)
+        return asked._replace(match=match, fields=fields)
 
 
 def most_of(route: Route, limit: int) -> int:

@@ -8,9 +8,7 @@ that left into nothing, and anything unexpected into `InternalError`: one place 
 
 import asyncio
 import time
-import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -41,6 +39,7 @@ from proxy.edge.models import HOLD, Catalogue
 from proxy.edge.polls import Polls, unhurried
 from proxy.edge.queries import Queries
 from proxy.edge.replies import CLIENT_GONE, Replier
+from proxy.edge.request_ids import RequestIds
 from proxy.edge.sockets import SocketLimits, Sockets
 from proxy.edge.spool import Spool, SpoolBudget
 from proxy.edge.submits import Order, Submits
@@ -112,6 +111,7 @@ class Gateway:
             hold=limits.key_hold,
         )
         self.sockets = Sockets(upstream, accounts, telemetry, limits.sockets, health, meter)
+        self._ids = RequestIds()
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -129,10 +129,11 @@ class Gateway:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request and record it, whatever happens."""
-        visit = Visit(uuid.uuid4().hex, time.perf_counter(), request.method)
+        visit = Visit(self._ids.next(), time.perf_counter(), request.method)
         self._telemetry.started()
+        if not self._running:
+            self._idle.clear()
         self._running += 1
-        self._idle.clear()
         try:
             return await self._answer(request, visit)
         except asyncio.CancelledError:
@@ -146,8 +147,11 @@ class Gateway:
             if not self._running:
                 self._idle.set()
 
+    def _is_closing(self) -> bool:
+        return self.closing
+
     async def _answer(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
-        replier = Replier(request, visit, self._limits.write_timeout, lambda: self.closing)
+        replier = Replier(request, visit, self._limits.write_timeout, self._is_closing)
         match = None
         try:
             match = self._routes.match(request.method, parse_target(request.raw_path))
@@ -186,14 +190,14 @@ class Gateway:
         if task and match.is_poll:
             return await self._poll(asked, task)
         inside = Named()
-        with closing(await self._admit(asked, grant, inside)) as passage:
+        with await self._admit(asked, grant, inside) as passage:
             await passage.judge(whole=needs_whole(grant))
             asked = await self._facades.enter(asked, passage, grant, inside)
             model = _model(match.route, inside, named, task)
             account = self._polls.account_of(task) if task else self._choose(model, grant, inside)
             inside.account = account
             _note(visit, model, account.name, task)
-            call = await self._call(asked, account, model, passage)
+            call = self._call(asked, account, model, passage)
             if task:
                 forget = partial(self._polls.forget, task)
                 return await self._forwarding.meddle(asked, call, forget)
@@ -245,9 +249,7 @@ class Gateway:
         sick, also = self._health.unhealthy(), inside.models.values()
         return choose(self._accounts, model, grant.tenant, sick, also)
 
-    async def _call(
-        self, asked: Asked, account: Account, model: str | None, passage: Passage
-    ) -> Call:
+    def _call(self, asked: Asked, account: Account, model: str | None, passage: Passage) -> Call:
         headers = outbound(
             asked.fields,
             account,
@@ -260,7 +262,7 @@ class Gateway:
             account=account,
             target=asked.match.upstream_target(model),
             headers=headers,
-            body=await passage.body(),
+            body=passage.body(),
             read_timeout=self._limits.read_timeout + asked.patience,
         )
 

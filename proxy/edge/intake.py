@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from types import TracebackType
+from typing import Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -28,7 +30,7 @@ class ClientGoneError(Exception):
 
 
 class Intake:
-    """One request's body. Iterating it yields chunks as they arrive, within the limits.
+    """One request's body: `next` by `next`, as it arrives, within the limits.
 
     `limit` is bytes, `patience` seconds without a byte; `visit` counts what came. Raises
     `ProxyError` (`TOO_LARGE`, `BODY_TIMEOUT`, `ILLEGAL_INPUT` for broken framing) and
@@ -53,7 +55,7 @@ class Intake:
 
         Chunks cross as chunks; any other transfer coding would be passed on without its name.
         """
-        if self._request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        if self._request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
             raise ProxyError(
                 Situation.ILLEGAL_INPUT, "Transfer-Encoding: `chunked` is the only one known here."
             )
@@ -64,20 +66,30 @@ class Intake:
     async def invite(self) -> None:
         """Answer `Expect: 100-continue`, now that the caller is known (RFC 9110 section 10.1.1)."""
         request = self._request
-        expected = request.headers.get("Expect", "").lower() == "100-continue"
+        expected = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
         if expected and request.version >= (1, 1) and not request.content.total_bytes:
             await request.writer.write(CONTINUE)
             request.writer.output_size = 0  # no answer has begun yet
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives."""
-        while chunk := await self._next():
-            self._visit.bytes_in += len(chunk)
-            if self._visit.bytes_in > self._limit:
-                raise self._too_large()
-            yield chunk
+    async def next(self) -> bytes:
+        """What has come, or what comes next; empty at the end."""
+        try:
+            chunk = self._content.read_nowait() or await self._awaited()
+        except (RequestPayloadError, HttpProcessingError) as error:
+            raise ProxyError(
+                Situation.ILLEGAL_INPUT, "The body's transfer coding is broken."
+            ) from error
+        except OSError as error:
+            raise ClientGoneError from error
+        self._visit.bytes_in += len(chunk)
+        if self._visit.bytes_in > self._limit:
+            raise self._too_large()
+        return chunk
 
-    async def _next(self) -> bytes:
+    async def _awaited(self) -> bytes:
+        """The next bytes. Most bodies came with their head: no timer is made for those."""
+        if self._content.is_eof():
+            return b""
         try:
             async with asyncio.timeout(self._patience):
                 return await self._content.readany()
@@ -85,12 +97,6 @@ class Intake:
             raise ProxyError(
                 Situation.BODY_TIMEOUT, f"Nothing came for {self._patience:g} s; send the body."
             ) from None
-        except (RequestPayloadError, HttpProcessingError) as error:
-            raise ProxyError(
-                Situation.ILLEGAL_INPUT, "The body's transfer coding is broken."
-            ) from error
-        except OSError as error:
-            raise ClientGoneError from error
 
     def _too_large(self) -> ProxyError:
         return ProxyError(
@@ -102,17 +108,30 @@ class Passage:
     """The way of one body through the gate, or past it where a route names no model.
 
     `all_sent` turns true before the last bytes are handed on: from then on upstream may act.
-    Who must know that it never will `abandon`s the passage. Close it whatever happens.
+    Who must know that it never will `abandon`s the passage. Leave its context whatever happens.
     """
+
+    __slots__ = ("_gate", "_intake", "_is_abandoned", "_is_whole", "_spool", "all_sent")
 
     def __init__(self, intake: Intake, gate: Gate | None, spool: Spool) -> None:
         self.all_sent = False
         self._is_abandoned = False
         self._intake = intake
-        self._chunks = intake.chunks()
         self._gate = gate
         self._spool = spool
         self._is_whole = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        """Let go of what was not sent."""
+        self._spool.close()
 
     @property
     def noted(self) -> Mapping[str, str]:
@@ -124,17 +143,22 @@ class Passage:
 
         `whole` waits for the end in any case.
 
-        Raises `ProxyError` for a refusal and what `Intake.chunks` raises.
+        Raises `ProxyError` for a refusal and what `Intake.next` raises.
         """
-        if self._gate is None:
+        gate, intake = self._gate, self._intake
+        if gate is None:
             return
-        async for chunk in self._chunks:
-            await self._spool.write(await judged_fairly(self._gate, chunk))
-            if self._gate.judged and not whole:
+        while chunk := await intake.next():
+            await self._keep(await judged_fairly(gate, chunk))
+            if gate.judged and not whole:
                 break
-        if self._intake.is_complete:
-            await self._spool.write(self._gate.finish())
+        if intake.is_complete:
+            await self._keep(gate.finish())
             self._is_whole = True
+
+    async def _keep(self, part: bytes) -> None:
+        if not self._spool.keep(part):
+            await self._spool.write(part)
 
     async def rewrite(
         self, rewrite: Callable[[bytes], bytes], gate: Gate | None, room: SpoolBudget
@@ -145,7 +169,7 @@ class Passage:
         `room` has. Raises `ProxyError` as `judge` does, and what `rewrite` raises.
         """
         async for chunk in self._unread():
-            await self._spool.write(chunk)
+            await self._keep(chunk)
         size, tenant = self._spool.size, self._spool.tenant
         room.take(tenant, size)
         try:
@@ -155,14 +179,14 @@ class Passage:
         self._gate, self._is_whole = gate, True
         if gate is not None:
             other = await judged_fairly(gate, other) + gate.finish()
-        await self._spool.write(other)
+        await self._keep(other)
         return len(other)
 
     async def _unread(self) -> AsyncIterator[bytes]:
         """What is still to come of a judged body, up to the bytes that complete it."""
         if self._gate is None or self._is_whole:
             return
-        async for chunk in self._chunks:
+        while chunk := await self._intake.next():
             yield await judged_fairly(self._gate, chunk)
         yield self._gate.finish()
 
@@ -174,7 +198,7 @@ class Passage:
         self._is_abandoned = not self.all_sent
         return self._is_abandoned
 
-    async def body(self) -> AsyncIterator[bytes] | bytes | None:
+    def body(self) -> AsyncIterator[bytes] | bytes | None:
         """What goes up: bytes when it is short and all here, else a stream of what comes.
 
         The stream raises `ClientGoneError` at its end when the passage was abandoned.
@@ -184,15 +208,11 @@ class Passage:
             return self._unjudged() if self._intake.exists else None
         if self._is_whole and self._spool.is_in_memory:
             self.all_sent = True
-            return b"".join([part async for part in self._spool.drain()])
+            return self._spool.take()
         return self._approved(self._gate)
 
-    def close(self) -> None:
-        """Let go of what was not sent."""
-        self._spool.close()
-
     async def _unjudged(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
+        while chunk := await self._intake.next():
             if self._intake.is_complete:
                 self._end()
             yield chunk
@@ -207,7 +227,7 @@ class Passage:
         if self._is_whole:
             return
         approved = b""
-        async for chunk in self._chunks:
+        while chunk := await self._intake.next():
             approved = await judged_fairly(gate, chunk)
             if self._intake.is_complete:
                 break

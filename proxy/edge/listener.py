@@ -115,6 +115,11 @@ class Connection(web.RequestHandler):
             abort_if_closing(self.transport, UPLOAD_LINGER)
         super().force_close()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """See `aiohttp.base_protocol`; it asks with each piece of a body, paused or not."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def _pause_transport_reading(self) -> None:
         """Have a client's leaving told: a transport hears of it only while it is read."""
         super()._pause_transport_reading()

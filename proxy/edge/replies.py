@@ -11,13 +11,13 @@ half an answer for a whole one.
 """
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPMethod, HTTPStatus
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from proxy.core.envelope import CONTENT_TYPE, ID_FIELDS, render, sse_frame
@@ -35,7 +35,9 @@ _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 CLIENT_GONE = 499
 """What nginx notes for a client that hung up; it is never sent."""
 
-_SPLITTING = re.compile(r"[\r\n\0]")
+_LAST_CHUNK = b"0\r\n\r\n"
+_FRAME_END = b"\r\n\r\n"
+"""The longest end of a frame; a stream begins as if one had ended."""
 
 
 class Replier:
@@ -45,6 +47,11 @@ class Replier:
     when an answer begins: whether it is to be the last one on its connection. `envelope` is the
     shape of its errors, to be set as soon as it is known.
     """
+
+    __slots__ = (
+        *("_closing", "_framing", "_patience", "_protocol", "_request", "_visit"),
+        *("envelope", "has_begun"),
+    )
 
     def __init__(
         self,
@@ -56,42 +63,50 @@ class Replier:
         self.has_begun = False
         self.envelope = Envelope.NATIVE
         self._request = request
+        self._protocol = request.protocol
         self._visit = visit
         self._patience = patience
         self._closing = closing
-        self._framing = _Framing(request, 0, ())
+        self._framing: _Framing | None = None
 
     async def relay(
         self,
         status: int,
         reason: str,
         fields: Headers,
-        chunks: AsyncIterator[bytes],
+        body: AsyncIterator[bytes] | bytes,
         added: Headers = (),
         hear: Callable[[bytes], None] | None = None,
     ) -> web.StreamResponse:
-        """Upstream's answer, chunk by chunk; a client that reads slowly slows upstream down.
+        """Upstream's answer: at once, or chunk by chunk, where a slow client slows upstream down.
 
         Who wants to `hear` gets each chunk, and an empty one at a clean end.
         """
         crossing = inbound(fields, self._visit.request_id, added)
-        await self._write(self._begin(status, reason, crossing))
-        stream = _EventStream(fields)
+        framing, head = self._begin(status, reason, crossing)
+        if isinstance(body, bytes):
+            if hear is not None:
+                hear(body)  # empty or not: it is the end, too
+            return await self._send(framing, head, body)
+        await self._write(head)
+        passed = _FRAME_END
         try:
-            async for chunk in chunks:
+            async for chunk in body:
                 if hear is not None:
                     hear(chunk)
-                await self._write_body(chunk)
-                stream.passed(chunk)
+                await self._write_body(framing, chunk)
+                passed = (passed + chunk[-4:])[-4:]
             if hear is not None:
                 hear(b"")
         except ProxyError as error:
             self._visit.code = error.situation.code
             frame = sse_frame(error, self.envelope, self._visit.request_id)
-            if self._framing.is_sized or not stream.is_between_frames or frame is None:
+            if framing.is_sized or frame is None or not _is_between_frames(fields, passed):
                 return self.break_off()
-            await self._write_body(frame)
-        return await self._end()
+            await self._write_body(framing, frame)
+        if framing.is_chunked:
+            await self._write(_LAST_CHUNK)
+        return self._end(framing)
 
     async def send_json(
         self, status: int, body: bytes, headers: Headers = ()
@@ -105,11 +120,8 @@ class Replier:
         ]
         if self.envelope in ID_FIELDS:
             fields.append((ID_FIELDS[self.envelope], self._visit.request_id))
-        head = self._begin(status, HTTPStatus(status).phrase, fields)
-        shown = b"" if self._framing.is_bodiless else body
-        await self._write(head + shown)
-        self._visit.bytes_out += len(shown)
-        return await self._end()
+        framing, head = self._begin(status, HTTPStatus(status).phrase, fields)
+        return await self._send(framing, head, body)
 
     async def refuse(self, error: ProxyError) -> web.StreamResponse:
         """An error of ours, in the caller's shape; nobody re-sends what costs money.
@@ -131,7 +143,7 @@ class Replier:
         transport = self._request.transport
         if transport is not None:
             transport.abort()
-        return _Written(keep_alive=False)
+        return _LAST_ONE
 
     def break_off(self) -> web.StreamResponse:
         """End the connection without ending the answer: truncation must be visible.
@@ -141,53 +153,62 @@ class Replier:
         """
         transport = self._request.transport
         if transport is None:
-            return _Written(keep_alive=False)
-        if self._framing.is_framed:
+            return _LAST_ONE
+        if self._framing is None or self._framing.is_framed:
             close_within(transport, self._patience)
         else:
             reset(transport)
-        return _Written(keep_alive=False)
+        return _LAST_ONE
 
-    def _begin(self, status: int, reason: str, fields: Headers) -> bytes:
-        """The head. Raises `ProxyError` for a field that would be two (no server may send one)."""
-        framing = self._framing = _Framing(self._request, status, fields)
-        keep_alive = self._request.keep_alive and framing.is_ended and not self._closing()
-        framing.keep_alive = keep_alive
-        head = framing.head(reason, fields)
+    def _begin(self, status: int, reason: str, fields: Headers) -> tuple["_Framing", bytes]:
+        """The head, and how it says that the answer ends.
+
+        Raises `ProxyError` for a field that would be two (no server may send one).
+        """
+        request = self._request
+        framing = _Framing(request, status, fields)
+        framing.keep_alive = request.keep_alive and framing.is_ended and not self._closing()
+        head = framing.head(status, reason, fields)
+        self._framing = framing
         self.has_begun = True
+        request.writer.output_size += len(head)  # as aiohttp is told that an answer has begun
         self._visit.status = status
         self._visit.first_byte = time.perf_counter() - self._visit.started
-        return head
+        return framing, head
 
-    async def _write_body(self, chunk: bytes) -> None:
-        if chunk and not self._framing.is_bodiless:
-            await self._write(self._framing.wrapped(chunk))
+    async def _send(self, framing: "_Framing", head: bytes, body: bytes) -> web.StreamResponse:
+        """A whole answer in one write: a packet for its head alone costs both ends another turn."""
+        shown = b"" if framing.is_bodiless else body
+        wire = framing.wrapped(shown) if shown else b""
+        await self._write(head + wire + _LAST_CHUNK if framing.is_chunked else head + wire)
+        self._visit.bytes_out += len(shown)
+        return self._end(framing)
+
+    async def _write_body(self, framing: "_Framing", chunk: bytes) -> None:
+        if chunk and not framing.is_bodiless:
+            await self._write(framing.wrapped(chunk))
             self._visit.bytes_out += len(chunk)
 
-    async def _end(self) -> web.StreamResponse:
-        if self._framing.is_chunked:
-            await self._write(b"0\r\n\r\n")
-        await self._room()
-        if self._request.transport is not None:
-            abort_if_closing(self._request.transport, self._patience)
-        return _Written(keep_alive=self._framing.keep_alive)
+    def _end(self, framing: "_Framing") -> web.StreamResponse:
+        transport = self._protocol.transport
+        if transport is not None:
+            abort_if_closing(transport, self._patience)
+        return _GOES_ON if framing.keep_alive else _LAST_ONE
 
     async def _write(self, data: bytes) -> None:
         """Write now, then wait while the client has too much to take in already."""
-        transport = self._request.transport
+        transport = self._protocol.transport
         if transport is None or transport.is_closing():
             raise ClientGoneError
         transport.write(data)
-        self._request.writer.output_size += len(data)  # an answer has begun
-        await self._room()
+        if self._protocol.writing_paused:
+            await self._room()
 
     async def _room(self) -> None:
         """Wait for a client that is behind.
 
         Raises `ClientGoneError` for one that hung up, or takes nothing any more.
         """
-        if not self._request.protocol.writing_paused:
-            return
         draining = asyncio.ensure_future(self._request.writer.drain())
         try:
             while not draining.done():
@@ -204,21 +225,22 @@ class Replier:
     @property
     def _waiting(self) -> int:
         """Bytes the client has not taken yet."""
-        transport = self._request.transport
+        transport = self._protocol.transport
         return not_taken(transport) if transport else 0
 
 
 class _Framing:
-    """How one answer is delimited, and its head."""
+    """How one answer is delimited, and its head: the fields are looked at once for both."""
+
+    __slots__ = ("_is_modern", "_known", "is_bodiless", "is_chunked", "is_sized", "keep_alive")
 
     def __init__(self, request: web.BaseRequest, status: int, fields: Headers) -> None:
         self.keep_alive = False
-        self.is_sized = value_of(fields, "content-length") is not None
-        self.is_bodiless = request.method == HTTPMethod.HEAD or status in _BODILESS
-        self._is_modern = request.version >= (1, 1)
+        self._known = {name.lower() for name, _ in fields}
+        self.is_sized = "content-length" in self._known
+        self.is_bodiless = request.method == "HEAD" or status in _BODILESS
+        self._is_modern = request.version >= HttpVersion11
         self.is_chunked = self._is_modern and not self.is_sized and not self.is_bodiless
-        self._version = f"HTTP/{request.version[0]}.{request.version[1]}"
-        self._status = status
 
     @property
     def is_framed(self) -> bool:
@@ -230,33 +252,44 @@ class _Framing:
         """Whether the answer ends before its connection does."""
         return self.is_framed or self.is_bodiless
 
-    def head(self, reason: str, fields: Headers) -> bytes:
+    def head(self, status: int, reason: str, fields: Headers) -> bytes:
         """Status line and fields as they are; what is missing comes behind them."""
-        lines = [f"{self._version} {self._status} {reason}"]
-        lines += [f"{name}: {value}" for name, value in (*fields, *self._added(fields))]
-        if self._status == HTTPStatus.NO_CONTENT:  # RFC 9110 section 8.6: it must not have one
-            lines = [line for line in lines if not line.lower().startswith("content-length:")]
-        if any(map(_SPLITTING.search, lines)):
+        if status == HTTPStatus.NO_CONTENT:  # RFC 9110 section 8.6: it must not have one
+            fields = [pair for pair in fields if pair[0].lower() != "content-length"]
+        version = "1.1" if self._is_modern else "1.0"
+        lines = [f"HTTP/{version} {status} {reason}"]
+        lines += [f"{name}: {value}" for name, value in fields]
+        lines += self._added()
+        lines.append("\r\n")
+        head = "\r\n".join(lines)
+        # All at once: who breaks a line leaves more ends than lines. A look at each took longer
+        # than all the rest.
+        ends = len(lines)
+        if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
             raise ProxyError(Situation.BAD_GATEWAY, "Upstream's header is not valid.")
-        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+        return head.encode("utf-8", "surrogateescape")
 
     def wrapped(self, chunk: bytes) -> bytes:
         """A piece of the body as it goes over the wire."""
         return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.is_chunked else chunk
 
-    def _added(self, fields: Headers) -> Headers:
-        added = []
-        if value_of(fields, "server") is None:
-            added.append(("Server", SERVER))
-        if value_of(fields, "date") is None:  # RFC 9110 section 6.6.1: whoever relays adds it
-            added.append(("Date", formatdate(usegmt=True)))
+    def _added(self) -> Iterator[str]:
+        if "server" not in self._known:
+            yield f"Server: {SERVER}"
+        if "date" not in self._known:  # RFC 9110 section 6.6.1: whoever relays adds it
+            yield f"Date: {_date(int(time.time()))}"
         if self.is_chunked:
-            added.append(("Transfer-Encoding", "chunked"))
+            yield "Transfer-Encoding: chunked"
         if self._is_modern and not self.keep_alive:
-            added.append(("Connection", "close"))
+            yield "Connection: close"
         elif self.keep_alive and not self._is_modern:
-            added.append(("Connection", "keep-alive"))
-        return added
+            yield "Connection: keep-alive"
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """A moment as header fields tell it: written once a second."""
+    return formatdate(second, usegmt=True)
 
 
 class _Written(web.StreamResponse):
@@ -279,19 +312,13 @@ class _Written(web.StreamResponse):
         """Do nothing: the end has been written."""
 
 
-class _EventStream:
-    """Knows whether a stream is a readable native one, and stands between two frames."""
+_GOES_ON, _LAST_ONE = _Written(keep_alive=True), _Written(keep_alive=False)
+"""One of each for all requests: nothing is kept in them, and making one cost as much as a head."""
 
-    def __init__(self, fields: Headers) -> None:
-        kind = (value_of(fields, "content-type") or "").lower()
-        coding = (value_of(fields, "content-encoding") or "identity").lower()
-        self._readable = kind.startswith("text/event-stream") and coding == "identity"
-        self._end = b"\n\n"
 
-    @property
-    def is_between_frames(self) -> bool:
-        return self._readable and self._end.replace(b"\r", b"").endswith(b"\n\n")
-
-    def passed(self, chunk: bytes) -> None:
-        if self._readable:
-            self._end = (self._end + chunk)[-4:]
+def _is_between_frames(fields: Headers, passed: bytes) -> bool:
+    """Whether an answer is a readable native stream, and what has `passed` ends a frame."""
+    kind = (value_of(fields, "content-type") or "").lower()
+    coding = (value_of(fields, "content-encoding") or "identity").lower()
+    is_readable = kind.startswith("text/event-stream") and coding == "identity"
+    return is_readable and passed.replace(b"\r", b"").endswith(b"\n\n")

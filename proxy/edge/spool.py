@@ -73,12 +73,26 @@ class Spool:
         """Whether it still holds a file or a share of the budget."""
         return self._file is not None or bool(self._reserved)
 
+    def keep(self, data: bytes) -> bool:
+        """Keep `data` in memory, or tell that it has to be written out."""
+        if self.size + len(data) > IN_MEMORY:
+            return False
+        if data:
+            self.size += len(data)
+            self._memory.append(data)
+        return True
+
+    def take(self) -> bytes:
+        """What is in memory, all of it, and let go of it."""
+        kept = self._memory[0] if len(self._memory) == 1 else b"".join(self._memory)
+        self.close()
+        return kept
+
     async def write(self, data: bytes) -> None:
         """Keep `data`. Raises `ProxyError` (`BUSY`) when the budget is spent or the disk full."""
-        self.size += len(data)
-        if self.size <= IN_MEMORY:
-            self._memory.append(data)
+        if self.keep(data):
             return
+        self.size += len(data)
         missing = self.size - self._reserved
         self._budget.take(self.tenant, missing)
         self._reserved += missing
@@ -92,10 +106,8 @@ class Spool:
     async def drain(self) -> AsyncIterator[bytes]:
         """Yield what was written, in order, and let go of it."""
         if self._file is None:
-            joined = b"".join(self._memory)
-            self.close()
-            if joined:
-                yield joined
+            if kept := self.take():
+                yield kept
             return
         await self._in_thread(self._file.seek, 0)
         while data := await self._in_thread(self._file.read, _READ):
