@@ -111,13 +111,14 @@ class Passage:
     Who must know that it never will `abandon`s the passage. Leave its context whatever happens.
     """
 
-    __slots__ = ("_gate", "_intake", "_is_abandoned", "_is_whole", "_spool", "all_sent")
+    __slots__ = ("_gate", "_intake", "_is_abandoned", "_is_whole", "_noted", "_spool", "all_sent")
 
     def __init__(self, intake: Intake, gate: Gate | None, spool: Spool) -> None:
         self.all_sent = False
         self._is_abandoned = False
         self._intake = intake
         self._gate = gate
+        self._noted: Mapping[str, str] = {}
         self._spool = spool
         self._is_whole = False
 
@@ -136,7 +137,7 @@ class Passage:
     @property
     def noted(self) -> Mapping[str, str]:
         """Price inputs that the body named so far."""
-        return self._gate.noted if self._gate else {}
+        return self._gate.noted if self._gate else self._noted
 
     async def judge(self, *, whole: bool = False) -> None:
         """Read until every place is judged; a body that is here by then is judged to its end.
@@ -208,6 +209,8 @@ class Passage:
             return self._unjudged() if self._intake.exists else None
         if self._is_whole and self._spool.is_in_memory:
             self.all_sent = True
+            # It has said all it knows. An answer may stream for an hour; a gate takes 5 KB of it.
+            self._noted, self._gate = self._gate.noted, None
             return self._spool.take()
         return self._approved(self._gate)
 

@@ -12,7 +12,7 @@ half an answer for a whole one.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPMethod, HTTPStatus
@@ -166,9 +166,10 @@ class Replier:
         Raises `ProxyError` for a field that would be two (no server may send one).
         """
         request = self._request
-        framing = _Framing(request, status, fields)
+        known = {name.lower() for name, _ in fields}
+        framing = _Framing(request, status, is_sized="content-length" in known)
         framing.keep_alive = request.keep_alive and framing.is_ended and not self._closing()
-        head = framing.head(status, reason, fields)
+        head = framing.head(status, reason, fields, known)
         self._framing = framing
         self.has_begun = True
         request.writer.output_size += len(head)  # as aiohttp is told that an answer has begun
@@ -230,14 +231,13 @@ class Replier:
 
 
 class _Framing:
-    """How one answer is delimited, and its head: the fields are looked at once for both."""
+    """How one answer is delimited, and its head."""
 
-    __slots__ = ("_is_modern", "_known", "is_bodiless", "is_chunked", "is_sized", "keep_alive")
+    __slots__ = ("_is_modern", "is_bodiless", "is_chunked", "is_sized", "keep_alive")
 
-    def __init__(self, request: web.BaseRequest, status: int, fields: Headers) -> None:
+    def __init__(self, request: web.BaseRequest, status: int, *, is_sized: bool) -> None:
         self.keep_alive = False
-        self._known = {name.lower() for name, _ in fields}
-        self.is_sized = "content-length" in self._known
+        self.is_sized = is_sized
         self.is_bodiless = request.method == "HEAD" or status in _BODILESS
         self._is_modern = request.version >= HttpVersion11
         self.is_chunked = self._is_modern and not self.is_sized and not self.is_bodiless
@@ -252,14 +252,14 @@ class _Framing:
         """Whether the answer ends before its connection does."""
         return self.is_framed or self.is_bodiless
 
-    def head(self, status: int, reason: str, fields: Headers) -> bytes:
-        """Status line and fields as they are; what is missing comes behind them."""
+    def head(self, status: int, reason: str, fields: Headers, known: Collection[str]) -> bytes:
+        """Status line and fields as they are; what is not among the `known` comes behind them."""
         if status == HTTPStatus.NO_CONTENT:  # RFC 9110 section 8.6: it must not have one
             fields = [pair for pair in fields if pair[0].lower() != "content-length"]
         version = "1.1" if self._is_modern else "1.0"
         lines = [f"HTTP/{version} {status} {reason}"]
         lines += [f"{name}: {value}" for name, value in fields]
-        lines += self._added()
+        lines += self._added(known)
         lines.append("\r\n")
         head = "\r\n".join(lines)
         # All at once: who breaks a line leaves more ends than lines. A look at each took longer
@@ -273,10 +273,10 @@ class _Framing:
         """A piece of the body as it goes over the wire."""
         return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.is_chunked else chunk
 
-    def _added(self) -> Iterator[str]:
-        if "server" not in self._known:
+    def _added(self, known: Collection[str]) -> Iterator[str]:
+        if "server" not in known:
             yield f"Server: {SERVER}"
-        if "date" not in self._known:  # RFC 9110 section 6.6.1: whoever relays adds it
+        if "date" not in known:  # RFC 9110 section 6.6.1: whoever relays adds it
             yield f"Date: {_date(int(time.time()))}"
         if self.is_chunked:
             yield "Transfer-Encoding: chunked"
