@@ -157,7 +157,7 @@ def instead(fields: Fields, others: Fields) -> Fields:
 
 def asks_async(fields: Fields) -> bool:
     """Whether the caller asks for a task instead of an answer, and upstream will hear it."""
-    return value_of(_upward(fields), ASYNC) is not None
+    return value_of(fields, ASYNC) is not None and value_of(_upward(fields), ASYNC) is not None
 
 
 def _upward(fields: Fields) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """One request whose route is known, and what its header says."""
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from http import HTTPMethod
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from proxy.core.addresses import UNIX, TrustedProxies, client_address
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.headers import Fields, asks_async, value_of, values_of
+from proxy.core.headers import ASYNC, Fields, asks_async, value_of, values_of
 from proxy.core.judging import reads_model
 from proxy.core.policy import Grant, may_come_from
 from proxy.core.routes import Async, Match
@@ -28,7 +29,9 @@ _BODILESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
 class Asked(NamedTuple):
     """What came, and where its story and its answer go.
 
-    `creates_tasks` tells whether upstream will answer with a task instead of a result.
+    `names` are those of its header, in lower case. `creates_tasks` tells whether upstream will
+    answer with a task instead of a result. `patience` is seconds for which the caller lets upstream
+    queue the call, on top of what it may take.
     """
 
     request: web.BaseRequest
@@ -36,7 +39,9 @@ class Asked(NamedTuple):
     fields: Fields
     visit: Visit
     replier: Replier
+    names: Collection[str]
     creates_tasks: bool
+    patience: float
 
     @classmethod
     def read(
@@ -44,16 +49,18 @@ class Asked(NamedTuple):
     ) -> "Asked":
         """Read the header. Raises `ProxyError` for a field that is not UTF-8."""
         fields, route = _header_fields(request), match.route
-        forced = route.asynchronous is Async.ALWAYS
-        creates_tasks = bool(route.claims) and (forced or asks_async(fields))
-        return cls(request, match, fields, visit, replier, creates_tasks)
+        names = {name.lower() for name, _ in fields}
+        is_async = route.asynchronous is Async.ALWAYS or (ASYNC in names and asks_async(fields))
+        patience = _patience(fields) if _WAIT_TIMEOUT in names else 0.0
+        creates_tasks = is_async and bool(route.claims)
+        return cls(request, match, fields, visit, replier, names, creates_tasks, patience)
 
     @property
     def token(self) -> str:
         """The caller's token. Raises `ProxyError` (`INVALID_TOKEN`) when there is not just one."""
         key_header = self.match.route.key_header
         bearers = values_of(self.fields, "authorization")
-        keys = values_of(self.fields, key_header) if key_header else []
+        keys = values_of(self.fields, key_header) if key_header and key_header in self.names else []
         found = [*map(_BEARER.fullmatch, bearers), *map(_KEY.fullmatch, keys)]
         tokens = {match and match[1] for match in found}
         token = tokens.pop() if len(tokens) == 1 else None
@@ -87,13 +94,6 @@ class Asked(NamedTuple):
         route = self.match.route
         return reads_model(route) and not route.is_free and self.request.method not in SAFE
 
-    @property
-    def patience(self) -> float:
-        """Seconds the caller lets upstream queue the call, on top of what it may take."""
-        text = value_of(self.fields, _WAIT_TIMEOUT)
-        is_number = text is not None and re.fullmatch(r"\d{1,6}", text)
-        return min(float(is_number[0]), _MAX_WAIT) if is_number else 0.0
-
     def refuse_unjudgeable(self) -> None:
         """Refuse a body that cannot be judged, or that nobody expects.
 
@@ -104,16 +104,21 @@ class Asked(NamedTuple):
             raise ProxyError(Situation.ILLEGAL_INPUT, f"{self.request.method} takes no body.")
         if not self.match.route.is_judged:
             return
-        if any(
-            coding.lower() != "identity" for coding in values_of(self.fields, "content-encoding")
-        ):
-            raise ProxyError(
-                Situation.COMPRESSED_BODY, "Content-Encoding: send the body uncompressed."
-            )
+        if "content-encoding" in self.names:
+            codings = values_of(self.fields, "content-encoding")
+            if any(coding.lower() != "identity" for coding in codings):
+                raise ProxyError(
+                    Situation.COMPRESSED_BODY, "Content-Encoding: send the body uncompressed."
+                )
         if not _is_utf8(value_of(self.fields, "content-type") or ""):
             raise ProxyError(
                 Situation.ILLEGAL_INPUT, "Content-Type: JSON is UTF-8, without another charset."
             )
+
+
+def _patience(fields: Fields) -> float:
+    text = value_of(fields, _WAIT_TIMEOUT) or ""
+    return min(float(text), _MAX_WAIT) if re.fullmatch(r"\d{1,6}", text) else 0.0
 
 
 @lru_cache(maxsize=64)
