@@ -28,7 +28,6 @@ from proxy.edge.asked import Asked
 from proxy.edge.intake import Passage
 from proxy.edge.polls import Told
 from proxy.edge.spool import SpoolBudget
-from proxy.edge.upstream import whole
 from proxy.ports import Headers
 
 LARGEST = 32 * 1024 * 1024
@@ -106,16 +105,14 @@ async def reply(
     """Answer with upstream's answer, in the words of the façade where there is one."""
     facade = asked.match.route.envelope
     if facade not in FACADES:
-        return await asked.replier.relay(
-            said.status, said.reason, said.headers, whole(said.body), added
-        )
+        return await asked.replier.relay(said.status, said.reason, said.headers, said.body, added)
     retold = _retold(asked, said, tasks, record, facade)
     headers = [pair for pair in said.headers if pair[0].lower() not in _RETOLD]
     headers += [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(retold.body)))]
     if retold.status not in {said.status, HTTPStatus.OK} and record is None:
         added = instead(added, [(SHOULD_RETRY, "false")])
     reason = HTTPStatus(retold.status).phrase if retold.status != said.status else said.reason
-    return await asked.replier.relay(retold.status, reason, headers, whole(retold.body), added)
+    return await asked.replier.relay(retold.status, reason, headers, retold.body, added)
 
 
 def _retold(

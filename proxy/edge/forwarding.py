@@ -24,7 +24,7 @@ class Forwarding:
         async with ticket, self._send(asked, call) as reply:
             hear = ticket.listen(reply)
             return await asked.replier.relay(
-                reply.status, reply.reason, reply.headers, reply.chunks(), ticket.told, hear
+                reply.status, reply.reason, reply.headers, body_of(reply), ticket.told, hear
             )
 
     async def meddle(
@@ -34,7 +34,7 @@ class Forwarding:
         async with self._send(asked, call) as reply:
             forget()
             return await asked.replier.relay(
-                reply.status, reply.reason, reply.headers, reply.chunks()
+                reply.status, reply.reason, reply.headers, body_of(reply)
             )
 
     @asynccontextmanager
@@ -44,6 +44,12 @@ class Forwarding:
             if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 raise ProxyError(Situation.BAD_GATEWAY, "Upstream changed the protocol unasked.")
             yield reply
+
+
+def body_of(reply: Reply) -> AsyncIterator[bytes] | bytes:
+    """An answer's body: all of it where it is here, to be passed on in one write."""
+    rest = reply.rest()
+    return reply.chunks() if rest is None else rest
 
 
 def note_upstream(visit: Visit, status: int, fields: Fields) -> None:

@@ -111,6 +111,7 @@ class Gateway:
             hold=limits.key_hold,
         )
         self.sockets = Sockets(upstream, accounts, telemetry, limits.sockets, health, meter)
+        self._is_last = lambda: self.closing
         self._ids = RequestIds()
         self._running = 0
         self._idle = asyncio.Event()
@@ -147,11 +148,8 @@ class Gateway:
             if not self._running:
                 self._idle.set()
 
-    def _is_closing(self) -> bool:
-        return self.closing
-
     async def _answer(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
-        replier = Replier(request, visit, self._limits.write_timeout, self._is_closing)
+        replier = Replier(request, visit, self._limits.write_timeout, self._is_last)
         match = None
         try:
             match = self._routes.match(request.method, parse_target(request.raw_path))

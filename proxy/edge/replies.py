@@ -1,8 +1,7 @@
 """Answers on their way to the client: relayed as they come, or made here.
 
-Heads and framing are written here and not by aiohttp's response, which would lose bytes that
-are not UTF-8, guess a `Content-Type`, and reorder what it thinks it knows. It is told only
-whether the connection goes on.
+aiohttp's response has no part in it (see `framing`): it is told only whether the connection goes
+on.
 
 An envelope is possible only before the first byte. After it, an event stream whose clients know
 an error frame (`proxy.core.envelope.sse_frame`) can still end with one, where one frame has
@@ -12,30 +11,26 @@ half an answer for a whole one.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from email.utils import formatdate
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable
 from http import HTTPMethod, HTTPStatus
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from proxy.core.envelope import CONTENT_TYPE, ID_FIELDS, render, sse_frame
-from proxy.core.errors import ProxyError, Situation
+from proxy.core.errors import ProxyError
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
 from proxy.core.routes import Envelope
 from proxy.edge.backlog import not_taken
 from proxy.edge.endings import abort_if_closing, close_within, reset
+from proxy.edge.framing import LAST_CHUNK, Framing
 from proxy.edge.intake import ClientGoneError
-from proxy.edge.listener import SERVER
 from proxy.ports import Headers, Visit
 
 SAFE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
-_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 CLIENT_GONE = 499
 """What nginx notes for a client that hung up; it is never sent."""
 
-_LAST_CHUNK = b"0\r\n\r\n"
 _FRAME_END = b"\r\n\r\n"
 """The longest end of a frame; a stream begins as if one had ended."""
 
@@ -67,7 +62,7 @@ class Replier:
         self._visit = visit
         self._patience = patience
         self._closing = closing
-        self._framing: _Framing | None = None
+        self._framing: Framing | None = None
 
     async def relay(
         self,
@@ -105,7 +100,7 @@ class Replier:
                 return self.break_off()
             await self._write_body(framing, frame)
         if framing.is_chunked:
-            await self._write(_LAST_CHUNK)
+            await self._write(LAST_CHUNK)
         return self._end(framing)
 
     async def send_json(
@@ -160,14 +155,15 @@ class Replier:
             reset(transport)
         return _LAST_ONE
 
-    def _begin(self, status: int, reason: str, fields: Headers) -> tuple["_Framing", bytes]:
+    def _begin(self, status: int, reason: str, fields: Headers) -> tuple[Framing, bytes]:
         """The head, and how it says that the answer ends.
 
-        Raises `ProxyError` for a field that would be two (no server may send one).
+        Raises `ProxyError` for one that cannot be written.
         """
         request = self._request
         known = {name.lower() for name, _ in fields}
-        framing = _Framing(request, status, is_sized="content-length" in known)
+        is_modern, is_sized = request.version >= HttpVersion11, "content-length" in known
+        framing = Framing(request.method, status, is_modern=is_modern, is_sized=is_sized)
         framing.keep_alive = request.keep_alive and framing.is_ended and not self._closing()
         head = framing.head(status, reason, fields, known)
         self._framing = framing
@@ -177,20 +173,20 @@ class Replier:
         self._visit.first_byte = time.perf_counter() - self._visit.started
         return framing, head
 
-    async def _send(self, framing: "_Framing", head: bytes, body: bytes) -> web.StreamResponse:
+    async def _send(self, framing: Framing, head: bytes, body: bytes) -> web.StreamResponse:
         """A whole answer in one write: a packet for its head alone costs both ends another turn."""
         shown = b"" if framing.is_bodiless else body
         wire = framing.wrapped(shown) if shown else b""
-        await self._write(head + wire + _LAST_CHUNK if framing.is_chunked else head + wire)
+        await self._write(head + wire + LAST_CHUNK if framing.is_chunked else head + wire)
         self._visit.bytes_out += len(shown)
         return self._end(framing)
 
-    async def _write_body(self, framing: "_Framing", chunk: bytes) -> None:
+    async def _write_body(self, framing: Framing, chunk: bytes) -> None:
         if chunk and not framing.is_bodiless:
             await self._write(framing.wrapped(chunk))
             self._visit.bytes_out += len(chunk)
 
-    def _end(self, framing: "_Framing") -> web.StreamResponse:
+    def _end(self, framing: Framing) -> web.StreamResponse:
         transport = self._protocol.transport
         if transport is not None:
             abort_if_closing(transport, self._patience)
@@ -228,68 +224,6 @@ class Replier:
         """Bytes the client has not taken yet."""
         transport = self._protocol.transport
         return not_taken(transport) if transport else 0
-
-
-class _Framing:
-    """How one answer is delimited, and its head."""
-
-    __slots__ = ("_is_modern", "is_bodiless", "is_chunked", "is_sized", "keep_alive")
-
-    def __init__(self, request: web.BaseRequest, status: int, *, is_sized: bool) -> None:
-        self.keep_alive = False
-        self.is_sized = is_sized
-        self.is_bodiless = request.method == "HEAD" or status in _BODILESS
-        self._is_modern = request.version >= HttpVersion11
-        self.is_chunked = self._is_modern and not self.is_sized and not self.is_bodiless
-
-    @property
-    def is_framed(self) -> bool:
-        """Whether a client can see that some of the body is missing."""
-        return self.is_sized or self.is_chunked
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether the answer ends before its connection does."""
-        return self.is_framed or self.is_bodiless
-
-    def head(self, status: int, reason: str, fields: Headers, known: Collection[str]) -> bytes:
-        """Status line and fields as they are; what is not among the `known` comes behind them."""
-        if status == HTTPStatus.NO_CONTENT:  # RFC 9110 section 8.6: it must not have one
-            fields = [pair for pair in fields if pair[0].lower() != "content-length"]
-        version = "1.1" if self._is_modern else "1.0"
-        lines = [f"HTTP/{version} {status} {reason}"]
-        lines += [f"{name}: {value}" for name, value in fields]
-        lines += self._added(known)
-        lines.append("\r\n")
-        head = "\r\n".join(lines)
-        # All at once: who breaks a line leaves more ends than lines. A look at each took longer
-        # than all the rest.
-        ends = len(lines)
-        if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
-            raise ProxyError(Situation.BAD_GATEWAY, "Upstream's header is not valid.")
-        return head.encode("utf-8", "surrogateescape")
-
-    def wrapped(self, chunk: bytes) -> bytes:
-        """A piece of the body as it goes over the wire."""
-        return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.is_chunked else chunk
-
-    def _added(self, known: Collection[str]) -> Iterator[str]:
-        if "server" not in known:
-            yield f"Server: {SERVER}"
-        if "date" not in known:  # RFC 9110 section 6.6.1: whoever relays adds it
-            yield f"Date: {_date(int(time.time()))}"
-        if self.is_chunked:
-            yield "Transfer-Encoding: chunked"
-        if self._is_modern and not self.keep_alive:
-            yield "Connection: close"
-        elif self.keep_alive and not self._is_modern:
-            yield "Connection: keep-alive"
-
-
-@lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    """A moment as header fields tell it: written once a second."""
-    return formatdate(second, usegmt=True)
 
 
 class _Written(web.StreamResponse):

@@ -33,7 +33,6 @@ from proxy.edge.relay import STOPPING, Relay
 from proxy.edge.rules import Regrant, Rules
 from proxy.edge.sessions import SessionRelay
 from proxy.edge.socket_tickets import SocketTickets, Start, Till
-from proxy.edge.upstream import whole
 from proxy.ports import Call, Channel, HandshakeRefusedError, Headers, Telemetry, Terms, Upstream
 
 _FRAMING = frozenset({"content-length", "content-type", "content-encoding"})
@@ -268,9 +267,7 @@ async def _refused(asked: Asked, refused: HandshakeRefusedError) -> web.StreamRe
         raise ProxyError(
             Situation.BAD_GATEWAY, f"Upstream answered the handshake with status {refused.status}."
         )
-
-    body = whole(refused.body)
-    return await asked.replier.relay(refused.status, refused.reason, refused.headers, body)
+    return await asked.replier.relay(refused.status, refused.reason, refused.headers, refused.body)
 
 
 def _writable(fields: Headers) -> Headers:
