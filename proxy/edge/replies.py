@@ -35,6 +35,10 @@ _FRAME_END = b"\r\n\r\n"
 """The longest end of a frame; a stream begins as if one had ended."""
 
 
+def _deaf(_: bytes) -> None:
+    """Nobody wants to hear."""
+
+
 class Replier:
     """Writes one answer to one request and notes on its `visit` what went out.
 
@@ -71,7 +75,7 @@ class Replier:
         fields: Headers,
         body: AsyncIterator[bytes] | bytes,
         added: Headers = (),
-        hear: Callable[[bytes], None] | None = None,
+        hear: Callable[[bytes], None] = _deaf,
     ) -> web.StreamResponse:
         """Upstream's answer: at once, or chunk by chunk, where a slow client slows upstream down.
 
@@ -80,28 +84,26 @@ class Replier:
         crossing = inbound(fields, self._visit.request_id, added)
         framing, head = self._begin(status, reason, crossing)
         if isinstance(body, bytes):
-            if hear is not None:
-                hear(body)  # empty or not: it is the end, too
+            hear(body)  # empty or not: it is the end, too
             return await self._send(framing, head, body)
-        await self._write(head)
+        self._write(head)
         passed = _FRAME_END
         try:
             async for chunk in body:
-                if hear is not None:
-                    hear(chunk)
-                await self._write_body(framing, chunk)
+                hear(chunk)
+                if self._write_body(framing, chunk):
+                    await self._room()
                 passed = (passed + chunk[-4:])[-4:]
-            if hear is not None:
-                hear(b"")
+            hear(b"")
         except ProxyError as error:
             self._visit.code = error.situation.code
             frame = sse_frame(error, self.envelope, self._visit.request_id)
             if framing.is_sized or frame is None or not _is_between_frames(fields, passed):
                 return self.break_off()
-            await self._write_body(framing, frame)
+            self._write_body(framing, frame)
         if framing.is_chunked:
-            await self._write(LAST_CHUNK)
-        return self._end(framing)
+            self._write(LAST_CHUNK)
+        return await self._end(framing)
 
     async def send_json(
         self, status: int, body: bytes, headers: Headers = ()
@@ -177,29 +179,36 @@ class Replier:
         """A whole answer in one write: a packet for its head alone costs both ends another turn."""
         shown = b"" if framing.is_bodiless else body
         wire = framing.wrapped(shown) if shown else b""
-        await self._write(head + wire + LAST_CHUNK if framing.is_chunked else head + wire)
+        self._write(head + wire + LAST_CHUNK if framing.is_chunked else head + wire)
         self._visit.bytes_out += len(shown)
-        return self._end(framing)
+        return await self._end(framing)
 
-    async def _write_body(self, framing: Framing, chunk: bytes) -> None:
-        if chunk and not framing.is_bodiless:
-            await self._write(framing.wrapped(chunk))
-            self._visit.bytes_out += len(chunk)
-
-    def _end(self, framing: Framing) -> web.StreamResponse:
+    async def _end(self, framing: Framing) -> web.StreamResponse:
+        if self._protocol.writing_paused:
+            await self._room()
         transport = self._protocol.transport
         if transport is not None:
             abort_if_closing(transport, self._patience)
         return _GOES_ON if framing.keep_alive else _LAST_ONE
 
-    async def _write(self, data: bytes) -> None:
-        """Write now, then wait while the client has too much to take in already."""
+    def _write_body(self, framing: Framing, chunk: bytes) -> bool:
+        """Write a piece of the body, see `_write`."""
+        if not chunk or framing.is_bodiless:
+            return False
+        is_behind = self._write(framing.wrapped(chunk))
+        self._visit.bytes_out += len(chunk)
+        return is_behind
+
+    def _write(self, data: bytes) -> bool:
+        """Write now; whether the client has too much to take in already, and there must be `_room`.
+
+        Raises `ClientGoneError`. No coroutine: for the chunks of a stream one was most of the work.
+        """
         transport = self._protocol.transport
         if transport is None or transport.is_closing():
             raise ClientGoneError
         transport.write(data)
-        if self._protocol.writing_paused:
-            await self._room()
+        return self._protocol.writing_paused
 
     async def _room(self) -> None:
         """Wait for a client that is behind.
