@@ -1,7 +1,7 @@
 """Who is measured: nginx, HAProxy, Caddy, a naive relay and the proxy, each in turn on one core."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,9 @@ def caddy(upstream: str, core: int | str | None) -> Iterator[Contestant]:
 
 
 @contextmanager
-def naive(upstream: str, core: int | str | None) -> Iterator[Contestant]:
-    """The relay of a few lines of aiohttp, on uvloop."""
-    with module("bench.naive", upstream, core=core) as (pid, url):
+def naive(
+    upstream: str, core: int | str | None, through: Sequence[str] = ()
+) -> Iterator[Contestant]:
+    """The relay of a few lines of aiohttp, on uvloop; `through` is a module that runs it."""
+    with module(*through, "bench.naive", upstream, core=core) as (pid, url):
         yield Contestant(pid, url)

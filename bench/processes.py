@@ -58,16 +58,15 @@ def started(
 
 @contextmanager
 def module(
-    name: str, *arguments: str, core: int | str | None = None, env: Mapping[str, str] | None = None
+    *words: str, core: int | str | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, str]]:
-    """A Python module that prints its URL: its process id and the URL."""
-    command = (sys.executable, "-m", name, *arguments)
-    with started(*command, core=core, env=env, out=subprocess.PIPE) as running:
+    """A Python module, with its arguments, that prints its URL: its process id and the URL."""
+    with started(sys.executable, "-m", *words, core=core, env=env, out=subprocess.PIPE) as running:
         for line in running.stdout or ():
             if found := url_in(line):
                 yield running.pid, found
                 return
-        raise RuntimeError(f"{name} ended before it listened")
+        raise RuntimeError(f"{words[0]} ended before it listened")
 
 
 def url_in(text: str) -> str:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,23 +39,31 @@ class Proxy:
     limited: str
 
 
+SERVE = ("proxy", "serve")
+"""The module and its argument."""
+
+
 @contextmanager
 def proxy(
-    upstream: str, store: str = "", core: int | str | None = None, **more: str
+    upstream: str,
+    store: str = "",
+    core: int | str | None = None,
+    through: Sequence[str] = (),
+    **more: str,
 ) -> Iterator[Proxy]:
-    """The proxy in front of this upstream; its store is SQLite unless told. `more`: variables."""
+    """The proxy in front of this upstream; its store is SQLite unless told.
+
+    `through` is a module that runs it, with that one's arguments; `more` are variables.
+    """
     with tempfile.TemporaryDirectory() as folder:
         env = variables(Path(folder), upstream, store) | more
         token, limited = made_token(env, "bench"), made_token(env, "limited", *LIMITS)
         log = Path(folder) / "log"
         with (
             log.open("w") as out,  # a pipe that nobody reads would stop it
-            started(*SERVE, core=core, env=env, out=out) as running,
+            started(sys.executable, "-m", *through, *SERVE, core=core, env=env, out=out) as running,
         ):
             yield Proxy(running.pid, told(log, running), token, limited)
-
-
-SERVE = (sys.executable, "-m", "proxy", "serve")
 
 
 def variables(folder: Path, upstream: str, store: str = "") -> dict[str, str]:

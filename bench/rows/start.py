@@ -1,6 +1,7 @@
 """From nothing to the first answer: `python -m proxy serve`, asked until it answers."""
 
 import http.client
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -51,7 +52,8 @@ def seconds(env: Mapping[str, str], token: str, core: int) -> float:
     """Until a relayed call has been answered."""
     port = free_port()
     begun = time.perf_counter()
-    with started(*SERVE, core=core, env={**env, "PROXY_LISTEN": f"127.0.0.1:{port}"}):
+    env = {**env, "PROXY_LISTEN": f"127.0.0.1:{port}"}
+    with started(sys.executable, "-m", *SERVE, core=core, env=env):
         while not answered(port, token):
             if time.perf_counter() - begun > PATIENCE:
                 raise RuntimeError("the proxy does not start")

@@ -1,0 +1,27 @@
+"""No request takes more of Python's instructions than it did: what CI can tell about speed.
+
+Neither wall time nor CPU time, which on a shared machine vary by half and more. What is counted
+are the interpreter's own steps in the real process, with everything on; ten runs on a machine with
+both cores busy differed by less than 2 %. `make bench` says what they cost.
+"""
+
+from bench.instructions import NAIVE, counted
+
+# Times what the naive relay takes, as `python -m bench.instructions` tells. Only to be lowered,
+# or raised with a reason: for what each of them buys.
+RECORDED = {
+    "call": 6.6,
+    "call without limits": 4.1,
+    "submit": 7.4,
+    "poll": 1.0,
+}
+
+SLACK = 1.1
+"""Another version of Python or of aiohttp cuts a little differently."""
+
+
+def test_no_request_takes_more_instructions_than_it_did() -> None:
+    """Each kind, in units of the naive relay's; lower the recorded ones when you have made less."""
+    found = counted()
+    ratios = {name: round(found[name] / found[NAIVE], 2) for name in RECORDED}
+    assert {name: ratio for name, ratio in ratios.items() if ratio > RECORDED[name] * SLACK} == {}
