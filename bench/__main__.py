@@ -10,13 +10,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import table
+from bench.contestants import versions
 from bench.effort import Effort
-from bench.findings import Section
-from bench.machine import kind, raise_limits
+from bench.findings import Finding, Section
+from bench.machine import kind, raise_limits, warnings
 from bench.rows import ROWS
 
 README = Path(__file__).parents[1] / "README.md"
@@ -33,19 +34,22 @@ def main(words: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGALRM, _stop)
     signal.alarm(MOST)
     effort = Effort(asked.rounds, asked.seconds)
-    cores, machine = effort.cores, kind(len(effort.cores.all))
+    cores, machine = effort.cores, f"{kind(len(effort.cores.all))}; {versions()}"
     say(f"{machine}; who is measured on core {cores.subject}, everything else on {cores.load}")
+    doubts = warnings(cores)
+    say("\n".join(doubts))
     os.sched_setaffinity(0, {cores.load})
     raise_limits()
     sections = {name: measured(name, effort) for name in asked.only}
-    say("\n".join(table.findings(one for s in sections.values() for one in s.findings)))
+    say("\n".join(["\neverything:", *table.findings(all_of(sections))]))
     told = {name: section.told() for name, section in sections.items()}
     day = dt.datetime.now(dt.UTC).date()
-    written = {"machine": machine, "date": str(day), "sections": told}
+    written = {"machine": machine, "date": str(day), "doubts": doubts, "sections": told}
     asked.json.write_text(json.dumps(written, indent=1), "utf-8")
     say(f"every round: {asked.json}")
     if asked.readme:
-        table.rewrite(README, table.for_readme(sections, machine, "make bench", day))
+        told_by = " ".join([f"`make bench`, {day.day} {day:%B %Y}, {machine}.", *doubts])
+        table.rewrite(README, table.for_readme(all_of(sections), told_by))
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -68,6 +72,11 @@ def names(text: str) -> list[str]:
     if unknown := set(wanted) - ROWS.keys():
         raise argparse.ArgumentTypeError(f"no row is called {', '.join(sorted(unknown))}")
     return wanted
+
+
+def all_of(sections: Mapping[str, Section]) -> list[Finding]:
+    """Every row, in the order of the sections."""
+    return [one for section in sections.values() for one in section.findings]
 
 
 def measured(name: str, effort: Effort) -> Section:

@@ -1,5 +1,7 @@
 """Who is measured: nginx, HAProxy, Caddy, a naive relay and the proxy, each in turn on one core."""
 
+import re
+import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import configs
-from bench.processes import answering, free_port, module, started
+from bench.processes import ENV, answering, free_port, module, started
 from bench.subject import Proxy
 
 
@@ -32,6 +34,25 @@ def ours(proxied: Proxy) -> list[tuple[str, Contestant]]:
         (LIMITED, Contestant(proxied.pid, proxied.url, proxied.limited)),
         (UNLIMITED, Contestant(proxied.pid, proxied.url, proxied.token)),
     ]
+
+
+VERSIONS = {
+    "nginx": ("nginx", "-v"),
+    "HAProxy": ("haproxy", "-v"),
+    "Caddy": ("caddy", "version"),
+    "wrk": ("wrk", "-v"),
+}
+"""What says which version it is: programs as Debian has them, and older than their makers do."""
+
+
+def versions() -> str:
+    """Who is measured, and what asks, with their versions."""
+    found = []
+    for name, command in VERSIONS.items():
+        done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)
+        number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+        found.append(f"{name} {number[0] if number else '?'}")
+    return ", ".join(found)
 
 
 @contextmanager

@@ -18,6 +18,9 @@ FILE = "profile.svg"
 PY_SPY = Path(sys.executable).parent / "py-spy"
 SECONDS = 10
 WARM = 2
+DRAWN = 60
+"""Seconds that the drawing may take."""
+
 RATE = 500
 """Samples a second."""
 
@@ -44,7 +47,7 @@ def main() -> None:
         load(WARM)
         looking = stack.enter_context(_looking(subject.pid, file))
         load(SECONDS + 1)
-        if looking.wait(SECONDS):
+        if looking.wait(DRAWN):
             sys.exit(REFUSED)
     print(file)  # noqa: T201 - what it made
 

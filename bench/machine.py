@@ -76,6 +76,20 @@ def descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
+BUSY = 0.5
+"""Load average over the last minute from which somebody else works here too."""
+
+
+def warnings(cores: Cores) -> list[str]:
+    """Why figures from here, and now, should not be believed."""
+    found, load = [], os.getloadavg()[0]
+    if cores.subject == cores.load:
+        found.append("There is a single core: whoever is measured waits for who asks.")
+    if load > BUSY:
+        found.append(f"The machine is busy (load {load:.1f}): believe nothing but large ratios.")
+    return found
+
+
 def kind(count: int) -> str:
     """The machine in a few words; `count` is how many of its cores may be used."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()

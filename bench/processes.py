@@ -21,7 +21,7 @@ PATIENCE = 60.0
 LEAVE = 2.0
 """Seconds that it may take to end when asked to. nginx must be asked: its workers outlive it."""
 
-PATH = f"{os.environ['PATH']}:/usr/sbin"
+ENV = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
 """Debian has servers where only root looks for programs."""
 
 
@@ -39,7 +39,7 @@ def started(
         ["setpriv", "--pdeathsig", "TERM", *pinned, *command],
         stdout=out,
         stderr=err,
-        env={**os.environ, "PATH": PATH, **(env or {})},
+        env={**ENV, **(env or {})},
         text=True,
         start_new_session=True,
     )

@@ -1,8 +1,7 @@
 """Tables, for the terminal and for the README: everybody's figures, and the targets."""
 
-import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.findings import Finding, Section
@@ -65,14 +64,13 @@ def markdown(rows: Iterable[Sequence[str]]) -> list[str]:
     return [head, "|" + "---|" * len(HEAD), *rest]
 
 
-def for_readme(sections: Mapping[str, Section], machine: str, command: str, day: dt.date) -> str:
+def for_readme(found: Sequence[Finding], told_by: str) -> str:
     """The targets' table with its date, machine and command, and where it is not met."""
-    targets = [one for section in sections.values() for one in section.findings if one.target]
-    others = [one for section in sections.values() for one in section.findings if not one.target]
-    date = f"{day.day} {day:%B %Y}"
+    targets = [one for one in found if one.target]
+    others = [one for one in found if not one.target]
     lost = [f"{one.subject} ({one.measured})" for one in targets if one.is_met is False]
     lines = [
-        f"`{command}`, {date}, {machine}. Medians of rounds in turns, least and most in brackets.",
+        f"{told_by} Medians of rounds in turns, least and most in brackets.",
         "",
         *markdown([HEAD, *map(cells, targets)]),
         "",

@@ -1,4 +1,7 @@
-"""What limits cost: two tokens at one process, one with every limit and one with none."""
+"""What limits cost: two tokens at one process, one with every limit and one with none.
+
+With SQLite here; with Redis in `submit`, which asks the same.
+"""
 
 from contextlib import ExitStack
 
@@ -14,32 +17,33 @@ KINDS = {"call": CALL, "submit": SUBMIT}
 
 
 def measured(effort: Effort) -> Section:
-    """Calls and submits, with either store."""
-    samples = Samples()
-    for store in ("SQLite", "Redis"):
-        samples.by_name.update(at(store, effort).by_name)
-    found = [
-        Finding(
-            f"all seven limits, {store}, {kind}, CPU per request",
-            samples.ratio("cpu", f"{store}, {kind}, {LIMITED}", f"{store}, {kind}, {UNLIMITED}"),
-            unit="× without any",
-        )
-        for store in ("SQLite", "Redis")
-        for kind in KINDS
-    ]
-    return Section("limits, 64 connections", found, samples)
+    """Calls and submits, store SQLite."""
+    samples = asked("SQLite", effort)
+    return Section("limits, store SQLite, 64 connections", costs("SQLite", samples), samples)
 
 
-def at(store: str, effort: Effort) -> Samples:
-    """Both tokens, both kinds, one store."""
+def asked(store: str, effort: Effort) -> Samples:
+    """Calls and submits of the same body, each with either token."""
     core, load = effort.cores.subject, effort.cores.load
     with ExitStack() as stack:
         upstream = stack.enter_context(fixed(load)).url
         url = stack.enter_context(redis(load)) if store == "Redis" else ""
         proxied = stack.enter_context(proxy(upstream, url, core))
-        asked = [
-            (f"{store}, {kind}, {name}", (Loader(ask, load, effort.seconds), contestant))
+        contestants = [
+            (f"{kind}, {name}", (Loader(ask, load, effort.seconds), contestant))
             for kind, ask in KINDS.items()
             for name, contestant in ours(proxied)
         ]
-        return interleaved(asked, lambda one: one[0].figures(one[1]), effort.rounds)
+        return interleaved(contestants, lambda one: one[0].figures(one[1]), effort.rounds)
+
+
+def costs(store: str, samples: Samples) -> list[Finding]:
+    """A token with limits beside one without."""
+    return [
+        Finding(
+            f"all seven limits, {store}, {kind}, CPU per request",
+            samples.ratio("cpu", f"{kind}, {LIMITED}", f"{kind}, {UNLIMITED}"),
+            unit="× without any",
+        )
+        for kind in KINDS
+    ]

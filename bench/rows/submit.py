@@ -1,32 +1,14 @@
 """A submit, whose task gets an owner in Redis before the answer leaves."""
 
-from contextlib import ExitStack
-
-from bench.contestants import OURS, fixed, ours
+from bench.contestants import OURS
 from bench.effort import Effort
 from bench.findings import Finding, Section, Target
-from bench.load import CALL, SUBMIT, Loader
-from bench.processes import redis
-from bench.samples import interleaved
-from bench.subject import proxy
+from bench.rows.limits import asked, costs
 
 
 def measured(effort: Effort) -> Section:
     """CPU per submit, beside the same body as a call without a task."""
-    core, load = effort.cores.subject, effort.cores.load
-    kinds = {
-        "submit": Loader(SUBMIT, load, effort.seconds),
-        "call": Loader(CALL, load, effort.seconds),
-    }
-    with ExitStack() as stack:
-        upstream = stack.enter_context(fixed(load)).url
-        proxied = stack.enter_context(proxy(upstream, stack.enter_context(redis(load)), core))
-        asked = [
-            (f"{kind}, {name}", (loader, contestant))
-            for name, contestant in ours(proxied)
-            for kind, loader in kinds.items()
-        ]
-        samples = interleaved(asked, lambda one: one[0].figures(one[1]), effort.rounds)
+    samples = asked("Redis", effort)
     found = [
         Finding(
             f"submit with claim in Redis, CPU per request, {name}",
@@ -36,4 +18,5 @@ def measured(effort: Effort) -> Section:
         )
         for name in OURS
     ]
-    return Section("a submit and a call of the same body, store Redis", found, samples)
+    title = "a submit and a call of the same body, store Redis, 64 connections"
+    return Section(title, [*found, *costs("Redis", samples)], samples)
