@@ -23,8 +23,8 @@ class Contestant:
     token: str = "none"  # noqa: S105 - whoever has no policy takes any
 
 
-LIMITED = "proxy, token with limits"
-UNLIMITED = "proxy, token without"
+LIMITED = "proxy with limits"
+UNLIMITED = "proxy without limits"
 OURS = (LIMITED, UNLIMITED)
 
 

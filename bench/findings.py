@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bench.samples import Samples, Spread
+from bench.samples import Samples, Spread, number
 
 NOT_MEASURABLE = "not measurable here"
 
@@ -46,6 +46,12 @@ class Finding:
         if self.value is None:
             return NOT_MEASURABLE
         return {True: "yes", False: "**no**", None: ""}[self.is_met]
+
+    @property
+    def middle(self) -> str:
+        """The median and its unit."""
+        unit = self.target.unit if self.target else self.unit
+        return f"{number(self.value.median)} {unit}" if self.value else ""
 
     @property
     def measured(self) -> str:

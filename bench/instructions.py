@@ -26,10 +26,10 @@ from bench.subject import proxy
 WARM = 20
 """Calls before the first one that counts."""
 
-CALLS = 50
+CALLS = 30
 """In a round."""
 
-ROUNDS = 5
+ROUNDS = 4
 
 AFTERWARDS = 0.1
 """Seconds for what a request leaves to be done when it has been answered."""

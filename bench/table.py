@@ -20,6 +20,7 @@ UNITS = {
 """What figures are called in tables."""
 
 HEAD = ("what", "target", "measured", "met")
+TOLD = ("without a target", "measured")
 
 BETWEEN = re.compile(r"(<!-- bench: begin -->\n).*?(<!-- bench: end -->)", re.DOTALL)
 
@@ -61,24 +62,23 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def markdown(rows: Iterable[Sequence[str]]) -> list[str]:
     """A table whose first row is its head."""
     head, *rest = (f"| {' | '.join(row)} |" for row in rows)
-    return [head, "|" + "---|" * len(HEAD), *rest]
+    return [head, "|" + "---|" * (head.count("|") - 1), *rest]
 
 
 def for_readme(found: Sequence[Finding], told_by: str) -> str:
     """The targets' table with its date, machine and command, and where it is not met."""
     targets = [one for one in found if one.target]
     others = [one for one in found if not one.target]
-    lost = [f"{one.subject} ({one.measured})" for one in targets if one.is_met is False]
+    lost = [f"{one.subject}: {one.middle}" for one in targets if one.is_met is False]
     lines = [
         f"{told_by} Medians of rounds in turns, least and most in brackets.",
         "",
         *markdown([HEAD, *map(cells, targets)]),
         "",
-        f"Where we lose: {'; '.join(lost)}."
-        if lost
-        else "All targets that can be measured are met.",
+        "Where we lose:" if lost else "Every target that can be measured here is met.",
+        *(f"- {one}" for one in lost),
         "",
-        *markdown([HEAD, *map(cells, others)]),
+        *markdown([TOLD, *((one.subject, one.measured) for one in others)]),
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 CONTESTANTS = {
     *("nginx", "HAProxy", "Caddy", "naive aiohttp"),
-    *("proxy, token with limits", "proxy, token without"),
+    *("proxy with limits", "proxy without limits"),
 }
 
 

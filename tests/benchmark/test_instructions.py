@@ -2,7 +2,8 @@
 
 Neither wall time nor CPU time, which on a shared machine vary by half and more. What is counted
 are the interpreter's own steps in the real process, with everything on; ten runs on a machine with
-both cores busy differed by less than 2 %. `make bench` says what they cost.
+both cores busy (load 8 to 15) differed by 1 %, a call without limits by 7: how many of its records
+go into one batch is a matter of time. `make bench` says what steps cost.
 """
 
 from bench.instructions import NAIVE, counted

@@ -67,7 +67,8 @@ def test_the_readme_says_where_we_lose(tmp_path: Path) -> None:
     assert text.startswith("before\n<!-- bench: begin -->\n`make bench`, 20 November 2026, 2-core")
     assert text.endswith("<!-- bench: end -->\nafter\n")
     assert "| relay | ≤ 2.5 × nginx | 2.4 × nginx (2.3 to 2.6); 36 us | yes |" in text
-    assert "Where we lose: workers (1.5 × 1 worker (1.4 to 1.6))." in text
+    assert "\nWhere we lose:\n- workers: 1.5 × 1 worker\n\n" in text
+    assert "| gate | 1,500 MB/s (1,400 to 1,600) |" in text
     assert "old" not in text
 
 
