@@ -26,7 +26,8 @@ class Account:
     sent upstream and stays out of every `repr`. `models` are patterns as in a grant. `weight`
     is this account's share among those that serve the model; 0 takes no new work, but its
     tasks can still be polled. `polls_per_second` is how often it may be asked about tasks,
-    `connections` how many calls may be under way to it, None for as many as come.
+    `connections` how many calls may be under way to it, None for as many as come. `credentials`
+    are the fields that say all this to upstream.
     """
 
     name: str
@@ -37,6 +38,13 @@ class Account:
     weight: float = 1.0
     polls_per_second: float = POLLS_PER_SECOND
     connections: int | None = None
+    credentials: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fields = [("Authorization", f"Bearer {self.key}")]
+        if self.workspace:
+            fields.append(("X-DashScope-WorkSpace", self.workspace))
+        object.__setattr__(self, "credentials", tuple(fields))  # once, not for every call
 
 
 def choose(
