@@ -1,12 +1,9 @@
 """Calls whose answers are relayed as they come, whatever they say."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from http import HTTPStatus
 
 from aiohttp import web
 
-from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import Fields, value_of
 from proxy.edge.asked import Asked
 from proxy.edge.tickets import Ticket
@@ -21,7 +18,8 @@ class Forwarding:
 
     async def forward(self, asked: Asked, call: Call, ticket: Ticket) -> web.StreamResponse:
         """A call that may have limits, and whose answer may tell what it used."""
-        async with ticket, self._send(asked, call) as reply:
+        async with ticket, self._upstream.send(call) as reply:
+            note_upstream(asked.visit, reply.status, reply.headers)
             hear = ticket.listen(reply)
             return await asked.replier.relay(
                 reply.status, reply.reason, reply.headers, body_of(reply), ticket.told, hear
@@ -31,19 +29,12 @@ class Forwarding:
         self, asked: Asked, call: Call, forget: Callable[[], None]
     ) -> web.StreamResponse:
         """A call that changes a task: what was heard of it before is told nobody any more."""
-        async with self._send(asked, call) as reply:
+        async with self._upstream.send(call) as reply:
+            note_upstream(asked.visit, reply.status, reply.headers)
             forget()
             return await asked.replier.relay(
                 reply.status, reply.reason, reply.headers, body_of(reply)
             )
-
-    @asynccontextmanager
-    async def _send(self, asked: Asked, call: Call) -> AsyncIterator[Reply]:
-        async with self._upstream.send(call) as reply:
-            note_upstream(asked.visit, reply.status, reply.headers)
-            if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                raise ProxyError(Situation.BAD_GATEWAY, "Upstream changed the protocol unasked.")
-            yield reply
 
 
 def body_of(reply: Reply) -> AsyncIterator[bytes] | bytes:

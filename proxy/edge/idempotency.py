@@ -221,7 +221,7 @@ def _turn(order: Order, place: str) -> _Turn:
     if isinstance(body, bytes):
         fingerprint.feed(body)
     elif body is not None:
-        order.call = replace(order.call, body=_measured(body, fingerprint))
+        order.call = order.call._replace(body=_measured(body, fingerprint))
     mine = Submission(order.visit.request_id, 0.0, 0.0, fingerprint.target)
     return _Turn(place, order, fingerprint, mine)
 

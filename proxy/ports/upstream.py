@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from proxy.core.accounts import Account
 
@@ -11,9 +11,10 @@ Headers: TypeAlias = Sequence[tuple[str, str]]
 """Header fields in wire order; names keep their spelling, repeats are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request to an upstream account, complete but for its connection.
+
+    A tuple, since one is made for each request: a frozen dataclass takes twice as long.
 
     `target` is path and query exactly as they go on the request line. `headers` already carry
     the account's credentials and the framing: with a `Content-Length` the body must be that

@@ -37,7 +37,7 @@ async def test_each_account_has_its_own() -> None:
 
 def limited(url: str, number: int) -> Call:
     made = call(url)
-    return replace(made, account=replace(made.account, connections=number))
+    return made._replace(account=replace(made.account, connections=number))
 
 
 async def test_calls_wait_for_each_other() -> None:

@@ -143,7 +143,7 @@ class TestWireUpstream(UpstreamContract):
             async def ask(number: int) -> None:
                 body = b"%d" % number
                 made = call(server.url, headers=(("Content-Length", str(len(body))),), body=body)
-                made = replace(made, account=replace(made.account, connections=10))
+                made = made._replace(account=replace(made.account, connections=10))
                 if number % 5 > 1:
                     assert (await whole(upstream, made))[3] == body
                 else:
