@@ -72,7 +72,10 @@ class Answer:
         self._part += part
         if len(self._part) >= READ_BUFFER:
             self.end_chunk()
-        elif self._waiter is not None and self._rested is None:
+
+    def end_read(self) -> None:
+        """No more has come for now: who waits does not wait long for the rest of a chunk."""
+        if self._part and self._waiter is not None and self._rested is None:
             self._wait_for_the_rest()
 
     def end_chunk(self) -> None:
@@ -84,7 +87,8 @@ class Answer:
 
     def end(self) -> None:
         """The body is all here: what comes through the flow now is none of it."""
-        self.end_chunk()
+        if self._part:
+            self.end_chunk()
         self._is_over = True
         if self._is_held_back:
             self._go_on()

@@ -97,6 +97,7 @@ async def test_the_beginning_of_a_chunk_does_not_wait_for_ever(*, is_early: bool
     await asyncio.sleep(0)
     if not is_early:
         answer.add_part(b"half")
+        answer.end_read()
     assert await waiting == b"half"
     answer.add_part(b"rest")
     answer.end_chunk()
