@@ -28,10 +28,11 @@ def close_within(transport: asyncio.WriteTransport, seconds: float) -> None:
 
 def abort_if_closing(transport: asyncio.WriteTransport, seconds: float) -> None:
     """Abort a connection that is still closing then, because its peer takes nothing."""
+    if not transport.get_write_buffer_size():
+        return
 
     def look() -> None:
         if transport.is_closing():
             transport.abort()
 
-    if transport.get_write_buffer_size():
-        asyncio.get_running_loop().call_later(seconds, look)
+    asyncio.get_running_loop().call_later(seconds, look)

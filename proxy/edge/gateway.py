@@ -239,7 +239,8 @@ class Gateway:
         most = most_of(asked.match.route, limits.max_body)
         intake = Intake(asked.request, asked.visit, most, limits.body_timeout)
         intake.refuse_at_once()
-        await intake.invite()
+        if "expect" in asked.names:
+            await intake.invite()
         gate = body_gate(asked.match.route, grant, inside)
         return Passage(intake, gate, Spool(self._spool, grant.tenant))
 

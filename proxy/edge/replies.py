@@ -85,7 +85,8 @@ class Replier:
         framing, head = self._begin(status, reason, crossing)
         if isinstance(body, bytes):
             hear(body)  # empty or not: it is the end, too
-            return await self._send(framing, head, body)
+            self._write_whole(framing, head, body)
+            return await self._end(framing)
         self._write(head)
         passed = _FRAME_END
         try:
@@ -118,7 +119,8 @@ class Replier:
         if self.envelope in ID_FIELDS:
             fields.append((ID_FIELDS[self.envelope], self._visit.request_id))
         framing, head = self._begin(status, HTTPStatus(status).phrase, fields)
-        return await self._send(framing, head, body)
+        self._write_whole(framing, head, body)
+        return await self._end(framing)
 
     async def refuse(self, error: ProxyError) -> web.StreamResponse:
         """An error of ours, in the caller's shape; nobody re-sends what costs money.
@@ -175,13 +177,12 @@ class Replier:
         self._visit.first_byte = time.perf_counter() - self._visit.started
         return framing, head
 
-    async def _send(self, framing: Framing, head: bytes, body: bytes) -> web.StreamResponse:
+    def _write_whole(self, framing: Framing, head: bytes, body: bytes) -> None:
         """A whole answer in one write: a packet for its head alone costs both ends another turn."""
         shown = b"" if framing.is_bodiless else body
         wire = framing.wrapped(shown) if shown else b""
         self._write(head + wire + LAST_CHUNK if framing.is_chunked else head + wire)
         self._visit.bytes_out += len(shown)
-        return await self._end(framing)
 
     async def _end(self, framing: Framing) -> web.StreamResponse:
         if self._protocol.writing_paused:

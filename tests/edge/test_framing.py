@@ -1,5 +1,8 @@
 """Heads of answers, and where their bodies end. How they cross is shown in `test_replies`."""
 
+import time
+from email.utils import parsedate_to_datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +44,16 @@ def test_what_is_missing_comes_last() -> None:
     assert lines[:2] == [b"HTTP/1.1 200 OK", b"X-A: 1"]
     names = [line.partition(b":")[0] for line in lines[2:]]
     assert names == [b"Server", b"Date", b"Connection", b"", b""]
+
+
+def test_the_date_is_now() -> None:
+    """RFC 9110 section 6.6.1: in its own form, of the second in which the answer begins."""
+    framing = Framing("GET", 200, is_modern=True, is_sized=True)
+    before = int(time.time())
+    text = framing.head(200, "OK", [], {"server"}).decode()
+    date = text.partition("Date: ")[2].partition("\r\n")[0]
+    assert before <= parsedate_to_datetime(date).timestamp() <= time.time()
+    assert date.endswith(" GMT")
 
 
 def test_without_a_body_there_is_no_length() -> None:

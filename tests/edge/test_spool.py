@@ -71,6 +71,22 @@ async def test_what_is_written_is_read(size: int) -> None:
     budget.take("tenant", size)
 
 
+def test_memory_is_kept_and_taken_without_waiting() -> None:
+    """What fits is kept at once and taken in one piece; what does not is refused."""
+    spool = Spool(SpoolBudget(0), "tenant")
+    assert spool.take() == b""
+    half = os.urandom(IN_MEMORY // 2)
+    assert spool.keep(half)
+    assert spool.keep(b"")
+    assert spool.keep(half)
+    assert not spool.keep(b"x")
+    assert spool.size == IN_MEMORY
+    assert spool.take() == half + half
+    assert spool.size == 0
+    assert spool.keep(half)
+    assert spool.take() is half  # one piece is not copied
+
+
 @pytest.mark.usefixtures("nothing_in_sight")
 async def test_a_file_has_no_name() -> None:
     """A large body is in a file, but no other process could open it: it was deleted at birth."""
