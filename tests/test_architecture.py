@@ -38,7 +38,7 @@ HOMES: dict[str, tuple[str | None, set[str]]] = {
     "click": ("click", {"cli"}),
     "hiredis": ("redis", {"stores"}),
     "httptools": ("httptools", {"edge"}),
-    "orjson": ("orjson", {"telemetry"}),
+    "orjson": ("orjson", {"telemetry", "stores"}),
     "prometheus_client": ("prometheus-client", {"telemetry"}),
     "pydantic": ("pydantic", {"config"}),
     "pydantic_core": ("pydantic", {"config"}),

@@ -49,7 +49,8 @@ def limits_to_fields(limits: Limits) -> dict[str, str]:
 
 def limits_from_fields(stored: Mapping[str, str]) -> Limits:
     """Read stored fields, leaving others alone. Raises `LimitUnreadableError`."""
-    return Limits(**{name: _read(name, stored[name]) for name in NAMES if name in stored})
+    given = {name: _read(name, stored[name]) for name in NAMES if name in stored}
+    return Limits(**given) if given else NO_LIMITS
 
 
 def _told(name: str, value: int) -> str:

@@ -72,11 +72,12 @@ class Price:
 
         Where only calls have a price, nothing needs telling.
         """
-        if not self._each and not self.per_second:
-            return True
         if self.per_second and used.seconds is not None:
             return True
-        return any(used[place] is not None for place, _ in self._each)
+        for place, _ in self._each:
+            if used[place] is not None:
+                return True
+        return not self._each and not self.per_second
 
     def cost(self, used: Used) -> int:
         """What it costs, in billionths. What the usage does not speak of costs nothing.
@@ -144,12 +145,14 @@ _PLACES = {name: place for place, name in enumerate(Used._fields)}
 
 def _tier(tiers: tuple[Tier, ...], lines: int | None) -> Decimal | None:
     """The price of a second at a resolution; None where seconds have none."""
+    if not tiers:
+        return None
     fitting = (
         tier.price
         for tier in tiers
         if lines is not None and (tier.most_lines is None or lines <= tier.most_lines)
     )
-    return next(fitting, max((tier.price for tier in tiers), default=None))
+    return next(fitting, max(tier.price for tier in tiers))
 
 
 def _dearest_tier(tiers: tuple[Tier, ...], lines: int | None) -> Decimal | None:

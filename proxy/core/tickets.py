@@ -46,7 +46,11 @@ class Wish:
 
 def is_limited(grant: Grant) -> bool:
     """Whether any limit concerns the token; else nobody need know what a call could cost."""
-    return grant.limits != NO_LIMITS or grant.tenant_limits != NO_LIMITS
+    # Those without any have the one value that stands for it: no need to compare.
+    limits, tenants = grant.limits, grant.tenant_limits
+    return (limits is not NO_LIMITS and limits != NO_LIMITS) or (
+        tenants is not NO_LIMITS and tenants != NO_LIMITS
+    )
 
 
 def hold_for(
@@ -67,7 +71,7 @@ def needs_whole(grant: Grant) -> bool:
 
     Of half a body nobody knows what it will ask for: what is dear may stand at its end.
     """
-    return any(
+    return is_limited(grant) and any(
         limit is not None
         for limits in (grant.limits, grant.tenant_limits)
         for limit in (

@@ -108,14 +108,11 @@ def _told(usage: Mapping[str, object], model: str) -> Used | None:
         input_tokens = whole_of(usage.get("total_tokens")) or both
     # Most tell of tokens alone: to see that the others are missing takes C a tenth of the time.
     lacks = usage.keys().isdisjoint
-    told = Used(
-        seconds=None if lacks(_SECONDS) else _seconds(usage),
-        lines=None if lacks(_RESOLUTIONS) else _lines(usage),
-        images=None if lacks(_IMAGES) else _first(whole_of, usage, _IMAGES),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        characters=whole_of(usage.get("characters")),
-    )
+    seconds = None if lacks(_SECONDS) else _seconds(usage)
+    lines = None if lacks(_RESOLUTIONS) else _lines(usage)
+    images = None if lacks(_IMAGES) else _first(whole_of, usage, _IMAGES)
+    characters = whole_of(usage.get("characters"))
+    told = Used(seconds, lines, images, input_tokens, output_tokens, characters)
     return told if told != NOTHING_USED or "video_count" in usage else None
 
 

@@ -57,7 +57,9 @@ def found_in(answer: object) -> Findings:
 
 
 def _names_error(document: Told) -> bool:
-    return any(_tells(document[name]) for name in ERRORS if name in document)
+    if document.keys().isdisjoint(ERRORS):
+        return False
+    return any(_tells(document.get(name)) for name in ERRORS)
 
 
 class Found:

@@ -168,8 +168,9 @@ class Meter:
 
     def _taken(self, records: Sequence[UsageRecord], written: Collection[str]) -> None:
         """A batch is in the ledger; somebody else may have settled the same tasks before."""
+        new = frozenset(written)
         for record in records:
-            if record.id in written:
+            if record.id in new:
                 self._telemetry.settled(record)
             if record.kind is Kind.TASK:
                 self._settled.note(record.id, value=True)

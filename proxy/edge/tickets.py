@@ -165,7 +165,8 @@ class Ticket:
     def _settle(self, heard: Heard) -> None:
         """Charge a successful answer by all that the request said, to its end."""
         assert self.fare is not None, "nobody reads along"  # noqa: S101 - a bug of this class
-        fare = self.fare._replace(inputs=self.body.noted)
+        model, at, _, price, size = self.fare
+        fare = Fare(model, at, self.body.noted, price, size)
         charge = fare.charge(heard.told, heard.unfinished)
         hold = self.hold_id
         self._is_ended = True

@@ -25,6 +25,7 @@ A Redis user of its own needs, besides its keys: `+hello +ping +role +client|tra
 import math
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias
 
 from redis.exceptions import ResponseError
@@ -236,7 +237,7 @@ def text_of(fields: Fields) -> dict[str, str]:
 
 def flat_of(fields: Mapping[str, str]) -> list[str]:
     """Fields as HSET takes them: name, value, name, value."""
-    return [text for pair in fields.items() for text in pair]
+    return list(chain.from_iterable(fields.items()))
 
 
 def _literal(text: str) -> str:

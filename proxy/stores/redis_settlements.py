@@ -20,6 +20,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any, TypeAlias
 
+import orjson
+
 from proxy.core.beijing import day_of
 from proxy.core.ruling import milliseconds
 from proxy.core.settlement import (
@@ -147,9 +149,7 @@ async def settle(
         "kept": hashes.kept,
     }
     names += hashes.names
-    # A lone surrogate would be an error in the middle of Redis; it is a `?` there.
-    text = _to_json(told).encode("utf-8", "replace")
-    wrote: Any = await client.eval(_SETTLE, len(names), *names, text, repr(now))
+    wrote: Any = await client.eval(_SETTLE, len(names), *names, _in_json(told), repr(now))
     if wrote is None:
         return surely_written(settlement)
     return [settlement.records[place - 1].id for place in wrote]
@@ -253,6 +253,14 @@ class _Hashes:
             if seconds:
                 self.kept.append((self._places[name], seconds))
         return self._places[name]
+
+
+def _in_json(told: dict[str, Any]) -> bytes:
+    """What the script is told; orjson takes a tenth of the time, which is a fifth of all."""
+    try:
+        return orjson.dumps(told)
+    except TypeError:  # a lone surrogate, which would be an error in the middle of Redis: a `?`
+        return _to_json(told).encode("utf-8", "replace")
 
 
 def _told(record: UsageRecord, hashes: _Hashes) -> tuple[str, str, list[str], list[_Sum]]:

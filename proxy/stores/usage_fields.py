@@ -109,7 +109,7 @@ def usage_to_fields(record: UsageRecord) -> dict[str, str]:
     """The record as flat text: money in currency units, nothing for what is not known."""
     told = {
         "id": record.id,
-        "kind": record.kind.value,
+        "kind": record.kind,
         "tenant": record.tenant,
         "token": record.token,
         "account": record.account,
@@ -119,7 +119,7 @@ def usage_to_fields(record: UsageRecord) -> dict[str, str]:
         "ended": repr(record.ended),
         "amount": text_of(record.amount),
         "currency": record.currency,
-        "basis": record.basis.value,
+        "basis": record.basis,
         "request_id": record.request_id,
         "hold": record.hold,
     }
