@@ -5,7 +5,7 @@ and bounds nothing: it cannot be read, stands there twice, or the endpoint does 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from proxy.core.capabilities import length_of
@@ -47,13 +47,21 @@ def is_there(inputs: Mapping[str, str], name: str) -> bool:
     return inputs.get(name, "null") != "null"
 
 
+def none_is_there(inputs: Mapping[str, str], names: Collection[str]) -> bool:
+    """Whether the request has none of these inputs; few have any of most."""
+    return inputs.keys().isdisjoint(names) or not any(is_there(inputs, name) for name in names)
+
+
 def input_of(inputs: Mapping[str, str], name: str) -> object:
     """The value of an input; None where it is absent or bounds nothing."""
     try:
-        value: object = json.loads(inputs.get(name, "null"), parse_float=Decimal)
+        value: object = _parsed(inputs.get(name, "null"))
     except (ValueError, RecursionError):
         return None
     return value
+
+
+_parsed = json.JSONDecoder(parse_float=Decimal).decode  # `loads` would make one each time
 
 
 def asked_lines(inputs: Mapping[str, str], model: str) -> int | None:

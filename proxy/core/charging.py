@@ -92,7 +92,7 @@ class Fare(NamedTuple):
     def _most(self, used: Used, unfinished: Collection[str]) -> Used:
         """The same, with what the request reserved in place of what is not the last word."""
         bounds = self.price.bounds if self.price else UNBOUNDED
-        most = dearest_outcome(self.model, self.inputs, self.size, bounds)
+        most = dearest_outcome(self.model, self.inputs, self.size, bounds, unfinished)
         numbers = {name: max(getattr(used, name) or 0, getattr(most, name)) for name in unfinished}
         return used._replace(**numbers)
 

@@ -5,12 +5,12 @@ known to heed it under that very name. All else, missing, unreadable or beside t
 bounded by the family's most, or by what the price knows; and may still raise it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from proxy.core import asking, capabilities
-from proxy.core.asking import FILES, TOOLS, VIDEOS, asked_lines, input_of, is_there
+from proxy.core.asking import FILES, TOOLS, VIDEOS, asked_lines, input_of, is_there, none_is_there
 from proxy.core.capabilities import Length, Thinks, length_of, pictures_of, text_of
 from proxy.core.quantities import number_of, whole_of
 from proxy.core.usage import Used
@@ -32,19 +32,24 @@ UNBOUNDED = Bounds()
 
 
 def dearest_outcome(
-    model: str, inputs: Mapping[str, str], size: int | None, bounds: Bounds
+    model: str,
+    inputs: Mapping[str, str],
+    size: int | None,
+    bounds: Bounds,
+    of: Collection[str] = Used._fields,
 ) -> Used:
-    """The most of everything. `size` is the body's in bytes, None where nobody knows it yet.
+    """The most of everything, or `of` some of it: who reserves asks for what has a price.
 
-    Without `lines` the resolution may be any.
+    `size` is the body's in bytes, None where nobody knows it yet. Without `lines` the resolution
+    may be any.
     """
     return Used(
-        seconds=_seconds(model, inputs, bounds.seconds),
-        lines=asked_lines(inputs, model),
-        images=_images(model, inputs, bounds.images),
-        input_tokens=_input_tokens(model, inputs, size, bounds.input_tokens),
-        output_tokens=_output_tokens(model, inputs, bounds),
-        characters=_characters(size, bounds.characters),
+        _seconds(model, inputs, bounds.seconds) if "seconds" in of else None,
+        asked_lines(inputs, model) if "lines" in of else None,
+        _images(model, inputs, bounds.images) if "images" in of else None,
+        _input_tokens(model, inputs, size, bounds.input_tokens) if "input_tokens" in of else None,
+        _output_tokens(model, inputs, bounds) if "output_tokens" in of else None,
+        _characters(size, bounds.characters) if "characters" in of else None,
     )
 
 
@@ -85,23 +90,27 @@ def _images(model: str, inputs: Mapping[str, str], known: int | None) -> int:
     return max([*decide, *asked.values()])
 
 
+_READS_MORE = (*asking.READS_MORE, TOOLS)
+
+
 def _input_tokens(
     model: str, inputs: Mapping[str, str], size: int | None, known: int | None
 ) -> int:
     """No token is shorter than a byte, and what a model reads stands in its request, or not."""
     text = text_of(model)
     most = text.most_read if known is None else known
-    reads_more = any(is_there(inputs, name) for name in (*asking.READS_MORE, TOOLS))
-    if size is None or reads_more or not text.reads_its_body:
+    if size is None or not text.reads_its_body or not none_is_there(inputs, _READS_MORE):
         return most
     return min(size, most)
 
 
 def _output_tokens(model: str, inputs: Mapping[str, str], bounds: Bounds) -> int:
     most = capabilities.MOST_OUTPUT_TOKENS if bounds.output_tokens is None else bounds.output_tokens
-    given = [input_of(inputs, name) for name in asking.TOKEN_LIMITS if is_there(inputs, name)]
-    limits = [limit for limit in map(whole_of, given) if limit]
-    said = max(limits) if limits and len(limits) == len(given) else most
+    said = most
+    if not none_is_there(inputs, asking.TOKEN_LIMITS):
+        given = [input_of(inputs, name) for name in asking.TOKEN_LIMITS if is_there(inputs, name)]
+        limits = [limit for limit in map(whole_of, given) if limit]
+        said = max(limits) if len(limits) == len(given) else most
     answers = whole_of(input_of(inputs, "n")) if is_there(inputs, "n") else 1
     thought = _thoughts(model, inputs, bounds.thinking_tokens)
     return (said + thought) * (answers or capabilities.MOST_ANSWERS)
@@ -113,10 +122,10 @@ def _thoughts(model: str, inputs: Mapping[str, str], known: int | None) -> int:
     thinks = text_of(model).thinks
     if thinks is Thinks.ALWAYS:
         return most
+    if none_is_there(inputs, asking.THINKING):
+        return 0 if thinks is Thinks.WHEN_TOLD else most
     told = [name for name in asking.THINKING if is_there(inputs, name)]
     if told == ["enable_thinking"] and input_of(inputs, "enable_thinking") is False:
-        return 0
-    if not told and thinks is Thinks.WHEN_TOLD:
         return 0
     # Whatever else speaks of thinking may speak of more of it.
     is_bounded = set(told) <= {"enable_thinking", "thinking_budget"}

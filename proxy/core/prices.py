@@ -50,6 +50,8 @@ class Price:
     _each: tuple[tuple[int, Decimal], ...] = field(init=False, repr=False, compare=False)
     """By the place in `Used`, what one costs of what has a price, but for seconds: told once, for
     every call asks."""
+    _priced: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Names of what decides the price."""
 
     def __post_init__(self) -> None:
         priced = {
@@ -60,6 +62,9 @@ class Price:
         }
         each = [(_PLACES[name], one) for name, one in priced.items() if one is not None]
         object.__setattr__(self, "_each", tuple(each))
+        seconds = ("seconds", "lines") if self.per_second else ()
+        named = (name for name, one in priced.items() if one is not None)
+        object.__setattr__(self, "_priced", frozenset({*seconds, *named}))
 
     def covers(self, day: str) -> bool:
         """Whether this is a price of the day."""
@@ -91,7 +96,7 @@ class Price:
 
         `inputs` are its price inputs as JSON text, `size` its body's bytes where they are known.
         """
-        most = dearest_outcome(model, inputs, size, self.bounds)
+        most = dearest_outcome(model, inputs, size, self.bounds, self._priced)
         return self._sum(most, _dearest_tier(self.per_second, most.lines))
 
     def _sum(self, used: Used, per_second: Decimal | None) -> int:

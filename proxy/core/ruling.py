@@ -7,7 +7,6 @@ counts with floats, comes to the very same answers. Times are Unix milliseconds.
 """
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from proxy.core.beijing import end_of
@@ -62,23 +61,21 @@ def rule(hold: Hold, counted: Counted, now: float, *, is_taken: bool = False) ->
 
     `is_taken` is a hold that is there already, and counted.
     """
-    bounds = list(_bounds(hold, counted))
+    rates = list(zip(hold.rates, counted.rates, strict=True))
+    levels = list(zip(hold.levels, counted.levels, strict=True))
+    bounds: list[tuple[Bound, int]] = [*rates, *levels]
     met = [] if is_taken else [pair for pair in bounds if not _fits(*pair)]
-    takes = not (is_taken or met)
+    pours = 0 if is_taken or met else MINUTE
+    left = [_left_of_rate(rate, count + pours) for rate, count in rates]
+    for level, count in levels:
+        if level.most is not None:
+            amount = max(level.most - count - (level.amount if pours else 0), 0)
+            left.append(Left(level, amount, _until_end(level, now)))
     return Ruling(
-        left=tuple(
-            _left(bound, count + (_taken(bound) if takes else 0), now)
-            for bound, count in bounds
-            if isinstance(bound, Rate) or bound.most is not None
-        ),
+        left=tuple(left),
         refused=met[0][0] if met else None,
-        wait=_longest([_wait(bound, count, now) for bound, count in met]),
+        wait=_longest([_wait(bound, count, now) for bound, count in met]) if met else None,
     )
-
-
-def _bounds(hold: Hold, counted: Counted) -> Iterator[tuple[Bound, int]]:
-    yield from zip(hold.rates, counted.rates, strict=True)
-    yield from zip(hold.levels, counted.levels, strict=True)
 
 
 def _taken(bound: Bound) -> int:
@@ -95,11 +92,8 @@ def _fits(bound: Bound, count: int) -> bool:
     return count + _taken(bound) <= _most(bound)
 
 
-def _left(bound: Bound, count: int, now: float) -> Left:
-    left = max(int(_most(bound)) - count, 0)
-    if isinstance(bound, Level):
-        return Left(bound, left, _until_end(bound, now))
-    return Left(bound, left // MINUTE, _leaking(count, bound))
+def _left_of_rate(rate: Rate, count: int) -> Left:
+    return Left(rate, max(rate.per_minute * MINUTE - count, 0) // MINUTE, _leaking(count, rate))
 
 
 def _wait(bound: Bound, count: int, now: float) -> float | None:
