@@ -174,8 +174,10 @@ def _document(frame: bytes) -> bytes:
 
 def _usage_of(told: Told) -> dict[str, object]:
     """The usage of one frame: the root's own, if there is one."""
-    usages = (one.get(USAGE) for one in (told, *told.values()) if isinstance(one, dict))
-    return next((one for one in usages if isinstance(one, dict)), {})
+    for one in (told, *told.values()):
+        if isinstance(one, dict) and isinstance(usage := one.get(USAGE), dict):
+            return usage
+    return {}
 
 
 def _update(told: Told, later: Told) -> None:

@@ -23,6 +23,7 @@ from proxy.core.tasks import TaskConflictError, TaskRecord
 from proxy.stores import redis_commands as commands
 from proxy.stores import redis_submissions as submissions
 from proxy.stores.grant_cache import Flight, Found, GrantCache
+from proxy.stores.holding import Holding
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import is_kept
 from proxy.stores.redis_audit import AUDIT_EVERY, audit
@@ -73,6 +74,7 @@ class RedisStore(RedisLedger):
         self._tasks = TaskCache()
         self._now = now
         self._clock = server_now
+        self._holding = Holding(self._take)
         self._unreadable = Unreadable(on_unreadable)
         prefixes = (self._keys.tokens, self._keys.tenants)
         self._feed = Feed(lambda: nodes_at(address), prefixes, self._grants, on_change, clock)

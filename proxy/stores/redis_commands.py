@@ -22,12 +22,14 @@ A Redis user of its own needs, besides its keys: `+hello +ping +role +client|tra
 +zrevrangebyscore +xadd +xrange`, and in a cluster `+cluster|slots +command`.
 """
 
+import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
 
+import orjson
 from redis.exceptions import ResponseError
 
 from proxy.core.policy import Grant, GrantUnreadableError, grant_from_fields, within_tenant
@@ -238,6 +240,14 @@ def text_of(fields: Fields) -> dict[str, str]:
 def flat_of(fields: Mapping[str, str]) -> list[str]:
     """Fields as HSET takes them: name, value, name, value."""
     return list(chain.from_iterable(fields.items()))
+
+
+def in_json(told: object) -> bytes:
+    """What a script is told; orjson takes a tenth of the time, a fifth of all that is done here."""
+    try:
+        return orjson.dumps(told)
+    except TypeError:  # a lone surrogate, which would be an error in the middle of Redis: a `?`
+        return json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _literal(text: str) -> str:

@@ -16,9 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from proxy.core.errors import StoreUnavailableError
 from proxy.core.holds import Hold, Rate, Ruling
 from proxy.core.ruling import MINUTE, Counted, milliseconds, rule
 from proxy.ports.ledger import Standing
+from proxy.stores.redis_commands import in_json
 from proxy.stores.redis_nodes import Client
 
 BATCH = 500
@@ -31,7 +33,7 @@ once more before anything is ruled."""
 EMPTY_AFTER = 2 * MINUTE
 """Milliseconds until a bucket that nothing was poured into is certainly empty, on any clock."""
 
-_AGAIN, _TAKEN = b"again", b"there"
+_AGAIN, _TAKEN, _FAILED = b"again", b"there", b"failed"
 
 Now: TypeAlias = Callable[[], float] | None
 """A test's clock, in Unix seconds; None is Redis's own."""
@@ -100,43 +102,51 @@ if #lapsed == {LAPSING} then return {{'{_AGAIN.decode()}'}} end
 
 # The rule of `core.ruling`. Compared are floats, which is exact below 2^53; a sum beyond that is
 # beyond every limit, and rounding keeps it there. Added up are integers of 64 bits.
-# KEYS: due, holds, held, the rates', the levels' periods.
-# ARGV: a test's now, id, lease, number of rates, calls a minute of each, then level, who, amount
-# and limit of each. Answers whether it was there, what time it is, what each rate contains, what
-# of each level is held and spent.
+# KEYS: due, holds, held, then those of rates and of what was spent.
+# ARGV: a test's now, and the holds as JSON: of each its id and lease; the key and the calls a
+# minute of each rate; the key, level, who, amount and limit of each level.
+# Answers for each, in order, whether it was there, what time it is, what each rate contains, what
+# of each level is held and spent; only that it failed for one that meets a key of a wrong kind.
 _HOLD = f"""
 {_LAPSE}
-local id, rates = ARGV[2], tonumber(ARGV[4])
-local fits, told, pours, mine = true, {{'new', whole(now)}}, {{}}, {{}}
-for i = 1, rates do
-  local each = tonumber(ARGV[4 + i])
-  local content, at = (redis.call('GET', KEYS[3 + i]) or '0 0'):match('(%d+) (%d+)')
-  content, at = math.min(tonumber(content), each * {MINUTE}), tonumber(at)
-  content = math.max(content - math.min(math.max(now - at, 0), {MINUTE}) * each, 0)
-  if at <= now or at > now + {MINUTE} then at = now end
-  fits = fits and content + {MINUTE} <= each * {MINUTE}
-  told[#told + 1] = whole(content)
-  pours[i] = whole(content + {MINUTE}) .. ' ' .. whole(at)
-end
-for i = 1, #KEYS - 3 - rates do
-  local level, who, amount, most = unpack(ARGV, 1 + rates + 4 * i, 4 + rates + 4 * i)
-  local there = redis.call('HGET', held, level) or '0'
-  local spent = redis.call('HGET', KEYS[3 + rates + i], who) or '0'
-  if most ~= '' then
-    fits = fits and tonumber(there) + tonumber(spent) + tonumber(amount) <= tonumber(most)
+local function take(id, lease, rates, levels)
+  local fits, told, pours, mine = true, {{'new', whole(now)}}, {{}}, {{}}
+  for i, rate in ipairs(rates) do
+    local key, each = KEYS[rate[1]], rate[2]
+    local content, at = (redis.call('GET', key) or '0 0'):match('(%d+) (%d+)')
+    content, at = math.min(tonumber(content), each * {MINUTE}), tonumber(at)
+    content = math.max(content - math.min(math.max(now - at, 0), {MINUTE}) * each, 0)
+    if at <= now or at > now + {MINUTE} then at = now end
+    fits = fits and content + {MINUTE} <= each * {MINUTE}
+    told[#told + 1] = whole(content)
+    pours[i] = {{key, whole(content + {MINUTE}) .. ' ' .. whole(at)}}
   end
-  told[#told + 1], told[#told + 2] = there, spent
-  if amount ~= '0' then mine[#mine + 1], mine[#mine + 2] = level, amount end
+  for _, level in ipairs(levels) do
+    local key, name, who, amount, most = unpack(level)
+    local there = redis.call('HGET', held, name) or '0'
+    local spent = redis.call('HGET', KEYS[key], who) or '0'
+    if most ~= '' then
+      fits = fits and tonumber(there) + tonumber(spent) + tonumber(amount) <= tonumber(most)
+    end
+    told[#told + 1], told[#told + 2] = there, spent
+    if amount ~= '0' then mine[#mine + 1], mine[#mine + 2] = name, amount end
+  end
+  if redis.call('ZSCORE', due, id) then
+    told[1] = '{_TAKEN.decode()}'
+  elseif fits then
+    for _, pour in ipairs(pours) do redis.call('SET', pour[1], pour[2], 'PX', {EMPTY_AFTER}) end
+    redis.call('ZADD', due, whole(now + lease), id)
+    redis.call('HSET', holds, id, cjson.encode(mine))
+    for i = 1, #mine, 2 do redis.call('HINCRBY', held, mine[i], mine[i + 1]) end
+  end
+  return told
 end
-if redis.call('ZSCORE', due, id) then
-  told[1] = '{_TAKEN.decode()}'
-elseif fits then
-  for i = 1, rates do redis.call('SET', KEYS[3 + i], pours[i], 'PX', {EMPTY_AFTER}) end
-  redis.call('ZADD', due, whole(now + ARGV[3]), id)
-  redis.call('HSET', holds, id, cjson.encode(mine))
-  for i = 1, #mine, 2 do redis.call('HINCRBY', held, mine[i], mine[i + 1]) end
+local ruled = {{}}
+for i, hold in ipairs(cjson.decode(ARGV[2])) do
+  local is_ruled, told = pcall(take, unpack(hold))
+  ruled[i] = is_ruled and told or {{'{_FAILED.decode()}'}}
 end
-return told
+return ruled
 """
 
 # KEYS: due, holds, held, the levels' periods. ARGV: a test's now, then level and who of each.
@@ -172,16 +182,42 @@ def level_of(who: str, what: str, period: str) -> str:
     return f"{what}:{period}:{who}"
 
 
-async def hold(client: Client, keys: LedgerKeys, hold: Hold, now: Now) -> Ruling:
-    """Take a hold, or not."""
-    names = [*keys.holds(), *map(keys.rate, hold.rates)]
-    names += [keys.spent(level.period) for level in hold.levels]
-    words: list[str | int] = [hold.id, milliseconds(hold.lease), len(hold.rates)]
-    words += [rate.per_minute for rate in hold.rates]
-    for one in hold.levels:
-        most = "" if one.most is None else one.most
-        words += [level_of(one.who, one.what, one.period), one.who, one.amount, most]
-    known, at, *counts = await _until_lapsed(client, _HOLD, names, [told_time(now), *words])
+async def hold(
+    client: Client, keys: LedgerKeys, holds: Sequence[Hold], now: Now
+) -> list[Ruling | Exception]:
+    """Take holds, or not, one after the other."""
+    places = {name: place for place, name in enumerate(keys.holds(), start=1)}
+    asked = [_told(keys, one, places) for one in holds]
+    told: list[Any] = await _until_lapsed(
+        client, _HOLD, [*places], [told_time(now), in_json(asked)]
+    )
+    return [_ruling(one, answer) for one, answer in zip(holds, told, strict=True)]
+
+
+def _told(keys: LedgerKeys, hold: Hold, places: dict[str, int]) -> tuple[Any, ...]:
+    """A hold as the script takes it; the keys it needs are put into `places`."""
+
+    def place(name: str) -> int:
+        return places.setdefault(name, len(places) + 1)
+
+    rates = [(place(keys.rate(rate)), rate.per_minute) for rate in hold.rates]
+    levels = [
+        (
+            place(keys.spent(period)),
+            level_of(who, what, period),
+            who,
+            str(amount),
+            "" if most is None else str(most),
+        )
+        for who, what, period, amount, most in hold.levels
+    ]
+    return hold.id, milliseconds(hold.lease), rates, levels
+
+
+def _ruling(hold: Hold, told: Sequence[bytes]) -> Ruling | Exception:
+    if told[0] == _FAILED:
+        return StoreUnavailableError()
+    known, at, *counts = told
     numbers, rates = list(map(int, counts)), len(hold.rates)
     levels = map(sum, zip(numbers[rates::2], numbers[rates + 1 :: 2], strict=True))
     counted = Counted(tuple(numbers[:rates]), tuple(levels))
@@ -210,9 +246,9 @@ async def standings(
 
 async def _until_lapsed(
     client: Client, script: str, names: list[str], words: Sequence[Any]
-) -> list[bytes]:
+) -> list[Any]:
     """Run a script until no hold is left to lapse: a thousand of them go with each."""
     while True:
-        told: list[bytes] = await client.eval(script, len(names), *names, *words)
+        told: list[Any] = await client.eval(script, len(names), *names, *words)
         if told[:1] != [_AGAIN]:
             return told

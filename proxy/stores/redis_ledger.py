@@ -11,6 +11,7 @@ from proxy.stores import redis_commands as commands
 from proxy.stores import redis_holds as holds
 from proxy.stores import redis_settlements as settlements
 from proxy.stores.grant_cache import GrantCache
+from proxy.stores.holding import Holding
 from proxy.stores.records import is_kept
 from proxy.stores.redis_push import Feed
 
@@ -27,10 +28,15 @@ class RedisLedger:
     _grants: GrantCache
     _now: Callable[[], float]
     _clock: holds.Now
+    _holding: Holding
 
     async def hold(self, hold: Hold) -> Ruling:
         """See `proxy.ports.Ledger.hold`."""
-        return await self._feed.ask(holds.hold, self._ledger, hold, self._clock)
+        self._feed.session()  # a store that is known to be away says so at once
+        return await self._holding.hold(hold)
+
+    async def _take(self, wanted: Sequence[Hold]) -> list[Ruling | Exception]:
+        return await self._feed.ask(holds.hold, self._ledger, wanted, self._clock)
 
     async def renew(self, names: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""

@@ -16,6 +16,7 @@ from proxy.core.idempotency import Submission
 from proxy.core.policy import Grant, GrantUnreadableError, grant_to_fields
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.stores import sqlite_schema as sql
+from proxy.stores.holding import Holding
 from proxy.stores.notices import OnChange, OnUnreadable, ignore
 from proxy.stores.records import submission_to_fields
 from proxy.stores.sqlite_file import SqliteFile
@@ -37,6 +38,7 @@ class SqliteStore(SqliteTasks, SqliteLedger):
         on_unreadable: OnUnreadable = ignore,
     ) -> None:
         super().__init__(SqliteFile(path, sql.STORE, on_change), now)
+        self._holding = Holding(self._take)
         self._unreadable = Unreadable(on_unreadable)
 
     async def ping(self) -> None:

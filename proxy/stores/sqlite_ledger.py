@@ -25,6 +25,7 @@ from proxy.core.settlement import (
 from proxy.core.tasks import RETENTION, TaskRecord
 from proxy.ports.ledger import Standing, Total
 from proxy.stores import sqlite_ledger_sql as sql
+from proxy.stores.holding import Holding
 from proxy.stores.sqlite_file import SqliteFile
 from proxy.stores.sqlite_schema import DUE_TASKS, record_of, texts
 from proxy.stores.usage_fields import (
@@ -48,10 +49,16 @@ class SqliteLedger:
 
     _file: SqliteFile
     _now: Callable[[], float]
+    _holding: Holding
 
     async def hold(self, hold: Hold) -> Ruling:
         """See `proxy.ports.Ledger.hold`."""
-        return await self._file.write(lambda writer: _hold(writer, hold, self._now()))
+        return await self._holding.hold(hold)
+
+    async def _take(self, holds: Sequence[Hold]) -> list[Ruling]:
+        return await self._file.write(
+            lambda writer: [_hold(writer, hold, self._now()) for hold in holds]
+        )
 
     async def renew(self, holds: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""

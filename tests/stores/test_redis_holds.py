@@ -16,7 +16,7 @@ from stores.harness import NOW, Clock, fields_of, held, money, record, usage
 from stores.relay import Relay
 
 from proxy.core.errors import StoreUnavailableError
-from proxy.core.holds import MOST_HELD, Bound, Hold, Level, Rate
+from proxy.core.holds import MOST_HELD, Bound, Hold, Level, Rate, Ruling
 from proxy.core.money import MOST, NANOS
 from proxy.core.settlement import Kind, Settlement
 from proxy.ports import Store
@@ -276,3 +276,13 @@ async def test_cut_anywhere(redis: RedisServer, clock: Clock, share: float, time
         assert [left.amount for left in ruling.left] == [59, 1, 30 * NANOS]
         assert (await store.standings([BUDGET]))[0].held == 20 * NANOS
         await store.close()
+
+
+async def test_one_that_meets_rubbish_fails_alone(store: RedisStore, redis: RedisServer) -> None:
+    """What somebody wrote at one tenant's key is no trouble of whoever is held with it."""
+    redis.cli("SADD", "dsp:{ledger}:rate:requests:token:other", "rubbish")
+    other = CALLS._replace(who="token:other")
+    holds = [held("h1", CALLS), held("h2", other, TASKS), held("h3", TASKS)]
+    told = await asyncio.gather(*map(store.hold, holds), return_exceptions=True)
+    assert [type(one) for one in told] == [Ruling, StoreUnavailableError, Ruling]
+    assert redis.cli("ZRANGE", "dsp:{ledger}:due", "0", "-1").split() == ["h1", "h3"]
