@@ -9,6 +9,7 @@ Rule 3: of a token's limit and its tenant's on the same, the caller is told of t
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from proxy.core.beijing import periods_of
 from proxy.core.errors import ProxyError, Situation
@@ -57,13 +58,16 @@ def hold_for(
     request_id: str, grant: Grant, wish: Wish, now: float, lease: float = LEASE
 ) -> Hold | None:
     """What the call has to take, before it is sent; None where no limit concerns it."""
-    owners = (
+    rates: list[Rate] = []
+    levels: list[Level] = []
+    for who, limits in (
         (f"token:{grant.id}", grant.limits),
         (f"tenant:{grant.tenant}", grant.tenant_limits),
-    )
-    rates = tuple(rate for who, limits in owners for rate in _rates(who, limits, wish))
-    levels = tuple(level for who, limits in owners for level in _levels(who, limits, wish, now))
-    return Hold(request_id, rates, levels, lease) if rates or levels else None
+    ):
+        if limits is not NO_LIMITS:
+            rates += _rates(who, limits, wish)
+            levels += _levels(who, limits, wish, now)
+    return Hold(request_id, tuple(rates), tuple(levels), lease) if rates or levels else None
 
 
 def needs_whole(grant: Grant) -> bool:
@@ -71,15 +75,18 @@ def needs_whole(grant: Grant) -> bool:
 
     Of half a body nobody knows what it will ask for: what is dear may stand at its end.
     """
-    return is_limited(grant) and any(
-        limit is not None
-        for limits in (grant.limits, grant.tenant_limits)
-        for limit in (
-            limits.concurrent_streams,
-            limits.budget_day,
-            limits.budget_month,
-            limits.budget_total,
-        )
+    limits, tenants = grant.limits, grant.tenant_limits
+    return (limits is not NO_LIMITS and _needs_whole(limits)) or (
+        tenants is not NO_LIMITS and _needs_whole(tenants)
+    )
+
+
+def _needs_whole(limits: Limits) -> bool:
+    return (
+        limits.concurrent_streams is not None
+        or limits.budget_day is not None
+        or limits.budget_month is not None
+        or limits.budget_total is not None
     )
 
 
@@ -176,10 +183,16 @@ def _tightness(left: Left) -> tuple[int, int]:
 
 def _fields(kind: str, left: Left) -> Iterator[tuple[str, str]]:
     told = text_of if left.bound.what == MONEY else str
-    yield f"{RATE_LIMIT}limit-{kind}", told(_most(left.bound))
-    yield f"{RATE_LIMIT}remaining-{kind}", told(max(0, left.amount))
+    limit, remaining, reset = _names(kind)
+    yield limit, told(_most(left.bound))
+    yield remaining, told(max(0, left.amount))
     if left.reset is not None:
-        yield f"{RATE_LIMIT}reset-{kind}", str(math.ceil(left.reset))
+        yield reset, str(math.ceil(left.reset))
+
+
+@cache  # there are seven kinds
+def _names(kind: str) -> tuple[str, str, str]:
+    return f"{RATE_LIMIT}limit-{kind}", f"{RATE_LIMIT}remaining-{kind}", f"{RATE_LIMIT}reset-{kind}"
 
 
 def _is_beyond(bound: Bound) -> bool:
