@@ -226,6 +226,11 @@ DIFFERENT = {
         b"{}",
         None,
     ),
+    "a space behind a name": (
+        Plan(b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n{}", (), resets=False),
+        b"{}",
+        None,
+    ),
     "rubbish behind an answer": (
         Plan(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x", (), resets=False),
         None,
@@ -241,7 +246,7 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("name", DIFFERENT)
 async def test_where_they_differ(name: str) -> None:
-    """Ours is strict with line ends, sizes and ends; what follows a good answer does not spoil it.
+    """Ours is strict with names, line ends, sizes and ends; what follows a good answer does not spoil it.
 
     A reset may come at any byte, so what it ends is no whole answer.
     """
