@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+import ssl
 from typing import cast
 
 from proxy.core.errors import ProxyError
@@ -152,7 +153,8 @@ class Connection(asyncio.Protocol):
         self._is_lost = True
         self._deadline.stop()
         self.resume_writing()
-        if not self._is_given_up and (exc is not None or not self._reader.finish()):
+        is_end = exc is None and _said_goodbye(self._transport)
+        if not self._is_given_up and not (is_end and self._reader.finish()):
             self._fail(BROKEN)
         self._reader.close()
 
@@ -238,6 +240,20 @@ class Connection(asyncio.Protocol):
             self._answer.fail(error)
         elif self._asking is not None and not self._asking.done():
             self._asking.set_exception(error)
+
+
+def _said_goodbye(transport: asyncio.Transport) -> bool:
+    """Whether the end is upstream's: TLS says so, and without that anybody may have cut it off."""
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        tls.read(1)
+    except ssl.SSLZeroReturnError:  # `close_notify` has come: RFC 9112 section 9.8
+        return True
+    except ssl.SSLError:
+        return False
+    return False
 
 
 def _framed(body: bytes, length: int | None) -> bytes:

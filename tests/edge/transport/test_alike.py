@@ -246,9 +246,10 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("name", DIFFERENT)
 async def test_where_they_differ(name: str) -> None:
-    """Ours is strict with names, line ends, sizes and ends; what follows a good answer does not spoil it.
+    """Ours is strict with names, line ends, sizes and ends.
 
-    A reset may come at any byte, so what it ends is no whole answer.
+    What follows a good answer does not spoil it. A reset may come at any byte, so what it ends is
+    no whole answer.
     """
     plan, *expected = DIFFERENT[name]
     async with scripted(answering(ok())) as server:

@@ -179,6 +179,36 @@ class TestWireUpstream(UpstreamContract):
             assert connections == 1
             await upstream.close()
 
+    @pytest.mark.parametrize("is_cut", [False, True])
+    async def test_tls_that_is_cut_off_ends_no_answer(
+        self, certificate: Path, *, is_cut: bool
+    ) -> None:
+        """Where only the end of the connection ends it: anybody on the way could make one."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, f"{certificate}.key")
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n{}")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+            await writer.drain()
+            if is_cut:
+                writer.transport.abort()
+            else:
+                writer.close()
+
+        trust = partial(ssl.create_default_context, cafile=str(certificate))
+        upstream = WireUpstream(10, Dialler(10, trust=trust))
+        await upstream.open()
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+            made = call(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            if is_cut:
+                with pytest.raises(ProxyError) as caught:
+                    await whole(upstream, made)
+                assert caught.value.situation is Situation.BAD_GATEWAY
+            else:
+                assert (await whole(upstream, made))[3] == b"half"
+        await upstream.close()
+
     async def test_a_head_answer_costs_its_connection(self, upstream: Upstream) -> None:
         """Nobody can tell whether a body follows that should not."""
         wire = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
