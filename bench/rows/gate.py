@@ -8,6 +8,7 @@ from bench.findings import Finding, Section
 from bench.load import BODY
 from bench.samples import Spread
 from proxy.core.gate import Gate
+from proxy.core.places import places_of
 
 PICTURE = b'{"model":"wan2.6-i2v","input":{"img_url":"data:image/png;base64,%b"}}' % (
     base64.b64encode(bytes(range(256)) * 32_768)
@@ -30,7 +31,7 @@ def measured(effort: Effort) -> Section:
 def seconds(body: bytes, chunk: int) -> float:
     """CPU time for one body that arrives in chunks."""
     started = time.process_time()
-    gate = Gate({("model",): lambda _: None})
+    gate = Gate(places_of([("model",)]), lambda *_: None)
     for at in range(0, len(body), chunk):
         gate.feed(body[at : at + chunk])
     gate.finish()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from proxy.config.schema import RouteEntry
-from proxy.core.routes import CAPTURE
+from proxy.core.pathtree import CAPTURE
 
 _LITERAL = re.compile(r"(?!\.{1,2}$)[^{}%;?#\\\s]+")  # as `parse_target` would decode a segment
 _OF_HTTP = ("asynchronous", "retarget", "claims", "task", "answer", "facade")

@@ -7,12 +7,12 @@ known to heed.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from proxy.core.asking import FILES, NAMES, TOOLS, UNREADABLE, VIDEOS
 from proxy.core.dialects import Dialect
 from proxy.core.jsonscan import ITEM, Path
-from proxy.core.spelling import Name, fold
 
 _NO_VIDEOS = frozenset(
     f'"{kind}"'.encode()
@@ -57,83 +57,87 @@ _NATIVE: Mapping[Path, bytes] = {
 _CONTAINERS = frozenset({b"{", b"["})
 
 
-class Claims:
-    """Listens for what stands where the endpoint reads it, and for what a native body gives."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is listened for at one place of a body.
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._heeds = dialect.heeds
-        self._inputs = _inputs(dialect.at)
-        self._counts = _counts(dialect.at)
-        self._openers = _openers(dialect.at)
-        self._places = _places(dialect.at)
-        self._seen: set[Path] = set()
+    What stands there is the input `name`, or moves the count of that name; `opener` is how it
+    must begin where it leads to other claims. `within` are the names of all claims at the place
+    and below, which mean nothing once the place can be read in two ways.
+    """
+
+    name: str
+    is_heeded: bool
+    moves: _Count | None
+    opener: bytes | None
+    within: frozenset[str]
+
+
+class Claims:
+    """Keeps what one body claims."""
+
+    __slots__ = ("_counted", "_doubted", "_texts")
+
+    def __init__(self) -> None:
         self._texts: dict[str, str] = {}
-        self._doubted: set[str] = set()
         self._counted: dict[str, int] = {}
+        self._doubted: set[str] = set()
 
     def noted(self) -> dict[str, str]:
         """The claims so far, name to JSON text; those that are counted are numbers above 0."""
-        told = dict(self._texts)
-        told.update({name: str(count) for name, count in self._counted.items() if count > 0})
-        told.update(dict.fromkeys(self._doubted, UNREADABLE))
+        told = self._texts.copy()
+        for name, count in self._counted.items():
+            if count > 0:
+                told[name] = str(count)
+        for name in self._doubted:
+            told[name] = UNREADABLE
         return told
 
-    def member(self, level: Path, name: Name) -> Path | None:
-        """Where a member stands, if its value is wanted."""
-        path = self._places.get((level, name.folded))
-        if path is None:
-            return None
-        if path in self._seen or not name.is_plain or name.text != path[-1]:
-            self._doubt(path)
-            return None
-        self._seen.add(path)
-        return path
+    def hear(self, claim: Claim, raw: bytes | None) -> None:
+        """Take what stands at a claim's place: the JSON text of a scalar, or `{` or `[`."""
+        if claim.moves is not None:
+            if claim.opener is None and raw in _CONTAINERS:
+                self.doubt(claim)
+            else:
+                self._counted[claim.name] = self._counted.get(claim.name, 0) + claim.moves(raw)
+        elif claim.name:
+            self._texts[claim.name] = _text(claim, raw)
+        if claim.opener is not None and raw not in (claim.opener, b"null"):
+            self.doubt(claim)
 
-    def unnamed(self, level: Path) -> None:
-        """A member whose name is too long to be read: it could be any."""
-        for (at, _), path in self._places.items():
-            if at == level:
-                self._doubt(path)
-
-    def value(self, path: Path, raw: bytes | None) -> bool:
-        """Take what stands at a place; say whether what is in it is wanted."""
-        opener = self._openers.get(path)
-        if opener is None and path in self._counts and raw in _CONTAINERS:
-            self._doubt(path)
-        elif path in self._counts:
-            name, moves = self._counts[path]
-            self._counted[name] = self._counted.get(name, 0) + moves(raw)
-        elif path in self._inputs:
-            self._texts[path[-1]] = self._text(path[-1], raw)
-        if opener is None:
-            return False
-        if path[-1:] == (ITEM,):  # its members have names of their own
-            self._seen = {seen for seen in self._seen if seen[: len(path)] != path}
-        if raw not in (opener, b"null"):
-            self._doubt(path)
-        return raw == opener
-
-    def _text(self, name: str, raw: bytes | None) -> str:
-        if raw is None or raw in _CONTAINERS:
-            return UNREADABLE
-        return raw.decode() if name in self._heeds or raw == b"null" else UNREADABLE
-
-    def _doubt(self, path: Path) -> None:
+    def doubt(self, claim: Claim) -> None:
         """What stands there, and all that is in it, means nothing any more."""
-        self._doubted |= {at[-1] for at in self._inputs if at[: len(path)] == path}
-        self._doubted |= {name for at, (name, _) in self._counts.items() if at[: len(path)] == path}
+        self._doubted |= claim.within
+
+
+def _text(claim: Claim, raw: bytes | None) -> str:
+    if raw is None or raw in _CONTAINERS:
+        return UNREADABLE
+    return raw.decode() if claim.is_heeded or raw == b"null" else UNREADABLE
+
+
+@cache
+def claims_of(dialect: Dialect) -> Mapping[Path, Claim]:
+    """What is listened for in the bodies of an endpoint, by place."""
+    inputs = {(*dialect.at, name): name for name in NAMES}
+    counts, openers = _counts(dialect.at), _openers(dialect.at)
+    names = {**inputs, **{path: name for path, (name, _) in counts.items()}}
+    return {
+        path: Claim(
+            name=names.get(path, ""),
+            is_heeded=path[-1:] != () and path[-1] in dialect.heeds,
+            moves=counts[path][1] if path in counts else None,
+            opener=openers.get(path),
+            within=frozenset(name for at, name in names.items() if at[: len(path)] == path),
+        )
+        for path in {**names, **openers}
+    }
 
 
 def _tools(level: Path) -> Path:
     return (*level, "tools")
 
 
-@cache
-def _inputs(level: Path) -> frozenset[Path]:
-    return frozenset((*level, name) for name in NAMES)
-
-
-@cache
 def _counts(level: Path) -> Mapping[Path, tuple[str, _Count]]:
     """What is counted in a body whose inputs stand at a level."""
     kind = (*_tools(level), ITEM, "type")
@@ -143,17 +147,8 @@ def _counts(level: Path) -> Mapping[Path, tuple[str, _Count]]:
     return {**tools, **(_COUNTS if level else {})}
 
 
-@cache
 def _openers(level: Path) -> Mapping[Path, bytes]:
     """What leads to a claim, and how it must begin."""
     tools = _tools(level)
     native = {level: b"{", **_NATIVE} if level else {}
     return {(): b"{", **native, tools: b"[", (*tools, ITEM): b"{"}
-
-
-@cache
-def _places(level: Path) -> Mapping[tuple[Path, str], Path]:
-    """What is listened for, by where it stands and how the most forgiving would spell it."""
-    paths = {*_inputs(level), *_counts(level), *_openers(level)}
-    named = (path for path in paths if path and path[-1] != ITEM)
-    return {(path[:-1], fold(path[-1])): path for path in named}

@@ -15,15 +15,16 @@ Rule 4: places are an allow-list of where upstream is known, or likely, to read 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 
 from proxy.core import asking
 from proxy.core.compact import compact
 from proxy.core.dialects import NATIVE
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Gate, Heard, Judge, dotted
+from proxy.core.gate import Gate, Heard, dotted
 from proxy.core.jsonscan import Path
 from proxy.core.judging import judge_confined, judge_model
+from proxy.core.places import Places, places_of
 from proxy.core.policy import ACCOUNT, Grant, has_scope
 from proxy.core.routes import Route, Websocket
 
@@ -76,17 +77,11 @@ class FrameReader:
     """
 
     def __init__(self, route: Route) -> None:
+        self._route = route
         self._heard: dict[Path, str] = {}
         self._named: list[tuple[Path, str]] = []
         self._confined: list[tuple[Path, Heard]] = []
-        demands: dict[Path, Judge] = {}
-        for path in _HEARD[route.websocket or Websocket.FRAMES]:
-            demands[path] = partial(self._hear, path)
-        for path in (*route.models, *route.also_models):
-            demands[path] = partial(self._hear_model, path)
-        for path, _ in route.tenant_safe:
-            demands[path] = partial(self._hear_confined, path)
-        self.gate = Gate(demands, demands, "A text frame", route.texts)
+        self.gate = Gate(_places(route), self._hear, "A text frame")
 
     @property
     def task_id(self) -> str:
@@ -119,13 +114,21 @@ class FrameReader:
         return Frame(text, self.task_id, self.action, self._named, self._confined)
 
     def _hear(self, path: Path, told: Heard) -> None:
-        self._heard[path] = told if isinstance(told, str) else ""
+        name, route = told if isinstance(told, str) else "", self._route
+        if path in route.models or path in route.also_models:
+            self._named.append((path, name))
+        elif any(path == at for at, _ in route.tenant_safe):
+            self._confined.append((path, told))
+        else:
+            self._heard[path] = name
 
-    def _hear_model(self, path: Path, told: Heard) -> None:
-        self._named.append((path, told if isinstance(told, str) else ""))
 
-    def _hear_confined(self, path: Path, told: Heard) -> None:
-        self._confined.append((path, told))
+@lru_cache(maxsize=64)  # as many as there are routes to sockets, with room
+def _places(route: Route) -> Places:
+    own = _HEARD[route.websocket or Websocket.FRAMES]
+    confined = (path for path, _ in route.tenant_safe)
+    paths = (*own, *route.models, *route.also_models, *confined)
+    return places_of(paths, paths, route.texts)
 
 
 def must_be_judged(route: Route, frame: Frame) -> bool:

@@ -13,16 +13,17 @@ Property 3: whatever the verdict, if what came out after `judged` is a complete 
             that was not approved.
 """
 
-import json
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from proxy.core.claims import Claims
-from proxy.core.dialects import NATIVE, Dialect
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.jsonscan import ITEM, JsonError, JsonScanner, Path
-from proxy.core.spelling import fold, name_of
+from proxy.core.jsonscan import ITEM, JsonScanner, Path
+from proxy.core.jsontexts import JsonError
+from proxy.core.places import Place, Places
+from proxy.core.spelling import folded, text_of
 
 Heard: TypeAlias = str | bool | None
 """What stands at a place: a string or a truth value, or None when the body ended without one.
@@ -30,30 +31,23 @@ Heard: TypeAlias = str | bool | None
 Anything else is heard as the empty string: present, and naming nothing.
 """
 
-Judge: TypeAlias = Callable[[Heard], None]
-"""Hears what stands at a place; raises to refuse."""
+Judge: TypeAlias = Callable[[Path, Heard], None]
+"""Hears a place and what stands there; raises to refuse."""
 
 
 class Gate:
     """Judges one body. `feed` chunks, then `finish`; both raise `ProxyError` on a refusal.
 
-    Places in `optional` are judged when they come and not waited for. Where something in `texts`
-    leads to a place, a text may stand there instead, which holds none. `subject` is what refusals
-    call the document. `dialect` says where the endpoint reads what decides the price, see
-    `proxy.core.claims`.
+    `places` are those that `judge` is asked about, see `proxy.core.places`. `subject` is what
+    refusals call the document.
     """
 
-    def __init__(
-        self,
-        demands: Mapping[Path, Judge],
-        optional: Collection[Path] = (),
-        subject: str = "The body",
-        texts: Collection[Path] = (),
-        dialect: Dialect = NATIVE,
-    ) -> None:
+    __slots__ = ("_held", "_reader", "_scanner", "_subject")
+
+    def __init__(self, places: Places, judge: Judge, subject: str = "The body") -> None:
         self._subject = subject
-        self._reader = _Reader(demands, frozenset(optional), frozenset(texts), Claims(dialect))
-        self._scanner = JsonScanner(self._reader)
+        self._reader = _Reader(places, judge)
+        self._scanner = JsonScanner(self._reader, places.root)
         self._held = bytearray()
 
     @property
@@ -104,94 +98,107 @@ class Gate:
 
 
 class _Reader:
-    """Hears the scanner and calls the judges; refuses what could be read in two ways."""
+    """Hears the scanner and asks the judge; refuses what could be read in two ways."""
 
-    def __init__(
-        self,
-        demands: Mapping[Path, Judge],
-        optional: frozenset[Path],
-        texts: frozenset[Path],
-        claims: Claims,
-    ) -> None:
-        self.unheard = set(demands) - optional
-        self.claims = claims
-        self._demands = demands
-        self._texts = texts
-        self._strict = _with_parents(demands)
-        self._needed = _with_parents(self.unheard)
-        self._seen: set[Path] = set()
-        self._folded = {(path[:-1], fold(path[-1])): path for path in self._strict}
-        self._levels = {path[:-1] for path in self._strict}
+    __slots__ = ("_awaited", "_judge", "_seen", "claims", "unheard")
 
-    def member(self, level: Path, raw_name: bytes | None) -> Path | None:
+    def __init__(self, places: Places, judge: Judge) -> None:
+        self.unheard = set(places.awaited)
+        self.claims = Claims()
+        self._awaited = places.awaited
+        self._judge = judge
+        self._seen: set[Place] = set()
+
+    def member(self, level: Place, raw_name: bytes | None) -> Place | None:
         """Ask for the values of judged and noted members; refuse doubles and look-alikes."""
-        if raw_name is None:
-            if level not in self._levels:
-                self.claims.unnamed(level)
-                return None
-            where = f"{dotted(level)}: " if level else ""
-            raise _ambiguous(f"{where}a member name is too long to be told apart")
-        name = name_of(raw_name)
-        judged = self._folded.get((level, name.folded))
-        if judged is None:
-            return self.claims.member(level, name)
-        path = (*level, name.text)
-        if path not in self._strict or not name.is_plain:
-            raise _ambiguous("spell this name plainly, just so", judged)
-        if path in self._seen:
-            raise _ambiguous("given twice", path)
-        self._seen.add(path)
-        return path
+        place = None if raw_name is None else level.named.get(raw_name)
+        if place is None:
+            self._look_alike(level, raw_name)
+            return None
+        if place in self._seen:
+            self._doubt(place, "given twice")
+            return None
+        self._seen.add(place)
+        return place
 
-    def value(self, path: Path, raw: bytes | None) -> bool:
+    def value(self, place: Place, raw: bytes | None) -> Place | None:
         """Judge what stands where something is demanded; watch the container it lies in."""
-        is_claimed = self.claims.value(path, raw)
-        if raw == b"null" and path not in self._needed:
-            return False
-        if path in self._demands:
-            self._judge(path, raw)
-        elif path in self._strict:
-            self._enter(path, raw)
-        else:
-            return is_claimed
-        return raw == (b"[" if (*path, ITEM) in self._strict else b"{")
+        if place.claim is not None:
+            self.claims.hear(place.claim, raw)
+        if place.is_strict:
+            if raw == b"null" and not place.is_awaited:
+                return None
+            if place.is_judged:
+                self._ask(place, raw)
+            else:
+                _enter(place, raw)
+        if raw != place.opener:
+            return None
+        self._seen -= place.below  # each item of an array has names of its own
+        return place.item if raw == b"[" else place
 
     def finish(self) -> None:
-        """Tell the judges of the places that never came."""
-        for path, judge in self._demands.items():
-            if path in self.unheard:
-                judge(None)
+        """Tell the judge of the places that never came."""
+        if self.unheard:
+            for place in self._awaited:
+                if place in self.unheard:
+                    self._judge(place.path, None)
 
-    def _enter(self, path: Path, raw: bytes | None) -> None:
-        """What leads to a place must be readable; each item of an array has names of its own."""
-        if path in self._texts and (raw is None or raw.startswith(b'"')):
+    def _look_alike(self, level: Place, raw_name: bytes | None) -> None:
+        """A name that is none of those that are listened for, as it stands: it may look like one.
+
+        Or is too long to tell.
+        """
+        if raw_name is None:
+            if level.has_strict:
+                where = f"{dotted(level.path)}: " if level.path else ""
+                raise _ambiguous(f"{where}a member name is too long to be told apart")
+            if level.claim is not None:
+                self.claims.doubt(level.claim)
             return
-        is_array = (*path, ITEM) in self._strict
-        if raw != (b"[" if is_array else b"{"):
-            kind = "array" if is_array else "object"
-            raise _ambiguous(f"must be an {kind}, so that it can be judged", path)
-        if path[-1] == ITEM:
-            self._seen = {seen for seen in self._seen if seen[: len(path)] != path}
+        place = level.alike.get(folded(raw_name))
+        if place is not None:
+            self._doubt(place, "spell this name plainly, just so")
 
-    def _judge(self, path: Path, raw: bytes | None) -> None:
+    def _doubt(self, place: Place, problem: str = "") -> None:
+        """What stands there can be read in two ways: refused where it is judged."""
+        if place.is_strict:
+            raise _ambiguous(problem, place.path)
+        if place.claim is not None:
+            self.claims.doubt(place.claim)
+
+    def _ask(self, place: Place, raw: bytes | None) -> None:
         if raw is None:
-            raise _ambiguous("too long for a name", path)
-        told: Heard = json.loads(raw) if raw.startswith(b'"') or raw in _TRUTH else ""
-        if isinstance(told, str) and any(unicodedata.category(c) in _INVISIBLE for c in told):
+            raise _ambiguous("too long for a name", place.path)
+        told = text_of(raw[1:-1]) if raw.startswith(b'"') else _TRUTH.get(raw, "")
+        if isinstance(told, str) and not _is_visible(told):
             # Parsers in C end a string at NUL; nobody can see the others.
-            raise _ambiguous("must not contain control characters", path)
-        self._demands[path](told)
-        self.unheard.discard(path)
+            raise _ambiguous("must not contain control characters", place.path)
+        self._judge(place.path, told)
+        self.unheard.discard(place)
 
 
-_TRUTH = frozenset({b"true", b"false"})
+def _enter(place: Place, raw: bytes | None) -> None:
+    """What leads to a place must be readable."""
+    if place.may_be_text and (raw is None or raw.startswith(b'"')):
+        return
+    if raw != place.opener:
+        kind = "array" if place.opener == b"[" else "object"
+        raise _ambiguous(f"must be an {kind}, so that it can be judged", place.path)
+
+
+def _is_visible(text: str) -> bool:
+    """Whether nothing in a text hides; of ASCII, Python's `isprintable` says the same at once."""
+    if text.isascii():
+        return text.isprintable()
+    return not any(unicodedata.category(c) in _INVISIBLE for c in text)
+
+
+_TRUTH: Mapping[bytes, Heard] = {b"true": True, b"false": False}
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 
-def _with_parents(paths: Iterable[Path]) -> set[Path]:
-    return {path[:depth] for path in paths for depth in range(1, len(path) + 1)}
-
-
+@lru_cache(maxsize=4096)  # of places that routes name
 def dotted(path: Path) -> str:
     """A place as people write it: `tools[].model`."""
     return ".".join(path).replace(f".{ITEM}", ITEM)

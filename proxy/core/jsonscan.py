@@ -13,30 +13,32 @@ Rule 2: what has been scanned is not scanned again. Work is O(bytes); a held-bac
 Rule 3: nothing is built. Nesting costs a stack of at most `MAX_DEPTH`; a text is kept only
         where the visitor asked for it, and at most `MAX_TEXT` of it.
 Rule 4: the first offence in byte order is the one reported, with its offset.
+Rule 5: the grammar is the tables at the end of this file. `proxy.core.jsonruns` only takes many
+        whole tokens of it at once; the visitor hears the same.
 
 Outside strings, `//` and `/* */` comments are blanked to spaces of the same length: one of
 the public pages ships its sample with one. Upstream never sees a comment, hence no parser
 can disagree about where it ended.
 
-Grammar: RFC 8259, root an object. Strings: RFC 3629 UTF-8, escapes that denote Unicode
-scalar values (a lone surrogate is not one).
+Grammar: RFC 8259, root an object; for texts see `proxy.core.jsontexts`.
 """
 
-# ruff: noqa: SLF001, ARG002 - the grammar's tables stand below the class and name its methods,
-# which share one signature so that they can.
+# ruff: noqa: SLF001, ARG002 - the grammar's tables name the methods, which share one signature.
 
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Generic, TypeAlias
+
+from proxy.core import jsontexts as texts
+from proxy.core.jsonruns import BLANKS, ITEMS, MEMBERS, NESTED, UP, Runs
+from proxy.core.jsontexts import MAX_TEXT, JsonError
+from proxy.core.jsonvisitor import Spot, Visitor
 
 MAX_DEPTH = 512
 """Containers within containers. Jackson gives up at 1,000, so nobody sane comes near."""
 
 MAX_ATOM = 128
 """Bytes of a number or literal. A double has 17 significant digits."""
-
-MAX_TEXT = 1024
-"""Bytes kept of a string the visitor asked for; model names have some 50."""
 
 MAX_TRAILING = 64 * 1024
 """Bytes of blank space after the root. They are held back with it, so they need a bound."""
@@ -47,51 +49,28 @@ ITEM = "[]"
 """Stands in a path for any item of an array: `tools[].model`."""
 
 
-class JsonError(ValueError):
-    """The bytes are not one strict JSON object. `offset` is that of the first offending byte."""
-
-    def __init__(self, problem: str, offset: int) -> None:
-        super().__init__(f"{problem} (byte {offset})")
-        self.problem = problem
-        self.offset = offset
-
-
-class Visitor(Protocol):
-    """Hears what it asked for, in byte order; whatever it raises stops the scan."""
-
-    def member(self, level: Path, raw_name: bytes | None) -> Path | None:
-        """Hear of a member name in a watched object; return a path to hear of its value.
-
-        `raw_name` is what stands between the quotes, or None when it exceeds `MAX_TEXT`.
-        """
-        ...
-
-    def value(self, path: Path, raw: bytes | None) -> bool:
-        """Hear of a value asked for: the JSON text of a scalar, or `{` or `[`.
-
-        None is a string that exceeds `MAX_TEXT`. True watches an object's members, or the items
-        of an array, each of which is heard of under the array's path with `ITEM`.
-        """
-        ...
-
-
-class JsonScanner:
-    """Scans one document. `feed` what comes, then `finish`.
+class JsonScanner(Generic[Spot]):
+    """Scans one document, which stands at `root`. `feed` what comes, then `finish`.
 
     `scanned` counts the bytes returned so far. `root_end` is the offset just behind the root's
     closing brace, once that was seen.
     """
 
-    def __init__(self, visitor: Visitor) -> None:
+    __slots__ = (
+        *("root_end", "scanned", "_visitor", "_tail", "_step", "_place", "_closers", "_levels"),
+        *("_spot", "_is_name", "_text", "_blanks"),
+    )
+
+    def __init__(self, visitor: Visitor[Spot], root: Spot) -> None:
         self.root_end: int | None = None
-        self._visitor = visitor
         self.scanned = 0  # bytes, which is also the offset of the first byte of `_tail`
+        self._visitor = visitor
         self._tail = b""  # scanned in the next call, with what follows
-        self._step: Callable[[bytes, int], int] = self._between
+        self._step: _Action = JsonScanner._between  # no bound method, which would be a cycle
         self._place = _ROOT
-        self._closers: list[_Place] = []  # what may follow a value, one per open container
-        self._levels: list[Path | None] = []  # the path of each open container, where watched
-        self._path: Path | None = ()  # where the next value stands, if the visitor cares
+        self._closers = bytearray()  # what will end each open container
+        self._levels: list[Spot] = []  # of those that are watched: the outermost ones
+        self._spot: Spot | None = root  # where the next value stands, if the visitor cares
         self._is_name = False  # of the string being walked
         self._text: bytearray | None = None  # of the string being walked, where it is kept
         self._blanks: list[tuple[int, int]] = []  # comments in the data at hand
@@ -102,30 +81,30 @@ class JsonScanner:
         Raises `JsonError`, and whatever the visitor raises.
         """
         data = self._tail + chunk if self._tail else chunk
-        readable, flaw = _utf8_prefix(data)
+        readable, flaw = (len(data), False) if data.isascii() else texts.utf8_prefix(data)
         consumed = self._scan(data[:readable] if readable < len(data) else data)
         if flaw:
             raise JsonError("not UTF-8", self.scanned + readable)
         self._tail = data[consumed:]
         self.scanned += consumed
         approved = data[:consumed] if self._tail else data
-        return self._blanked(approved) if self._blanks else approved
+        return texts.blanked(approved, self._blanks) if self._blanks else approved
 
     def finish(self) -> None:
         """Assert that the document ended. Raises `JsonError` otherwise.
 
         Nothing is left to return: what follows the root is blank or an offence.
         """
-        if self._step == self._in_line_comment:
-            self._step = self._between  # the end of the body ends a line as well
-        if self.root_end is None or self._tail or self._step != self._between:
+        if self._step is JsonScanner._in_line_comment:
+            self._step = JsonScanner._between  # the end of the body ends a line as well
+        if self.root_end is None or self._tail or self._step is not JsonScanner._between:
             raise JsonError("ends too early or inside a token", self.scanned)
 
     def _scan(self, data: bytes) -> int:
         """Walk `data` as far as its tokens are whole; return how far that was."""
         position, end = 0, len(data)
         while position < end:
-            reached = self._step(data, position)
+            reached = self._step(self, data, position)
             if reached == position:
                 break  # the token may go on in the next chunk
             position = reached
@@ -137,11 +116,10 @@ class JsonScanner:
 
     def _between(self, data: bytes, at: int) -> int:
         place = self._place
-        unheard = bool(place.run) and self._levels[-1] is None and len(self._closers) < MAX_DEPTH
-        run = place.run.match(data, at) if place.run and unheard else None
-        if run:  # plain members or items nobody listens to, with their commas
-            self._place = _NAME if place.is_object else _ITEM
-            return run.end()
+        if place.shortcut is not None:
+            reached = place.shortcut(self, data, at)
+            if reached > at:
+                return reached
         blank = _BLANK.match(data, at)
         if blank:
             return blank.end()
@@ -153,55 +131,146 @@ class JsonScanner:
     def _unexpected(self, at: int) -> JsonError:
         return JsonError(f"expected {self._place.wanted}", self.scanned + at)
 
+    # -- many tokens at once; each returns `at` where its expression fits nothing ---------------
+
+    def _take(self, data: bytes, at: int) -> int:
+        """Take whole members or items: those of a watched container one by one."""
+        if len(self._levels) == len(self._closers):
+            return self._listen(data, at)
+        return self._skip(data, at)
+
+    def _listen(self, data: bytes, at: int) -> int:
+        """Take members or items of a watched container, and tell of each."""
+        place, visitor, level = self._place, self._visitor, self._levels[-1]
+        if len(self._closers) == MAX_DEPTH:
+            return at
+        match = place.runs.heard.match
+        while found := match(data, at):
+            name, value, up, comma, opener = found.groups()
+            spot = visitor.member(level, name) if place.is_object else level
+            at = found.end()
+            if value is None:
+                self._spot = spot
+                return self._enter(opener, at - 1) if opener else self._open_text(data, at - 1)
+            if spot is not None:
+                visitor.value(spot, value[:1] if value[0] in _OPENERS else value)
+            if up or not comma:
+                self._after_value()
+                return self._climb(found.end(3), up, at)
+            self._place = place.following
+        return at
+
+    def _skip(self, data: bytes, at: int) -> int:
+        """Take what nobody listens to: runs of values, or one that lies deeper, up to its comma."""
+        closers, heard = self._closers, len(self._levels)
+        while len(closers) > heard:
+            place = self._place
+            is_deep = len(closers) > MAX_DEPTH - NESTED
+            found = (place.runs.flat if is_deep else place.runs.unheard).match(data, at)
+            if found is None:
+                return self._segment(data, at)
+            at = found.end()
+            if data[at - 1] == _COMMA:
+                self._place = place.following
+                continue
+            self._leave(1, at)
+            return self._ascend(data, at) if closers else at
+        return at
+
+    def _segment(self, data: bytes, at: int) -> int:
+        """Take openers, a value, closers and a comma, of what nobody listens to."""
+        found = self._place.runs.segment.match(data, at) if self._spot is None else None
+        if found is None:
+            return at
+        down, up, comma, quote = found.groups()
+        openers = down.translate(_CLOSER_OF, _NO_OPENER)
+        if len(self._closers) + len(openers) >= MAX_DEPTH:
+            return at
+        self._closers += openers
+        if quote:
+            return self._open_text(data, found.end() - 1)
+        if up is not None:
+            self._after_value()
+            return self._climb(found.end(2), up, found.end(3) if comma else 0)
+        if down:
+            self._place = _FIRST_ITEM if openers.endswith(b"]") else _MEMBER_VALUE
+        return found.end()
+
+    def _ascend(self, data: bytes, at: int) -> int:
+        """Leave containers, several at once, and take the comma behind the last one."""
+        found = UP.match(data, at)
+        if found is None:
+            return at
+        return self._climb(found.end(1), found[1], found.end(2))
+
+    def _climb(self, at: int, up: bytes, comma: int) -> int:
+        """Leave containers by their ends, which end `at`; take a comma that ends at `comma`."""
+        ends = up.translate(None, BLANKS)
+        if ends:
+            if self._closers[-len(ends) :] != ends[::-1]:
+                return at - len(up)
+            self._leave(len(ends), at)
+        if comma <= at or not self._closers:
+            return at
+        self._place = self._place.following
+        if not self._place.is_object:
+            self._spot = self._level
+        return comma
+
+    def _leave(self, count: int, end: int) -> None:
+        """So many containers have ended, the last one just before `end`."""
+        del self._closers[-count:]
+        del self._levels[len(self._closers) :]
+        if not self._closers:
+            self.root_end = self.scanned + end
+        self._after_value()
+
     def _slash(self, data: bytes, at: int) -> int:
         follower = data[at + 1 : at + 2]
         if not follower:
             return at
-        if follower not in {b"/", b"*"}:
+        if follower not in _COMMENTS:
             raise self._unexpected(at)
-        self._step = self._in_line_comment if follower == b"/" else self._in_block_comment
+        self._step = _COMMENTS[follower]
         self._blanks.append((at, at + 2))
-        return at + 2
+        return self._step(self, data, at + 2)
 
-    def _open_object(self, data: bytes, at: int) -> int:
-        watched = self._path is not None and self._visitor.value(self._path, b"{")
-        self._open(_AFTER_MEMBER, self._path if watched else None, at)
-        self._place = _FIRST_NAME
-        return at + 1
+    def _open(self, data: bytes, at: int) -> int:
+        return self._enter(data[at : at + 1], at)
 
-    def _open_array(self, data: bytes, at: int) -> int:
-        path = self._path
-        watched = path is not None and self._visitor.value(path, b"[")
-        self._open(_AFTER_ITEM, (*path, ITEM) if path is not None and watched else None, at)
-        self._place, self._path = _FIRST_ITEM, self._levels[-1]
-        return at + 1
-
-    def _open(self, closer: "_Place", level: Path | None, at: int) -> None:
+    def _enter(self, opener: bytes, at: int) -> int:
+        """A container begins at `at`; the visitor says whether it is watched."""
+        level = None if self._spot is None else self._visitor.value(self._spot, opener)
         if len(self._closers) == MAX_DEPTH:
             raise JsonError(f"nested deeper than {MAX_DEPTH}", self.scanned + at)
-        self._closers.append(closer)
-        self._levels.append(level)
-        self._path = None
+        if level is not None:
+            self._levels.append(level)
+        if opener == b"{":
+            self._closers.append(_BRACE)
+            self._place, self._spot = _FIRST_NAME, None
+        else:
+            self._closers.append(_BRACKET)
+            self._place, self._spot = _FIRST_ITEM, level
+        return at + 1
 
     def _close(self, data: bytes, at: int) -> int:
-        self._closers.pop()
-        self._levels.pop()
-        if not self._closers:
-            self.root_end = self.scanned + at + 1
-        self._after_value()
+        self._leave(1, at + 1)
         return at + 1
 
     def _after_value(self) -> None:
-        self._path = None
-        self._place = self._closers[-1] if self._closers else _AFTER_ROOT
+        self._spot = None
+        self._place = _AFTER[self._closers[-1]] if self._closers else _AFTER_ROOT
 
-    def _comma_in_object(self, data: bytes, at: int) -> int:
-        self._place = _NAME
+    def _comma(self, data: bytes, at: int) -> int:
+        self._place = self._place.following
+        if not self._place.is_object:
+            self._spot = self._level
         return at + 1
 
-    def _comma_in_array(self, data: bytes, at: int) -> int:
-        self._place, self._path = _ITEM, self._levels[-1]
-        return at + 1
+    @property
+    def _level(self) -> Spot | None:
+        """That of the innermost container, where it is watched."""
+        return self._levels[-1] if len(self._levels) == len(self._closers) else None
 
     def _colon(self, data: bytes, at: int) -> int:
         self._place = _MEMBER_VALUE
@@ -215,180 +284,114 @@ class JsonScanner:
             return at
         if end - at > MAX_ATOM or not _ATOM.fullmatch(data, at, end):
             raise JsonError("expected a number, true, false or null", self.scanned + at)
-        if self._path is not None:
-            self._visitor.value(self._path, data[at:end])
+        if self._spot is not None:
+            self._visitor.value(self._spot, data[at:end])
         self._after_value()
         return end
 
     # -- inside strings and comments, which may be longer than any chunk ------------------------
 
     def _open_name(self, data: bytes, at: int) -> int:
-        return self._open_string(at, is_name=True, kept=self._levels[-1] is not None)
-
-    def _open_text(self, data: bytes, at: int) -> int:
-        return self._open_string(at, is_name=False, kept=self._path is not None)
-
-    def _open_string(self, at: int, *, is_name: bool, kept: bool) -> int:
-        self._is_name = is_name
-        self._text = bytearray() if kept else None
-        self._step = self._in_string
+        self._is_name = True
+        self._text = None if self._level is None else bytearray()
+        self._step = JsonScanner._in_string
         return at + 1
 
+    def _open_text(self, data: bytes, at: int) -> int:
+        self._is_name = False
+        self._text = None if self._spot is None else bytearray()
+        self._step = JsonScanner._in_string
+        return self._in_string(data, at + 1)
+
     def _in_string(self, data: bytes, at: int) -> int:
-        """Skip to the closing quote: `bytes.find` for plain text, one expression for escapes."""
-        quote = data.find(b'"', at)
-        while True:
-            stop = quote if quote >= 0 else len(data)
-            escape = data.find(b"\\", at, stop)
-            plain_end = escape if escape >= 0 else stop
-            self._plain(data, at, plain_end)
-            if escape < 0:
-                return self._close_string(data, quote) if quote >= 0 else stop
-            at = self._escapes(data, escape)
-            if at == escape:
-                return at
-            if at > quote >= 0:
-                quote = data.find(b'"', at)  # the one we knew was escaped
+        end, is_over = texts.walk_text(data, at, self._text, self.scanned)
+        return self._close_string(end) if is_over else end
 
-    def _plain(self, data: bytes, at: int, end: int) -> None:
-        text = data[at:end]
-        if text.translate(None, _NOT_CONTROL):  # 60 times faster than searching with `re`
-            offence = _CONTROL.search(data, at, end)
-            where = offence.start() if offence else at
-            raise JsonError("control character in a string", self.scanned + where)
-        self._keep(text)
-
-    def _escapes(self, data: bytes, at: int) -> int:
-        """Walk a run of escapes; return `at` when the first may go on in the next chunk."""
-        run = _ESCAPES.match(data, at)
-        if run:
-            self._keep(run.group())
-            return run.end()
-        if len(data) - at < _LONGEST_ESCAPE:
-            return at
-        raise JsonError("invalid escape or lone surrogate in a string", self.scanned + at)
-
-    def _keep(self, text: bytes) -> None:
-        if self._text is not None and len(self._text) <= MAX_TEXT:
-            self._text += text[: MAX_TEXT + 1]
-
-    def _close_string(self, data: bytes, quote: int) -> int:
+    def _close_string(self, end: int) -> int:
         kept, self._text = self._text, None
-        self._step = self._between
+        self._step = JsonScanner._between
         text = None if kept is None or len(kept) > MAX_TEXT else bytes(kept)
         if self._is_name:
-            level = self._levels[-1]
-            self._path = None if level is None else self._visitor.member(level, text)
+            level = self._level
+            self._spot = None if level is None else self._visitor.member(level, text)
             self._place = _COLON
         else:
-            if self._path is not None:
-                self._visitor.value(self._path, None if text is None else b'"%b"' % text)
+            if self._spot is not None:
+                self._visitor.value(self._spot, None if text is None else b'"%b"' % text)
             self._after_value()
-        return quote + 1
+        return end
 
     def _in_line_comment(self, data: bytes, at: int) -> int:
-        line_end = _LINE_END.search(data, at)
-        end = line_end.start() if line_end else len(data)
-        if line_end:
-            self._step = self._between
-            end += 1  # the line's end is kept, and taken along so that every step moves on
-        self._blanks.append((at, end - 1 if line_end else end))
-        return end
+        end, is_over = texts.line_comment_end(data, at)
+        self._blank(at, end, is_over=is_over)
+        return end + is_over  # the line's end is kept, and taken along: every step moves on
 
     def _in_block_comment(self, data: bytes, at: int) -> int:
-        close = data.find(b"*/", at)
-        if close >= 0:
-            self._step = self._between
-            end = close + 2
-        else:
-            end = len(data) - data.endswith(b"*")  # a star may be half of the end
-        self._blanks.append((at, end))
+        end, is_over = texts.block_comment_end(data, at)
+        self._blank(at, end, is_over=is_over)
         return end
 
-    def _blanked(self, data: bytes) -> bytes:
-        blanked = bytearray(data)
-        for start, end in self._blanks:
-            blanked[start:end] = b" " * (end - start)
-        self._blanks.clear()
-        return bytes(blanked)
-
-
-def _utf8_prefix(data: bytes) -> tuple[int, bool]:
-    """How many bytes are whole UTF-8 characters, and whether what follows never will be."""
-    if data.isascii():
-        return len(data), False
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error.start, error.reason != "unexpected end of data"
-    return len(data), False
+    def _blank(self, at: int, end: int, *, is_over: bool) -> None:
+        self._blanks.append((at, end))
+        if is_over:
+            self._step = JsonScanner._between
 
 
 _BLANK = re.compile(rb"[ \t\n\r]+")
-_LINE_END = re.compile(rb"[\n\r]")
-_CONTROL = re.compile(rb"[\x00-\x1f]")
-_NOT_CONTROL = bytes(range(0x20, 0x100))
 _ATOM_RUN = re.compile(rb"[-+.0-9A-Za-z]{1,%d}" % (MAX_ATOM + 1))
 _ATOM = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
-_LONGEST_ESCAPE = len(rb"\ud83d\ude00")
-_ESCAPES = re.compile(
-    rb"""(?: \\ (?: ["\\/bfnrt]
-                  | u (?: [0-9A-Ca-cE-Fe-f] [0-9A-Fa-f]{3}
-                        | [Dd] [0-7] [0-9A-Fa-f]{2}
-                        | [Dd] [89ABab] [0-9A-Fa-f]{2} \\u [Dd] [C-Fc-f] [0-9A-Fa-f]{2} ) )
-             [^"\\\x00-\x1f]{0,32}+
-         ){1,256}+""",  # possessive: nothing to go back to, and no memory for it
-    re.VERBOSE,
-)
-
-# A short cut through what nobody listens to: a subset of the grammar, whole tokens up to a
-# comma, about ten times faster than step by step.
-_SHORT_TEXT = rb'"[^"\\\x00-\x1f]{0,512}+(?:\\["\\/bfnrt][^"\\\x00-\x1f]{0,512}+){0,64}+"'
-_SHORT_NUMBER = rb"-?+(?>0|[1-9]\d{0,31}+)(?:\.\d{1,31}+)?+(?:[eE][+-]?\d{1,9}+)?+"
-_GAP = rb"[ \t\n\r]{0,64}+"
-_SHORT_SCALAR = rb"(?>%b|%b|true|false|null|\[%b\]|\{%b\})" % (
-    _SHORT_TEXT,
-    _SHORT_NUMBER,
-    _GAP,
-    _GAP,
-)
-_ITEMS = re.compile(rb"(?:%b%b%b,){1,256}+" % (_GAP, _SHORT_SCALAR, _GAP))
-_MEMBERS = re.compile(
-    rb"(?:%b%b%b:%b%b%b,){1,256}+" % (_GAP, _SHORT_TEXT, _GAP, _GAP, _SHORT_SCALAR, _GAP)
-)
+_COMMA, _BRACE, _BRACKET = b",}]"
+_OPENERS = b"{["
+_CLOSER_OF = bytes.maketrans(b"{[", b"}]")
+_NO_OPENER = bytes(byte for byte in range(256) if byte not in _OPENERS)
 
 # The grammar: what may stand at each place, and what it does.
-_Action = Callable[[JsonScanner, bytes, int], int]
+_Action: TypeAlias = Callable[[JsonScanner[Any], bytes, int], int]
 
 
 class _Place:
-    """A row of the grammar: what is wanted here, what each byte does, which run may be skipped."""
+    """A row of the grammar: what is wanted here, and what each byte does.
+
+    `shortcut` takes many tokens at once, by the expressions in `runs`. What stands behind a comma
+    is the place `following`.
+    """
+
+    __slots__ = ("actions", "following", "is_object", "runs", "shortcut", "wanted")
 
     def __init__(
-        self, wanted: str, actions: dict[str, _Action], run: re.Pattern[bytes] | None = None
+        self,
+        wanted: str,
+        actions: dict[str, _Action],
+        shortcut: _Action | None = None,
+        within: Runs = ITEMS,
     ) -> None:
         either = {"/": JsonScanner._slash} | actions  # a comment may begin between any two tokens
         self.wanted = wanted
         self.actions = {ord(char): action for chars, action in either.items() for char in chars}
-        self.run = run
-        self.is_object = run is _MEMBERS
+        self.shortcut = shortcut
+        self.runs = within
+        self.is_object = within is MEMBERS
+        self.following = self
 
 
 _SCALAR_OR_CONTAINER: dict[str, _Action] = {
     '"': JsonScanner._open_text,
-    "{": JsonScanner._open_object,
-    "[": JsonScanner._open_array,
+    "{[": JsonScanner._open,
     "-0123456789tfn": JsonScanner._atom,
 }
-_ROOT = _Place("a JSON object", {"{": JsonScanner._open_object})
-_FIRST_NAME = _Place(
-    "a member name or '}'", {'"': JsonScanner._open_name, "}": JsonScanner._close}, _MEMBERS
-)
-_NAME = _Place("a member name", {'"': JsonScanner._open_name}, _MEMBERS)
+_TAKE, _UP, _CLOSE = JsonScanner._take, JsonScanner._ascend, JsonScanner._close
+_COMMENTS = {b"/": JsonScanner._in_line_comment, b"*": JsonScanner._in_block_comment}
+_ROOT = _Place("a JSON object", {"{": JsonScanner._open})
+_NAMES: dict[str, _Action] = {'"': JsonScanner._open_name}
+_FIRST_NAME = _Place("a member name or '}'", _NAMES | {"}": _CLOSE}, _TAKE, MEMBERS)
+_NAME = _Place("a member name", _NAMES, _TAKE, MEMBERS)
 _COLON = _Place("':'", {":": JsonScanner._colon})
-_MEMBER_VALUE = _Place("a value", _SCALAR_OR_CONTAINER)
-_FIRST_ITEM = _Place("a value or ']'", _SCALAR_OR_CONTAINER | {"]": JsonScanner._close}, _ITEMS)
-_ITEM = _Place("a value", _SCALAR_OR_CONTAINER, _ITEMS)
-_AFTER_MEMBER = _Place("',' or '}'", {",": JsonScanner._comma_in_object, "}": JsonScanner._close})
-_AFTER_ITEM = _Place("',' or ']'", {",": JsonScanner._comma_in_array, "]": JsonScanner._close})
+_MEMBER_VALUE = _Place("a value", _SCALAR_OR_CONTAINER, JsonScanner._segment)
+_FIRST_ITEM = _Place("a value or ']'", _SCALAR_OR_CONTAINER | {"]": _CLOSE}, _TAKE, ITEMS)
+_ITEM = _Place("a value", _SCALAR_OR_CONTAINER, _TAKE, ITEMS)
+_AFTER_MEMBER = _Place("',' or '}'", {",": JsonScanner._comma, "}": _CLOSE}, _UP)
+_AFTER_ITEM = _Place("',' or ']'", {",": JsonScanner._comma, "]": _CLOSE}, _UP)
 _AFTER_ROOT = _Place("nothing after the end", {})
+_AFTER = {_BRACE: _AFTER_MEMBER, _BRACKET: _AFTER_ITEM}
+_FIRST_NAME.following = _AFTER_MEMBER.following = _NAME
+_FIRST_ITEM.following = _AFTER_ITEM.following = _ITEM

@@ -5,11 +5,13 @@ places, and a `model` in the query whatever those are.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 from proxy.core.accounts import Account, model_not_found
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Gate, Heard, Judge, dotted
+from proxy.core.gate import Gate, Heard, dotted
 from proxy.core.jsonscan import ITEM, Path
+from proxy.core.places import Places, places_of
 from proxy.core.policy import ACCOUNT, Grant, has_scope, matches, may_use
 from proxy.core.routes import Match, Route, Safe
 from proxy.core.target import query_values
@@ -81,50 +83,44 @@ def _confine_query(match: Match, grant: Grant) -> None:
             )
 
 
-def body_demands(
-    route: Route, grant: Grant, named: Named
-) -> tuple[dict[Path, Judge], tuple[Path, ...]]:
-    """A judge for each place in the body, and the places that may be empty.
+@lru_cache(maxsize=1024)  # as many as there are routes, and half of them
+def places_in_body(route: Route, *, whole_account: bool) -> Places | None:
+    """The places in a body that are judged, None where nothing in it is asked for.
 
-    `named` hears of the models that the judges let pass. Behind the first place a model
-    may be absent for a token that may act on the whole account: such calls (listing all voices)
-    have none.
+    Behind the first one a model may be absent for a token that may act on the whole account: such
+    calls (listing all voices) have none.
     """
-    whole_account = has_scope(grant, ACCOUNT)
-    places = (*route.models, *route.also_models)
-    demands: dict[Path, Judge] = {path: _model_judge(path, grant, named) for path in places}
+    models = (*route.models, *route.also_models)
     if whole_account:
-        return demands, (*route.models[1:], *route.also_models)
-    demands |= {path: _tenant_judge(path, values) for path, values in route.tenant_safe}
-    absent = [path for path, values in route.tenant_safe if None in values]
-    return demands, (*route.also_models, *absent)
+        judged, optional = models, (*route.models[1:], *route.also_models)
+    else:
+        judged = (*models, *(path for path, _ in route.tenant_safe))
+        absent = (path for path, values in route.tenant_safe if None in values)
+        optional = (*route.also_models, *absent)
+    return places_of(judged, optional, route.texts, route.dialect) if judged else None
 
 
 def body_gate(route: Route, grant: Grant, named: Named) -> Gate | None:
-    """The gate for a body, None where nothing in it is asked for; see `body_demands`."""
-    demands, optional = body_demands(route, grant, named)
-    if not demands:
-        return None
-    return Gate(demands, optional, texts=route.texts, dialect=route.dialect)
+    """The gate for a body, None where nothing in it is asked for; `named` hears of the models."""
+    places = places_in_body(route, whole_account=has_scope(grant, ACCOUNT))
+    return None if places is None else Gate(places, partial(judge_place, route, grant, named))
+
+
+def judge_place(route: Route, grant: Grant, named: Named, path: Path, told: Heard) -> None:
+    """Judge what stands at a place in a body, and note the models that pass.
+
+    Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`, `ACCESS_DENIED`.
+    """
+    if path in route.models or path in route.also_models:
+        named.hear(path, judge_model(dotted(path), told, grant))
+        return
+    values = next(values for at, values in route.tenant_safe if at == path)
+    judge_confined(path, values, told)
 
 
 def reads_model(route: Route) -> bool:
     """Whether a route names a model, in the body or in the address."""
     return bool(route.models or route.query_model or route.path_model)
-
-
-def _model_judge(path: Path, grant: Grant, named: Named) -> Judge:
-    def judge(name: Heard) -> None:
-        named.hear(path, judge_model(dotted(path), name, grant))
-
-    return judge
-
-
-def _tenant_judge(path: Path, values: tuple[Safe, ...]) -> Judge:
-    def judge(value: Heard) -> None:
-        judge_confined(path, values, value)
-
-    return judge
 
 
 def judge_confined(path: Path, values: tuple[Safe, ...], value: Heard) -> None:

@@ -8,18 +8,19 @@ else's route.
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TypeAlias
 
 from proxy.core.dialects import DIALECTS, NATIVE, UNHEEDING, Dialect
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.families import Family
 from proxy.core.jsonscan import Path
+from proxy.core.pathtree import CAPTURE, Node
 from proxy.core.policy import INFERENCE, matches
-from proxy.core.target import Target, rough_segments
+from proxy.core.target import Target, parse_target, rough_segments
 
 ANY = "ANY"
 """The method that stands for all but `TRACE` and `CONNECT`, which no route has."""
@@ -27,12 +28,11 @@ ANY = "ANY"
 _FEW, _LONGEST_TYPO = 6, 100
 """Patterns and characters that are compared letter by letter: anybody may ask, so few."""
 
+_MET, _USUAL = 1024, 256
+"""Matches that are remembered, and characters of what is: a look-up instead of 8 us."""
+
 _NEVER_ANY = frozenset({"TRACE", "CONNECT"})  # the one echoes credentials, the other leaves HTTP
 _COMMON = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
-
-CAPTURE = re.compile(r"\{([a-z_]+)(\*\*)?\}")
-"""A capture in a pattern or a target: its name, and `**` where it takes the rest."""
-
 
 Safe: TypeAlias = str | bool | None
 """A value that stays within the tenant: a text, by pattern, a truth value, or absent (or null)."""
@@ -111,6 +111,10 @@ class Route:
     envelope: Envelope = Envelope.NATIVE
     is_free: bool = False
 
+    def __hash__(self) -> int:
+        """Of what tells two routes apart in a table: what is memorised by route is found fast."""
+        return hash((self.pattern, self.name))
+
     @property
     def is_judged(self) -> bool:
         """Whether anything in the body is judged, so that it must be readable."""
@@ -155,23 +159,6 @@ class Match:
         return CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
 
 
-@dataclass(slots=True)
-class _Node:
-    """A place in the tree of patterns; `routes` are those of the pattern that ends here."""
-
-    literals: dict[str, "_Node"] = field(default_factory=dict)
-    folded: set[str] = field(default_factory=set)
-    capture: "_Node | None" = None
-    rest: "_Node | None" = None
-    routes: dict[str, Route] = field(default_factory=dict)
-
-
-_NO_PATH = _Node()
-"""What a search ends with that met a look-alike: unlike None, nothing broader steps in."""
-
-_WORD = re.compile(r"[^\x00-\x7f]*[0-9a-z_-]*")
-
-
 class RouteTable:
     """All routes, as a tree: one step per segment, however many. `families` are for façades."""
 
@@ -181,9 +168,21 @@ class RouteTable:
         served = (one for one in self.routes if one.answer is not Answer.NOT_FOUND)
         public = {one.pattern for one in served if one.scope == INFERENCE}
         self._public = [(pattern, set(pattern.strip("/").split("/"))) for pattern in public]
-        self._root = _Node()
+        self._root: Node[Route] = Node()
+        self._met = lru_cache(_MET)(self._meet)
         for route in self.routes:
             self._insert(route)
+
+    def meet(self, method: str, text: str) -> Match:
+        """The route for a request and its target as it came, remembered when it is usual.
+
+        A query is not: it may hold anything. Raises `ProxyError` as `match` and `parse_target` do.
+        """
+        is_usual = len(text) + len(method) <= _USUAL and "?" not in text
+        return self._met(method, text) if is_usual else self._meet(method, text)
+
+    def _meet(self, method: str, text: str) -> Match:
+        return self.match(method, parse_target(text))
 
     def match(self, method: str, target: Target) -> Match:
         """The route for a request.
@@ -191,8 +190,8 @@ class RouteTable:
         Raises `ProxyError`: `NOT_FOUND` naming the nearest pattern, `METHOD_NOT_ALLOWED` with
         an `Allow` header.
         """
-        found = _find(self._root, target.segments, 0)
-        if found is None or found is _NO_PATH:
+        found = self._root.find(target.segments)
+        if found is None:
             raise ProxyError(Situation.NOT_FOUND, f"No such path. {self._nearest(target)}")
         other = None if method in _NEVER_ANY else found.routes.get(ANY)
         route = found.routes.get(method, other)
@@ -216,25 +215,11 @@ class RouteTable:
         That of the route on the path, or else of the nearest one above it that takes everything.
         """
         segments = rough_segments(text)
-        found = _find(self._root, segments, 0)
-        if found is None or found is _NO_PATH:
-            found = _rest_above(self._root, segments)
+        found = self._root.find(segments) or self._root.rest_above(segments)
         return next(iter(found.routes.values())).envelope if found else Envelope.NATIVE
 
     def _insert(self, route: Route) -> None:
-        node = self._root
-        for segment in route.pattern.strip("/").split("/"):
-            capture = CAPTURE.fullmatch(segment)
-            if capture is None:
-                node.folded.add(_fold(segment))
-                node = node.literals.setdefault(segment, _Node())
-                continue
-            if capture[2]:
-                node.rest = node.rest or _Node()
-                node = node.rest
-            else:
-                node.capture = node.capture or _Node()
-                node = node.capture
+        node = self._root.grown(route.pattern)
         for method in route.methods:
             if method in node.routes:
                 other = node.routes[method].pattern
@@ -249,45 +234,6 @@ class RouteTable:
         likely = sorted(shared, key=lambda p: (-shared[p], abs(len(p) - len(path)), p))[:_FEW]
         near = difflib.get_close_matches(path, likely, 1, 0.0)
         return f"The nearest is {near[0]}." if near else ""
-
-
-def _find(node: _Node, segments: tuple[str, ...], at: int) -> _Node | None:
-    """The most specific node that takes the segments from `at` on.
-
-    A look-alike of a literal (`Customization`, `tokens.json`) is no path at all: what is judged
-    on the literal must not reach upstream beside it, where a forgiving server might serve it.
-    So it ends the search, for captures and for everything broader too.
-    """
-    if at == len(segments):
-        return node if node.routes else None
-    literal = node.literals.get(segments[at])
-    if literal is None and _fold(segments[at]) in node.folded:
-        return _NO_PATH
-    found = _find(literal, segments, at + 1) if literal else None
-    if found is None and node.capture:
-        found = _find(node.capture, segments, at + 1)
-    return found or node.rest
-
-
-def _rest_above(node: _Node, segments: tuple[str, ...]) -> _Node | None:
-    """The last `{name**}` that stands beside the literals along a path."""
-    rest = node.rest
-    for segment in segments:
-        if segment not in node.literals:
-            break
-        node = node.literals[segment]
-        rest = node.rest or rest
-    return rest
-
-
-def _fold(segment: str) -> str:
-    """A segment without case, as far as it is a plain word.
-
-    Behind it may stand what a server takes for a file's ending (`.json`), a backup's (`~`), a
-    parameter (`,x`), or what nobody sees.
-    """
-    word = _WORD.match(segment.casefold())
-    return word[0] if word else ""
 
 
 def _captured(pattern: str, segments: tuple[str, ...]) -> Mapping[str, str]:

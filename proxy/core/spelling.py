@@ -3,22 +3,22 @@
 import json
 import unicodedata
 from functools import lru_cache
-from typing import NamedTuple
 
 
-class Name(NamedTuple):
-    """A member's name in a document: what it says, see `fold`, and whether it has no escape."""
-
-    text: str
-    folded: str
-    is_plain: bool
-
-
-@lru_cache(maxsize=4096)  # of at most `jsonscan.MAX_TEXT` bytes each: documents use few names
-def name_of(raw: bytes) -> Name:
-    """Read what stands between the quotes of a member name, which is good JSON."""
+def text_of(raw: bytes) -> str:
+    """What stands between the quotes of a member name, which is good JSON."""
+    if b"\\" not in raw:
+        return raw.decode()
     text: str = json.loads(b'"%b"' % raw)
-    return Name(text, fold(text), raw == text.encode())
+    return text
+
+
+@lru_cache(maxsize=4096)  # of at most `jsontexts.MAX_TEXT` bytes each: documents use few names
+def folded(raw: bytes) -> str:
+    """`fold` of what stands between the quotes of a member name, which is good JSON."""
+    if raw.isascii() and b"\\" not in raw:  # nearly all: ten times as fast, and the same
+        return raw.translate(_LOWER, _NO_WORD).decode()
+    return fold(text_of(raw))
 
 
 def fold(name: str) -> str:
@@ -29,3 +29,8 @@ def fold(name: str) -> str:
     """
     visible = (c for c in unicodedata.normalize("NFKC", name) if c.isalnum())
     return "".join(visible).casefold()
+
+
+_ASCII = bytes(range(128))
+_LOWER = bytes(range(256)).lower()
+_NO_WORD = bytes(byte for byte in _ASCII if not bytes([byte]).isalnum())

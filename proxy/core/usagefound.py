@@ -7,7 +7,7 @@ same comes of both.
 import json
 from typing import NamedTuple, TypeAlias
 
-from proxy.core.jsonscan import Path
+from proxy.core.jsonscan import ITEM, Path
 
 MOST_KEPT = 4096
 """Values below `usage` that are kept: a call to an application names some ten models."""
@@ -87,7 +87,7 @@ class Found:
         return Findings(found, any(self._errors.values()), self._kind)
 
     def member(self, level: Path, raw_name: bytes | None) -> Path | None:
-        """See `proxy.core.jsonscan.Visitor.member`."""
+        """See `proxy.core.jsonvisitor.Visitor.member`."""
         if raw_name is None:
             return None
         name: str = json.loads(b'"%b"' % raw_name)
@@ -95,8 +95,14 @@ class Found:
         is_known = path in {*PLACES, (KIND,)} or (level in PLACES and name in {USAGE, *ERRORS})
         return path if is_known or _is_below(level) else None
 
-    def value(self, path: Path, raw: bytes | None) -> bool:
-        """See `proxy.core.jsonscan.Visitor.value`."""
+    def value(self, path: Path, raw: bytes | None) -> Path | None:
+        """See `proxy.core.jsonvisitor.Visitor.value`."""
+        if not self._take(path, raw):
+            return None
+        return (*path, ITEM) if raw == b"[" else path
+
+    def _take(self, path: Path, raw: bytes | None) -> bool:
+        """Look at a value; whether what is in it is wanted as well."""
         if path in PLACES:
             self._forget(path)
             return raw == b"{"

@@ -12,7 +12,8 @@ are not looked for.
 import json
 from typing import NamedTuple, Protocol
 
-from proxy.core.jsonscan import JsonError, JsonScanner
+from proxy.core.jsonscan import JsonScanner
+from proxy.core.jsontexts import JsonError
 from proxy.core.usagefound import ERRORS, USAGE, Findings, Found, Told, found_in
 
 MOST_WHOLE = 64 * 1024
@@ -81,7 +82,7 @@ class _Scan:
 
     def __init__(self) -> None:
         self._found = Found()
-        self._scanner = JsonScanner(self._found)
+        self._scanner = JsonScanner(self._found, ())
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the document; behind what is no JSON nothing is read."""

@@ -25,7 +25,6 @@ from proxy.core.judging import Named, body_gate, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
 from proxy.core.policy import Grant, digest_of, is_active, may_use, selling
 from proxy.core.routes import Answer, Async, Match, Route, RouteTable
-from proxy.core.target import parse_target
 from proxy.core.tasks import TaskRecord
 from proxy.core.tickets import needs_whole
 from proxy.edge.asked import Asked
@@ -152,7 +151,7 @@ class Gateway:
         replier = Replier(request, visit, self._limits.write_timeout, self._is_last)
         match = None
         try:
-            match = self._routes.match(request.method, parse_target(request.raw_path))
+            match = self._routes.meet(request.method, request.raw_path)
             replier.envelope = match.route.envelope
             return await self._serve(request, match, visit, replier)
         except ProxyError as error:

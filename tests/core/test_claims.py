@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.core.asking import FILES, NAMES, TOOLS, UNREADABLE, VIDEOS
 from proxy.core.dialects import DIALECTS, NATIVE, Dialect
 from proxy.core.gate import Gate
+from proxy.core.places import places_of
 
 EVERYTHING = dict.fromkeys((*NAMES, TOOLS), UNREADABLE)
 
@@ -19,7 +20,7 @@ RESPONSES = DIALECTS["/compatible-mode/v1/responses"]
 
 def noted(body: str, dialect: Dialect = NATIVE, step: int = 10**6) -> dict[str, str]:
     """What the gate notes of a body that arrives in pieces."""
-    gate = Gate({("model",): lambda _: None}, dialect=dialect)
+    gate = Gate(places_of([("model",)], dialect=dialect), lambda *_: None)
     data = body.encode()
     for at in range(0, len(data), step):
         gate.feed(data[at : at + step])

@@ -1,7 +1,7 @@
 """The gate: what comes out, what is refused, and that nothing complete comes out unapproved."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from itertools import pairwise
 
@@ -10,14 +10,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.gate import Gate, Heard, Judge
+from proxy.core.gate import Gate, Heard
 from proxy.core.jsonscan import Path
+from proxy.core.places import places_of
 
 MODEL: Path = ("model",)
 TARGET: Path = ("input", "target_model")
 
 
-def only(*names: str) -> Judge:
+Hears = Callable[[Heard], None]
+
+
+def gate_of(
+    judges: Mapping[Path, Hears], optional: Collection[Path] = (), texts: Collection[Path] = ()
+) -> Gate:
+    """A gate with a judge of its own for each place."""
+    return Gate(places_of(judges, optional, texts), lambda path, told: judges[path](told))
+
+
+def only(*names: str) -> Hears:
     """A judge that lets these names pass and tells the refusals apart."""
 
     def judge(name: Heard) -> None:
@@ -31,7 +42,7 @@ def only(*names: str) -> Judge:
 
 def run(chunks: Iterable[bytes], *places: Path) -> tuple[bytes, Situation | None]:
     """What left for upstream, as the edge does it: nothing before `judged`; and the verdict."""
-    gate = Gate({place: only("ok", "a/b", "视频") for place in places or (MODEL,)})
+    gate = gate_of({place: only("ok", "a/b", "视频") for place in places or (MODEL,)})
     spool = bytearray()
     sent = bytearray()
     try:
@@ -138,7 +149,7 @@ def test_customization_is_judged_twice() -> None:
 
 def test_nothing_leaves_before_the_verdict_nor_the_end_before_the_last_byte() -> None:
     """The judged flag rises with the model, and the closing brace waits for `finish`."""
-    gate = Gate({MODEL: only("ok")})
+    gate = gate_of({MODEL: only("ok")})
     judged = []
     for chunk in (b'{"input":{},"model":"o', b'k","x":{}'):
         assert gate.feed(chunk) == chunk
@@ -183,7 +194,7 @@ def test_an_optional_place_may_be_empty_and_is_judged_otherwise(
 ) -> None:
     """Nothing waits for it, and nothing complete leaves that names a model it may not."""
     body = b'{"model":"ok","parameters":%b}' % parameters
-    gate = Gate({MODEL: only("ok"), EXTEND: only("ok")}, optional=[EXTEND])
+    gate = gate_of({MODEL: only("ok"), EXTEND: only("ok")}, optional=[EXTEND])
     sent = gate.feed(body[:13])
     assert gate.judged
     with pytest.raises(ProxyError) if situation else nullcontext() as refusal:
@@ -226,7 +237,7 @@ def test_every_item_of_an_array_is_judged(tools: bytes, situation: Situation | N
     body = b'{"model":"ok","tools":%b}' % tools
     for pieces in ([body], cut(body, range(len(body)))):
         judges = {place: only("ok", "a/b") for place in (MODEL, TOOL, STORE)}
-        gate = Gate(judges, optional=[TOOL, STORE])
+        gate = gate_of(judges, optional=[TOOL, STORE])
         with pytest.raises(ProxyError) if situation else nullcontext() as refusal:
             out = [gate.feed(piece) for piece in pieces]
             assert b"".join([*out, gate.finish()]) == body
@@ -260,7 +271,7 @@ def test_a_text_may_stand_where_the_route_says_so(
     """A text of any length holds no place; everything else still must be what leads to it."""
     body = b'{"model":"ok","input":%b}' % given
     for pieces in ([body], cut(body, range(len(body)))):
-        gate = Gate({MODEL: only("ok"), FILE: only("ok")}, optional=[FILE], texts=TEXTS)
+        gate = gate_of({MODEL: only("ok"), FILE: only("ok")}, optional=[FILE], texts=TEXTS)
         with pytest.raises(ProxyError) if situation else nullcontext() as refusal:
             out = [gate.feed(piece) for piece in pieces]
             assert b"".join([*out, gate.finish()]) == body
@@ -271,16 +282,16 @@ def test_what_a_judge_hears() -> None:
     """A string, a truth value, and of anything else that it is there."""
     told: list[Heard] = []
     for value in (b'"x"', b"true", b"false", b"7", b"null", b"[1]", b'{"a":"y"}', b'""'):
-        gate = Gate({MODEL: told.append})
+        gate = gate_of({MODEL: told.append})
         gate.feed(b'{"model":%b}' % value)
         gate.finish()
-    Gate({MODEL: told.append}).feed(b"{}")
+    gate_of({MODEL: told.append}).feed(b"{}")
     assert told == ["x", True, False, "", "", "", "", ""]
 
 
 def test_a_refusal_names_the_place() -> None:
     """As people write it, for clients that show it."""
-    gate = Gate({TOOL: only("ok")}, optional=[TOOL])
+    gate = gate_of({TOOL: only("ok")}, optional=[TOOL])
     with pytest.raises(ProxyError, match=r"^tools\[\]\.model: given twice\.$") as refusal:
         gate.feed(b'{"tools":[{"model":"ok","model":"ok"}]}')
     assert refusal.value.param == "tools[].model"
@@ -289,7 +300,7 @@ def test_a_refusal_names_the_place() -> None:
 def test_price_inputs_are_noted_but_never_judged() -> None:
     """What `core.claims` listens for is kept, beside places that are judged or none of both."""
     number: Path = ("parameters", "n")
-    gate = Gate({MODEL: only("ok"), number: lambda _: None}, optional=[number])
+    gate = gate_of({MODEL: only("ok"), number: lambda _: None}, optional=[number])
     gate.feed(
         b'{"model":"ok","parameters":{"duration":5,"size":"1280*720","seed":1,'
         b'"duration":"10","n":3,"stream":true}}'
@@ -367,7 +378,7 @@ def test_no_tool_gets_through_with_another_model(body: bytes, places: list[int])
     """Whatever stands in the array, and however it is cut: allowed means each model is."""
     verdicts: list[Situation | None] = []
     for pieces in ([body], cut(body, places)):
-        gate = Gate({MODEL: only("ok"), TOOL: only("ok", "a/b")}, optional=[TOOL])
+        gate = gate_of({MODEL: only("ok"), TOOL: only("ok", "a/b")}, optional=[TOOL])
         try:
             out = b"".join([*map(gate.feed, pieces), gate.finish()])
         except ProxyError as error:
@@ -382,11 +393,11 @@ def test_no_tool_gets_through_with_another_model(body: bytes, places: list[int])
 def test_two_spellings_may_both_be_demanded(order: tuple[str, str]) -> None:
     """A name that is judged itself is no look-alike of another one, and still given once only."""
     heard: list[Heard] = []
-    demands: dict[Path, Judge] = {(name,): heard.append for name in ("app_id", "appId")}
-    gate = Gate(demands, demands)
+    demands: dict[Path, Hears] = {(name,): heard.append for name in ("app_id", "appId")}
+    gate = gate_of(demands, demands)
     body = json.dumps({name: name for name in order}).encode()
     assert gate.feed(body) + gate.finish() == body
     assert heard == list(order)
-    twice = Gate(demands, demands)
+    twice = gate_of(demands, demands)
     with pytest.raises(ProxyError):
         twice.feed(b'{"appId":"a","appId":"b"}')

@@ -8,15 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.core.jsonscan import (
-    ITEM,
-    MAX_ATOM,
-    MAX_DEPTH,
-    MAX_TEXT,
-    MAX_TRAILING,
-    JsonError,
-    JsonScanner,
-)
+from proxy.core.jsonscan import ITEM, MAX_ATOM, MAX_DEPTH, MAX_TRAILING, JsonScanner
+from proxy.core.jsontexts import MAX_TEXT, JsonError
 
 Heard = list[tuple[tuple[str, ...], bytes | None]]
 
@@ -31,15 +24,17 @@ class Listener:
         self.heard.append((level, raw_name))
         return None if raw_name is None else (*level, raw_name.decode())
 
-    def value(self, path: tuple[str, ...], raw: bytes | None) -> bool:
+    def value(self, path: tuple[str, ...], raw: bytes | None) -> tuple[str, ...] | None:
         self.heard.append((path, raw))
-        return path in {(), ("input",)}
+        if path not in {(), ("input",)}:
+            return None
+        return (*path, ITEM) if raw == b"[" else path
 
 
 def scan(chunks: Iterable[bytes]) -> tuple[bytes, str, Heard]:
     """Everything observable about one scan: output, verdict and what the visitor heard."""
     listener = Listener()
-    scanner = JsonScanner(listener)
+    scanner = JsonScanner(listener, ())
     out = bytearray()
     try:
         for chunk in chunks:

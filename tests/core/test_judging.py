@@ -1,6 +1,7 @@
 """What a route demands: scope, the model wherever it is named, and staying within the tenant."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 
@@ -8,7 +9,15 @@ from proxy.core.accounts import Account
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.gate import Heard
 from proxy.core.jsonscan import Path
-from proxy.core.judging import Named, body_demands, body_gate, demand_scope, judge_address
+from proxy.core.judging import (
+    Named,
+    body_gate,
+    demand_scope,
+    judge_address,
+    judge_place,
+    places_in_body,
+)
+from proxy.core.places import all_of
 from proxy.core.policy import ACCOUNT, INFERENCE, Grant
 from proxy.core.routes import Envelope, Match, Route, RouteTable, Safe
 from proxy.core.target import parse_target
@@ -31,12 +40,21 @@ def met(one: Route, path: str) -> Match:
 def heard(one: Route, grant: Grant, named: Mapping[Path, Heard]) -> dict[Path, str]:
     """What the judges let pass of what a body names; the first refusal comes out."""
     passed = Named()
-    demands, optional = body_demands(one, grant, passed)
-    assert set(demands) <= set(named)
-    for path, judge in demands.items():
+    judged, optional = judged_in(one, grant)
+    assert judged <= set(named)
+    for path in sorted(judged):
         if named[path] is not None or path not in optional:
-            judge(named[path])
+            judge_place(one, grant, passed, path, named[path])
     return passed.models
+
+
+def judged_in(one: Route, grant: Grant) -> tuple[set[Path], set[Path]]:
+    """What is judged in a body, and what of it may be absent."""
+    places = places_in_body(one, whole_account=ACCOUNT in grant.scopes)
+    if places is None:
+        return set(), set()
+    judged = {place.path for place in all_of(places.root) if place.is_judged}
+    return judged, judged - {place.path for place in places.awaited}
 
 
 @pytest.mark.parametrize(
@@ -218,14 +236,13 @@ def test_a_tenant_keeps_to_the_safe_values(
     The refusal names the place and what would be right; the whole account is asked nothing.
     """
     one = route(tenant_safe=((TOOL, values),))
-    demands, optional = body_demands(one, TENANT, Named())
-    assert optional == ((TOOL,) if None in values else ())
-    assert body_demands(one, OWNER, Named()) == ({}, ())
+    assert judged_in(one, TENANT) == ({TOOL}, {TOOL} if None in values else set())
+    assert judged_in(one, OWNER) == (set(), set())
     if passes:
-        demands[TOOL](told)
+        judge_place(one, TENANT, Named(), TOOL, told)
         return
     with pytest.raises(ProxyError, match=r"^tools\[\]\.store: must be .*`account`") as refusal:
-        demands[TOOL](told)
+        judge_place(one, TENANT, Named(), TOOL, told)
     assert refusal.value.situation is Situation.ACCESS_DENIED
     assert refusal.value.param == "tools[].store"
 
@@ -233,24 +250,22 @@ def test_a_tenant_keeps_to_the_safe_values(
 def test_what_is_heard_late_must_be_the_accounts_too() -> None:
     """Once the call has an account, a model it is not bound to run is as unknown as any other."""
     named = Named()
-    demands, _ = body_demands(route(models=(MODEL,), also_models=(TARGET,)), TENANT, named)
-    demands[MODEL]("ok")
+    judge = partial(judge_place, route(models=(MODEL,), also_models=(TARGET,)), TENANT, named)
+    judge(MODEL, "ok")
     named.account = Account("a", "https://a.example", "k", models=("o*",))
     with pytest.raises(ProxyError) as refusal:
-        demands[TARGET]("kling/v3")
+        judge(TARGET, "kling/v3")
     assert refusal.value.situation is Situation.MODEL_NOT_FOUND
-    demands[TARGET]("ok")
+    judge(TARGET, "ok")
     assert named.models == {MODEL: "ok", TARGET: "ok"}
 
 
 def test_what_is_demanded_is_the_routes_own() -> None:
     """A route without places demands nothing; the tenant's places vanish for the whole account."""
     customization = route(models=(MODEL, TARGET), tenant_safe=((ACTION, ("make",)),))
-    assert body_demands(route(), TENANT, Named()) == ({}, ())
-    demands, optional = body_demands(customization, TENANT, Named())
-    assert (set(demands), optional) == ({MODEL, TARGET, ACTION}, ())
-    demands, optional = body_demands(customization, OWNER, Named())
-    assert (set(demands), optional) == ({MODEL, TARGET}, (TARGET,))
+    assert judged_in(route(), TENANT) == (set(), set())
+    assert judged_in(customization, TENANT) == ({MODEL, TARGET, ACTION}, set())
+    assert judged_in(customization, OWNER) == ({MODEL, TARGET}, {TARGET})
 
 
 def test_a_refusal_tells_nobody_which_models_exist() -> None:

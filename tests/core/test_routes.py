@@ -739,3 +739,19 @@ def test_a_look_alike_never_leads_elsewhere(patterns: set[str], came: list[str])
         assert plain != "/" + "/".join(segments) or not fitting
     else:
         assert found == fitting[0]
+
+
+def test_what_was_met_is_remembered_and_nothing_with_a_query() -> None:
+    """The same match for the same target; each query is read anew, and so is what is refused."""
+    table = RouteTable([route("/a/{x}"), route("/b", methods="POST")])
+    met = table.meet("GET", "/a/1")
+    assert met is table.meet("GET", "/a/1")
+    assert met == table.match("GET", parse_target("/a/1"))
+    assert table.meet("GET", "/a/2").captures == {"x": "2"}
+    asked = table.meet("GET", "/a/1?key=secret")
+    assert asked.target.query == "key=secret"
+    assert asked is not table.meet("GET", "/a/1?key=secret")
+    for _ in range(2):
+        with pytest.raises(ProxyError) as refusal:
+            table.meet("GET", "/b")
+        assert refusal.value.situation is Situation.METHOD_NOT_ALLOWED

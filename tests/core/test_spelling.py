@@ -1,8 +1,12 @@
 """`core.spelling`: names that somebody may take for the same."""
 
-import pytest
+import json
 
-from proxy.core.spelling import Name, fold, name_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.spelling import fold, folded
 
 
 @pytest.mark.parametrize(
@@ -23,7 +27,15 @@ def test_other_names_stay_other_names() -> None:
 
 
 def test_names_in_documents() -> None:
-    """An escape says the same as the character, and is not the plain way to say it."""
-    assert name_of(b"Model") == Name("Model", "model", is_plain=True)
-    assert name_of(b"m\\u006fdel") == Name("model", "model", is_plain=False)
-    assert name_of("視頻".encode()) == Name("視頻", "視頻", is_plain=True)
+    """An escape says the same as the character."""
+    assert folded(b"Mo_del") == folded(b"m\\u006fdel") == "model"
+    assert folded("視頻".encode()) == "視頻"
+    assert folded(rb"\u89c6") == "视"
+
+
+@given(st.text(st.characters(max_codepoint=127)) | st.text())
+def test_a_name_is_folded_as_the_text_it_says(name: str) -> None:
+    """However it is written down, and however fast: plain ASCII takes another way."""
+    for ascii_only in (True, False):
+        raw = json.dumps(name, ensure_ascii=ascii_only).encode(errors="surrogatepass")[1:-1]
+        assert folded(raw) == fold(name)

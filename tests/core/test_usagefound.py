@@ -34,7 +34,7 @@ CASES: list[tuple[str, Told, bool]] = [
 def test_both_ways_find_the_same(text: str, told: Told, is_error: bool) -> None:  # noqa: FBT001 - a table
     """Of names that stand twice the last one counts."""
     scanned = Found()
-    JsonScanner(scanned).feed(text.encode())
+    JsonScanner(scanned, ()).feed(text.encode())
     assert found_in(json.loads(text)) == scanned.findings == (told, is_error, "")
 
 
@@ -51,5 +51,5 @@ def test_both_ways_find_the_same(text: str, told: Told, is_error: bool) -> None:
 def test_kind(text: str, kind: str) -> None:
     """The root's type, where it is a text."""
     scanned = Found()
-    JsonScanner(scanned).feed(text.encode())
+    JsonScanner(scanned, ()).feed(text.encode())
     assert found_in(json.loads(text)).kind == scanned.findings.kind == kind

@@ -32,6 +32,7 @@ from edge.rig import (
 )
 
 from proxy.core.gate import Gate
+from proxy.core.places import places_of
 from proxy.core.routes import Async, Route, RouteTable
 from proxy.edge.intake import SLICE, judged_fairly
 from proxy.edge.spool import IN_MEMORY
@@ -602,7 +603,7 @@ async def test_no_room_for_bodies_whose_model_comes_late() -> None:
 async def test_a_body_that_is_slow_to_judge_holds_nobody_up() -> None:
     """Others get their turn within a body of nothing but comments; what comes out is the same."""
     body = b'{"model":"wan2.6-t2v","a":[' + b"/**/" * 50_000 + b"]"
-    gates = [Gate({("model",): lambda _: None}) for _ in range(2)]
+    gates = [Gate(places_of([("model",)]), lambda *_: None) for _ in range(2)]
     turns = 0
 
     async def other() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.gate import Gate
+from proxy.core.places import places_of
 from proxy.core.prices import Price, Tier
 from proxy.core.usage import read_usage
 from proxy.sandbox.usage import FAMILIES, image_usage, video_usage, videos_in
@@ -121,7 +122,7 @@ def test_no_video_costs_more_than_what_is_reserved_for_it(
     """From the body's bytes to the bill: the hold is at least what the answer comes to cost."""
     given_ = {"media": [{"type": kind, "url": "x"} for kind in media]}
     body = json.dumps({"model": model, "input": given_, "parameters": parameters}).encode()
-    gate = Gate({("model",): lambda _: None})
+    gate = Gate(places_of([("model",)]), lambda *_: None)
     gate.feed(body)
     gate.finish()
     usage = video_usage(model, parameters, videos_in(given_))
