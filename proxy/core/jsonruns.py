@@ -22,7 +22,7 @@ _PLAIN = rb"[^\"\\\x00-\x1f]"
 _ESCAPE = rb'\\(?:["\\/bfnrt]|u(?:[0-9A-Ca-cE-Fe-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2}))'
 _TEXT = rb'"%b{0,128}+(?:%b%b{0,128}+){0,256}+"' % (_PLAIN, _ESCAPE, _PLAIN)
 _SHORT_TEXT = rb'"%b{0,64}+"' % _PLAIN
-_NUMBER = rb"-?+(?>0|[1-9]\d{0,31}+)(?:\.\d{1,31}+)?+(?:[eE][+-]?\d{1,9}+)?+"
+_NUMBER = rb"-?+(?>0|[1-9]\d{0,63}+)(?:\.\d{1,48}+)?+(?:[eE][+-]?\d{1,9}+)?+"
 _ATOM = rb"%b|true|false|null" % _NUMBER
 
 

@@ -116,7 +116,7 @@ class JsonScanner(Generic[Spot]):
 
     def _between(self, data: bytes, at: int) -> int:
         place = self._place
-        if place.shortcut is not None:
+        if place.shortcut is not None and data[at] != _SLASH:
             reached = place.shortcut(self, data, at)
             if reached > at:
                 return reached
@@ -232,7 +232,7 @@ class JsonScanner(Generic[Spot]):
         if follower not in _COMMENTS:
             raise self._unexpected(at)
         self._step = _COMMENTS[follower]
-        self._blanks.append((at, at + 2))
+        self._blank(at, at + 2, is_over=False)
         return self._step(self, data, at + 2)
 
     def _open(self, data: bytes, at: int) -> int:
@@ -332,6 +332,8 @@ class JsonScanner(Generic[Spot]):
         return end
 
     def _blank(self, at: int, end: int, *, is_over: bool) -> None:
+        if self._blanks and self._blanks[-1][1] == at:
+            at = self._blanks.pop()[0]
         self._blanks.append((at, end))
         if is_over:
             self._step = JsonScanner._between
@@ -340,7 +342,7 @@ class JsonScanner(Generic[Spot]):
 _BLANK = re.compile(rb"[ \t\n\r]+")
 _ATOM_RUN = re.compile(rb"[-+.0-9A-Za-z]{1,%d}" % (MAX_ATOM + 1))
 _ATOM = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
-_COMMA, _BRACE, _BRACKET = b",}]"
+_COMMA, _BRACE, _BRACKET, _SLASH = b",}]/"
 _OPENERS = b"{["
 _CLOSER_OF = bytes.maketrans(b"{[", b"}]")
 _NO_OPENER = bytes(byte for byte in range(256) if byte not in _OPENERS)

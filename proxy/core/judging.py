@@ -50,6 +50,8 @@ def judge_address(match: Match, grant: Grant) -> str | None:
     Raises `ProxyError`: `EMPTY_MODEL`, `MODEL_NOT_FOUND`, `ILLEGAL_INPUT`, `ACCESS_DENIED`.
     """
     route = match.route
+    if not match.target.query and not route.query_model and not route.path_model:
+        return None  # nothing is named: so it is with nearly all
     _confine_query(match, grant)
     named: dict[str, str] = {}
     for parameter in dict.fromkeys(("model", route.query_model or "model")):

@@ -129,13 +129,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route met by a request. `captures` are decoded, `raw_captures` as they came."""
+    """A route met by a request. `captures` are decoded, `raw_captures` as they came.
+
+    `path` is upstream's, unless the model is served elsewhere.
+    """
 
     method: str
     route: Route
     target: Target
     captures: Mapping[str, str]
     raw_captures: Mapping[str, str]
+    path: str
 
     @property
     def is_poll(self) -> bool:
@@ -144,19 +148,14 @@ class Match:
 
     def upstream_target(self, model: str | None) -> str:
         """Path and query for upstream: the public bytes, under the route's target."""
-        template = self.route.target
+        path = self.path
         for patterns, other in self.route.retargets:
             if model is not None and matches(patterns, model):
-                template = other
+                path = _filled(other, self.raw_captures)
                 break
-        path = self.filled(template)
         slash = "/" if self.target.slash and not path.endswith("/") else ""
         query = "" if self.target.query is None else f"?{self.target.query}"
         return f"{path}{slash}{query}"
-
-    def filled(self, template: str) -> str:
-        """A path with what was captured in its places."""
-        return CAPTURE.sub(lambda found: self.raw_captures[found[1]], template)
 
 
 class RouteTable:
@@ -203,11 +202,10 @@ class RouteTable:
                 headers=(("Allow", allowed),),
             )
         decoded, raw = (_captured(route.pattern, parts) for parts in (target.segments, target.raw))
-        match = Match(method, route, target, decoded, raw)
+        path = _filled(route.target, raw)
         if route.answer is Answer.NOT_FOUND:
-            right = match.filled(route.target)
-            raise ProxyError(Situation.NOT_FOUND, f"No such path; use {right}.")
-        return match
+            raise ProxyError(Situation.NOT_FOUND, f"No such path; use {path}.")
+        return Match(method, route, target, decoded, raw, path)
 
     def envelope(self, text: str) -> Envelope:
         """In whose shape to tell what is wrong with a request target that met no route.
@@ -234,6 +232,11 @@ class RouteTable:
         likely = sorted(shared, key=lambda p: (-shared[p], abs(len(p) - len(path)), p))[:_FEW]
         near = difflib.get_close_matches(path, likely, 1, 0.0)
         return f"The nearest is {near[0]}." if near else ""
+
+
+def _filled(template: str, captures: Mapping[str, str]) -> str:
+    """A path with what was captured in its places."""
+    return CAPTURE.sub(lambda found: captures[found[1]], template)
 
 
 def _captured(pattern: str, segments: tuple[str, ...]) -> Mapping[str, str]:

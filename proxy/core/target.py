@@ -20,6 +20,8 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _RAW = re.compile(r"[!$&'()*+,\-./0-9:=@A-Z_a-z~%]*")  # RFC 3986 pchar, without `;`
 _UNSAFE_DECODED = re.compile(r"[\x00-\x1f\x7f-\x9f/\\;?#%]")
 _UNSAFE_QUERY = re.compile(r"[\x00-\x20\x7f#\ud800-\udfff]")  # what could end a request line
+_PLAIN = re.compile(r"(?:/[!$&'()*+,\-0-9:=@A-Z_a-z~][!$&'()*+,\-.0-9:=@A-Z_a-z~]*+)++/?+")
+"""Nearly all paths: nothing to decode, no dot and nothing empty where a segment begins."""
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
@@ -49,16 +51,22 @@ def parse_target(text: str) -> Target:
     """
     absolute = _ABSOLUTE_FORM.match(text)  # at the very beginning: a query may hold a URL
     path, mark, query = text[absolute.end() if absolute else 0 :].partition("?")
-    if not path.startswith("/") or not _RAW.fullmatch(path) or _BAD_ESCAPE.search(path):
-        raise _no_such_path("has characters that may not stand in a path")
+    is_plain = _PLAIN.fullmatch(path) is not None
+    if not is_plain:
+        _demand_path(path)
     if _UNSAFE_QUERY.search(query):
         raise _no_such_path("has characters that may not stand in a query")
     raw = path[1:].split("/")
     slash = raw[-1] == ""
     if slash:
         raw.pop()
-    segments = tuple(_decoded(segment) for segment in raw)
-    return Target(tuple(raw), segments, slash, query if mark else None)
+    segments = raw if is_plain else map(_decoded, raw)
+    return Target(tuple(raw), tuple(segments), slash, query if mark else None)
+
+
+def _demand_path(path: str) -> None:
+    if not path.startswith("/") or not _RAW.fullmatch(path) or _BAD_ESCAPE.search(path):
+        raise _no_such_path("has characters that may not stand in a path")
 
 
 def rough_segments(text: str) -> tuple[str, ...]:

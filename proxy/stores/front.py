@@ -1,6 +1,7 @@
 """A store in front of another: what it does not do itself, the other does."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from typing import Any
 
 from proxy.core.holds import Hold, Ruling
 from proxy.core.idempotency import Submission
@@ -35,9 +36,9 @@ class Front:
         """See `proxy.ports.Store.ping`."""
         await self._store.ping()
 
-    async def grant(self, digest: str) -> Grant | None:
-        """See `proxy.ports.Tokens.grant`."""
-        return await self._store.grant(digest)
+    def grant(self, digest: str) -> Coroutine[Any, Any, Grant | None]:
+        """See `proxy.ports.Tokens.grant`. No coroutine of its own: every call comes this way."""
+        return self._store.grant(digest)
 
     async def save_grant(self, digest: str, grant: Grant) -> None:
         """See `proxy.ports.Tokens.save_grant`."""
