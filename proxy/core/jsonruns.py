@@ -19,7 +19,9 @@ BLANKS = b" \t\n\r"
 
 _GAP = rb"[ \t\n\r]{0,64}+"
 _PLAIN = rb"[^\"\\\x00-\x1f]"
-_ESCAPE = rb'\\(?:["\\/bfnrt]|u(?:[0-9A-Ca-cE-Fe-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2}))'
+_PAIR = rb"[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}"
+_SCALAR = rb"[0-9A-Ca-cE-Fe-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2}|%b" % _PAIR
+_ESCAPE = rb'\\(?:["\\/bfnrt]|u(?:%b))' % _SCALAR
 _TEXT = rb'"%b{0,128}+(?:%b%b{0,128}+){0,256}+"' % (_PLAIN, _ESCAPE, _PLAIN)
 _SHORT_TEXT = rb'"%b{0,64}+"' % _PLAIN
 _NUMBER = rb"-?+(?>0|[1-9]\d{0,63}+)(?:\.\d{1,48}+)?+(?:[eE][+-]?\d{1,9}+)?+"
@@ -58,6 +60,7 @@ _HEARD = rb"""
     |   "         # or of a text
     )""" % (_GAP, _SHORT_TEXT, _ATOM, _GAP, _GAP, _GAP, _CLOSERS)
 
+_HEARD_NAME = rb"%b{0,64}+(?:%b%b{0,64}+){0,8}+" % (_PLAIN, _ESCAPE, _PLAIN)  # within `MAX_TEXT`
 _NAME = rb'"[^"\\\x00-\x1f\[\]{}]{0,64}+"%b:' % _GAP
 _OPENERS = rb"(?:%b(?:\[(?!%b\])|\{%b%b)){0,256}+" % (_GAP, _GAP, _GAP, _NAME)
 _VALUE = rb"(?>%b|%b|\[%b\]|\{%b\})(?=%b[,\]}])" % (_TEXT, _ATOM, _GAP, _GAP, _GAP)
@@ -92,7 +95,7 @@ ITEMS = Runs(
 MEMBERS = Runs(
     unheard=_run(_member(NESTED)),
     flat=_run(_member(0)),
-    heard=re.compile(rb'%b"(%b{0,64}+)"%b:%b' % (_GAP, _PLAIN, _GAP, _HEARD), re.VERBOSE),
+    heard=re.compile(rb'%b"(%b)"%b:%b' % (_GAP, _HEARD_NAME, _GAP, _HEARD), re.VERBOSE),
     segment=re.compile(rb"(%b%b%b)%b" % (_GAP, _NAME, _OPENERS, _REST)),
 )
 

@@ -58,7 +58,7 @@ class JsonScanner(Generic[Spot]):
 
     __slots__ = (
         *("root_end", "scanned", "_visitor", "_tail", "_step", "_place", "_closers", "_levels"),
-        *("_spot", "_is_name", "_text", "_blanks"),
+        *("_spot", "_is_name", "_text", "_blanks", "_blanked"),
     )
 
     def __init__(self, visitor: Visitor[Spot], root: Spot) -> None:
@@ -73,7 +73,8 @@ class JsonScanner(Generic[Spot]):
         self._spot: Spot | None = root  # where the next value stands, if the visitor cares
         self._is_name = False  # of the string being walked
         self._text: bytearray | None = None  # of the string being walked, where it is kept
-        self._blanks: list[tuple[int, int]] = []  # comments in the data at hand
+        self._blanks: list[tuple[int, int]] = []  # parts of comments in the data at hand
+        self._blanked: bytes | None = None  # that data, without the comments that are whole
 
     def feed(self, chunk: bytes) -> bytes:
         """Scan on and return what is now approved, comments blanked: possibly less than came.
@@ -82,12 +83,13 @@ class JsonScanner(Generic[Spot]):
         """
         data = self._tail + chunk if self._tail else chunk
         readable, flaw = (len(data), False) if data.isascii() else texts.utf8_prefix(data)
-        consumed = self._scan(data[:readable] if readable < len(data) else data)
+        approved, consumed = self._scan(data[:readable] if readable < len(data) else data)
         if flaw:
             raise JsonError("not UTF-8", self.scanned + readable)
         self._tail = data[consumed:]
         self.scanned += consumed
-        approved = data[:consumed] if self._tail else data
+        if consumed < len(approved):
+            approved = approved[:consumed]
         return texts.blanked(approved, self._blanks) if self._blanks else approved
 
     def finish(self) -> None:
@@ -100,17 +102,19 @@ class JsonScanner(Generic[Spot]):
         if self.root_end is None or self._tail or self._step is not JsonScanner._between:
             raise JsonError("ends too early or inside a token", self.scanned)
 
-    def _scan(self, data: bytes) -> int:
-        """Walk `data` as far as its tokens are whole; return how far that was."""
+    def _scan(self, data: bytes) -> tuple[bytes, int]:
+        """Walk `data` as far as its tokens are whole; return it blanked, and how far that was."""
         position, end = 0, len(data)
         while position < end:
             reached = self._step(self, data, position)
             if reached == position:
-                break  # the token may go on in the next chunk
+                if self._blanked is None:
+                    break  # the token may go on in the next chunk
+                data, self._blanked = self._blanked, None
             position = reached
             if self.root_end is not None and self.scanned + position > self.root_end + MAX_TRAILING:
                 raise JsonError("too much blank space after the end", self.root_end + MAX_TRAILING)
-        return position
+        return data, position
 
     # -- between tokens: one table per place in the grammar, see the end of this file ----------
 
@@ -125,19 +129,15 @@ class JsonScanner(Generic[Spot]):
             return blank.end()
         action = place.actions.get(data[at])
         if action is None:
-            raise self._unexpected(at)
+            raise JsonError(f"expected {self._place.wanted}", self.scanned + at)
         return action(self, data, at)
-
-    def _unexpected(self, at: int) -> JsonError:
-        return JsonError(f"expected {self._place.wanted}", self.scanned + at)
 
     # -- many tokens at once; each returns `at` where its expression fits nothing ---------------
 
     def _take(self, data: bytes, at: int) -> int:
         """Take whole members or items: those of a watched container one by one."""
-        if len(self._levels) == len(self._closers):
-            return self._listen(data, at)
-        return self._skip(data, at)
+        is_heard = len(self._levels) == len(self._closers)
+        return self._listen(data, at) if is_heard else self._skip(data, at)
 
     def _listen(self, data: bytes, at: int) -> int:
         """Take members or items of a watched container, and tell of each."""
@@ -199,9 +199,7 @@ class JsonScanner(Generic[Spot]):
     def _ascend(self, data: bytes, at: int) -> int:
         """Leave containers, several at once, and take the comma behind the last one."""
         found = UP.match(data, at)
-        if found is None:
-            return at
-        return self._climb(found.end(1), found[1], found.end(2))
+        return self._climb(found.end(1), found[1], found.end(2)) if found else at
 
     def _climb(self, at: int, up: bytes, comma: int) -> int:
         """Leave containers by their ends, which end `at`; take a comma that ends at `comma`."""
@@ -230,9 +228,13 @@ class JsonScanner(Generic[Spot]):
         if not follower:
             return at
         if follower not in _COMMENTS:
-            raise self._unexpected(at)
+            raise JsonError(f"expected {self._place.wanted}", self.scanned + at)
+        blanked = texts.without_comments(data, at)
+        if blanked is not data:  # all at once: each by itself takes ten times as long
+            self._blanked = blanked
+            return at
         self._step = _COMMENTS[follower]
-        self._blank(at, at + 2, is_over=False)
+        self._blanks.append((at, at + 2))
         return self._step(self, data, at + 2)
 
     def _open(self, data: bytes, at: int) -> int:
@@ -332,8 +334,6 @@ class JsonScanner(Generic[Spot]):
         return end
 
     def _blank(self, at: int, end: int, *, is_over: bool) -> None:
-        if self._blanks and self._blanks[-1][1] == at:
-            at = self._blanks.pop()[0]
         self._blanks.append((at, end))
         if is_over:
             self._step = JsonScanner._between

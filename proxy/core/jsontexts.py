@@ -79,6 +79,22 @@ def block_comment_end(data: bytes, at: int) -> tuple[int, bool]:
     return len(data) - data.endswith(b"*", at), False  # a star may be half of the end
 
 
+def without_comments(data: bytes, at: int) -> bytes:
+    """The data, from `at` on, where no text is open, with spaces for all comments that are whole.
+
+    The very same object where there is none. Texts are passed by as they stand, good or not.
+    """
+    parts = [data[:at]]
+    while found := _TO_COMMENTS.match(data, at):
+        parts += (found[1], _COMMENT.sub(_spaces, found[2]))
+        at = found.end()
+    return b"".join((*parts, data[at:])) if len(parts) > 1 else data
+
+
+def _spaces(found: re.Match[bytes]) -> bytes:
+    return b" " * len(found[0])
+
+
 def blanked(data: bytes, blanks: list[tuple[int, int]]) -> bytes:
     """The data with spaces from each start to each end, which are then forgotten."""
     made = bytearray(data)
@@ -97,6 +113,14 @@ def utf8_prefix(data: bytes) -> tuple[int, bool]:
     return len(data), False
 
 
+_BLOCK = rb"/\*[^*]*+(?:\*++[^*/][^*]*+)*+\*++/"
+_LINE = rb"//[^\n\r]*+(?=[\n\r])"
+_COMMENT = re.compile(rb"%b|%b" % (_BLOCK, _LINE))
+_TO_COMMENTS = re.compile(
+    rb'((?:[^"/]++|"(?:[^"\\]++|\\.)*+"){0,1024}+)((?:(?:%b|%b)[ \t\n\r]*+){1,1024}+)'
+    % (_BLOCK, _LINE),
+    re.DOTALL,
+)
 _LINE_END = re.compile(rb"[\n\r]")
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _NOT_CONTROL = bytes(range(0x20, 0x100))

@@ -1,7 +1,7 @@
 """The scanner: strict grammar, one verdict for any cut, comments blanked in place."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import pytest
@@ -299,3 +299,33 @@ def test_the_items_of_a_watched_array_are_heard() -> None:
         assert (out, verdict) == (body, "clean")
         assert [one for one in told if one[0][:1] == ("input",)] == [(("input",), b"["), *heard]
         assert told[-1] == (("other",), b"[")
+
+
+def edges() -> Iterator[bytes]:
+    """Bodies on the edges of what the expressions of `core.jsonruns` take at once."""
+    yield from (b'{"a":"%b","n":1}' % (b"x" * size) for size in (63, 64, 65, 127, 128, 129))
+    yield from (b'{"%b":1,"input":[]}' % (b"k" * size) for size in (63, 64, 65, 128, 129))
+    yield from (b'{"%b":1,"input":[]}' % (rb"\u4f60" * count) for count in (7, 8, 9, 200))
+    yield from (b'{"%b":"y"}' % (rb"\ud83d\ude00" + b"k" * size) for size in (64, 1012, 1013))
+    yield from (b'{"a"%b:[1%b,2]}' % (b" " * size, b"\n" * size) for size in (63, 64, 65))
+    yield from (b'{"a":[%b0],"b":{}}' % (b"1," * count) for count in (63, 64, 65, 255, 256, 257))
+    yield from (b'{"a":[[%b0]]}' % (b"1," * count) for count in (63, 64, 65))
+    yield from (b'{"a":[%b0.1e5]}' % (b"1" * size) for size in (47, 48, 63, 64, 65))
+    yield from (b'{"a":"%b"}' % (rb"\n\u4f60x" * count) for count in (127, 128, 129))
+    for depth in (255, 256, 257, 509, 510, 511, 512):
+        for inner in (b"", b"1", b"[]", b"{}", b'{"x":[]}', b'"y",[[],1]', b"[[[]]]"):
+            yield b'{"a":%b%b%b,"z":[1]}' % (b"[" * depth, inner, b"]" * depth)
+        yield b'{"a":%b1%b}' % (b'{"b":' * depth, b"}" * depth)
+    wrong = (b"[1}", b"{]", b"[[[1]}]", b'{"b":[1}]', b'{"b":}', b"[,]", b"[1,]", b'["b":1]')
+    yield from (b'{"a":%b,"c":1}' % one for one in wrong)
+    yield from (b'{"input":%b,"c":1}' % one for one in wrong)
+    yield from (b'{"a":%b}}' % one for one in (b"[[1]]", b"[[1]]]", b'{"b":[1]}'))
+
+
+@pytest.mark.parametrize("body", list(edges()))
+def test_what_is_taken_at_once_is_what_is_taken_token_by_token(body: bytes) -> None:
+    """Byte by byte no expression fits, and the tables alone decide; the visitor hears the same."""
+    whole, pieces = scan([body]), scan(cut(body, range(len(body))))
+    assert pieces[1:] == whole[1:]
+    for start in (2, 5, 7, 11):
+        assert scan(cut(body, range(start, len(body), 16)))[1:] == whole[1:]

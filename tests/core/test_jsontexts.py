@@ -10,6 +10,7 @@ from proxy.core.jsontexts import (
     line_comment_end,
     utf8_prefix,
     walk_text,
+    without_comments,
 )
 
 
@@ -52,6 +53,27 @@ def test_where_comments_end() -> None:
     assert block_comment_end(b"x /* y */ z", 4) == (9, True)
     assert block_comment_end(b"xy *", 0) == (3, False)
     assert block_comment_end(b"/*", 2) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (b"// a\n /*b*/\n1 // c", b"    \n      \n1 // c"),
+        (b'/*\n*/"/*"/**/"\\"//\n', b'     "/*"    "\\"//\n'),
+        (b"/***/ /* * / */ /*", b"                /*"),
+        (b"/**/ / /**/", b"     / /**/"),
+    ],
+)
+def test_whole_comments_go_at_once(data: bytes, rest: bytes) -> None:
+    """What stands between them stays, and so does what is a text or not whole."""
+    assert without_comments(data, 0) == rest
+    assert without_comments(b'"' + data, 1) == b'"' + rest
+
+
+def test_what_has_no_whole_comment_is_the_same_object() -> None:
+    """So that the scanner knows there is none."""
+    for data in (b"/* * /", b"// x", b'"// x\n"', b"/ **/"):
+        assert without_comments(data, 0) is data
 
 
 def test_blanks_are_put_in_and_forgotten() -> None:
