@@ -9,7 +9,7 @@ else's route.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import TypeAlias
@@ -139,7 +139,11 @@ class Match:
     target: Target
     captures: Mapping[str, str]
     raw_captures: Mapping[str, str]
-    path: str
+    path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Once, because matches are remembered."""
+        object.__setattr__(self, "path", _filled(self.route.target, self.raw_captures))
 
     @property
     def is_poll(self) -> bool:
@@ -202,10 +206,10 @@ class RouteTable:
                 headers=(("Allow", allowed),),
             )
         decoded, raw = (_captured(route.pattern, parts) for parts in (target.segments, target.raw))
-        path = _filled(route.target, raw)
+        match = Match(method, route, target, decoded, raw)
         if route.answer is Answer.NOT_FOUND:
-            raise ProxyError(Situation.NOT_FOUND, f"No such path; use {path}.")
-        return Match(method, route, target, decoded, raw, path)
+            raise ProxyError(Situation.NOT_FOUND, f"No such path; use {match.path}.")
+        return match
 
     def envelope(self, text: str) -> Envelope:
         """In whose shape to tell what is wrong with a request target that met no route.
