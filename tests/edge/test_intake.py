@@ -601,7 +601,7 @@ async def test_no_room_for_bodies_whose_model_comes_late() -> None:
 
 
 async def test_a_body_that_is_slow_to_judge_holds_nobody_up() -> None:
-    """Others get their turn within a body of nothing but comments; what comes out is the same."""
+    """Others get their turn behind each slice that took too long; what comes out is the same."""
     body = b'{"model":"wan2.6-t2v","a":[' + b"/**/" * 50_000 + b"]"
     gates = [Gate(places_of([("model",)]), lambda *_: None) for _ in range(2)]
     turns = 0
@@ -614,7 +614,7 @@ async def test_a_body_that_is_slow_to_judge_holds_nobody_up() -> None:
 
     running = asyncio.create_task(other())
     try:
-        assert await judged_fairly(gates[0], body) == gates[1].feed(body)
+        assert await judged_fairly(gates[0], body, fair=0.0) == gates[1].feed(body)
     finally:
         running.cancel()
-    assert turns >= len(body) // SLICE // 2
+    assert turns >= len(body) // SLICE
