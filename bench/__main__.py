@@ -40,12 +40,15 @@ def main(words: Sequence[str] | None = None) -> None:
     say("\n".join(doubts))
     os.sched_setaffinity(0, {cores.load})
     raise_limits()
-    sections = {name: measured(name, effort) for name in asked.only}
-    say("\n".join(["\neverything:", *table.findings(all_of(sections))]))
-    told = {name: section.told() for name, section in sections.items()}
     day = dt.datetime.now(dt.UTC).date()
+    told: dict[str, object] = {}
     written = {"machine": machine, "date": str(day), "doubts": doubts, "sections": told}
-    asked.json.write_text(json.dumps(written, indent=1), "utf-8")
+    sections = {}
+    for name in asked.only:
+        sections[name] = measured(name, effort)
+        told[name] = sections[name].told()
+        asked.json.write_text(json.dumps(written, indent=1), "utf-8")
+    say("\n".join(["\neverything:", *table.findings(all_of(sections))]))
     say(f"every round: {asked.json}")
     if asked.readme:
         told_by = " ".join([f"`make bench`, {day.day} {day:%B %Y}, {machine}.", *doubts])

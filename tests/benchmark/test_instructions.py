@@ -6,6 +6,8 @@ both cores busy (load 8 to 15) differed by 1 %, a call without limits by 7: how 
 go into one batch is a matter of time. `make bench` says what steps cost.
 """
 
+import pytest
+
 from bench.instructions import NAIVE, counted
 
 # Times what the naive relay takes, as `python -m bench.instructions` tells. Only to be lowered,
@@ -21,6 +23,7 @@ SLACK = 1.1
 """Another version of Python or of aiohttp cuts a little differently."""
 
 
+@pytest.mark.alone  # not for its figures: its servers take ports that were free a moment ago
 def test_no_request_takes_more_instructions_than_it_did() -> None:
     """Each kind, in units of the naive relay's; lower the recorded ones when you have made less."""
     found = counted()
