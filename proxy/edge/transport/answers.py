@@ -121,7 +121,13 @@ class Answer:
                 raise self._failure
             if self._is_over:
                 raise StopAsyncIteration
-            await self._more()
+            try:
+                await self._more()
+            finally:
+                self._waiter = None
+                if self._rested is not None:
+                    self._rested.cancel()
+                    self._rested = None
         return self._take()
 
     def _take(self) -> bytes:
@@ -131,20 +137,14 @@ class Answer:
             self._go_on()
         return piece
 
-    async def _more(self) -> None:
-        """Wait for a piece, or for the end."""
+    def _more(self) -> asyncio.Future[None]:
+        """What to wait for: a piece, or the end. No coroutine, for there is one for each piece."""
         if self._is_held_back:
             self._go_on()
         if self._part:
             self._wait_for_the_rest()
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            if self._rested is not None:
-                self._rested.cancel()
-                self._rested = None
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     # -- between the two ---------------------------------------------------------------------
 
