@@ -76,6 +76,7 @@ class Meter:
                 await self.drained()
         await end_all(self._running)
         self._queue.give_up()
+        self._tell()
 
     async def drained(self) -> None:
         """Return when all that ended is in the ledger."""
