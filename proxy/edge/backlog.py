@@ -5,8 +5,9 @@ import fcntl
 import struct
 import termios
 
-WRITE_BUFFER = 64 * 1024
-"""Bytes waiting to go out to a client, beyond which nothing more is read from upstream."""
+WRITE_BUFFER = 8 * 1024
+"""Bytes waiting to go out to a client, beyond which nothing more is read from upstream. What a
+client is behind by waits in the kernel, which has megabytes for it; here it would be ours."""
 
 _INT = struct.Struct("i")
 

@@ -7,9 +7,11 @@ from typing import Protocol, Self
 
 from proxy.ports import Headers
 
-READ_BUFFER = 64 * 1024
-"""Bytes of an answer that may wait for a slow client; what one read brought in (up to 256 KiB
-with uvloop) comes on top."""
+READ_BUFFER = 8 * 1024
+"""Bytes of an answer that may wait for a slow client; what one read brought in comes on top."""
+
+LARGE = 64 * 1024
+"""Bytes of a chunk that does not wait for its end."""
 
 REST = 0.05
 """Seconds that the beginning of a chunk waits for its end. A read ends anywhere; what one write
@@ -70,7 +72,7 @@ class Answer:
     def add_part(self, part: bytes) -> None:
         """Take in bytes of a chunk, which may go on."""
         self._part += part
-        if len(self._part) >= READ_BUFFER:
+        if len(self._part) >= LARGE:
             self.end_chunk()
 
     def end_read(self) -> None:

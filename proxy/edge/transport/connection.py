@@ -14,16 +14,25 @@ from proxy.edge.transport.reading import Reader, UnreadableError
 from proxy.edge.transport.uploads import LAST_CHUNK, Upload, chunk
 from proxy.ports import Call
 
+_READ = memoryview(bytearray(256 * 1024))
+"""Where all connections read into, one after the other: nothing stays in it between two turns."""
 
-class Connection(asyncio.Protocol):
+_FIRST = _READ[: 8 * 1024]
+"""What a read takes of an answer that is short, or a stream. A burst of events that its client
+does not take stays in the kernel: with reads of any size a slow stream held 200 KB of it here."""
+
+
+class Connection(asyncio.BufferedProtocol):
     """Asks one call at a time: `ask`, take the answer, `leave`.
 
-    As an `asyncio.Protocol` it is called by the loop; as `Flow` and `Outlet` by answer and body.
+    As an `asyncio.BufferedProtocol` it is called by the loop; as `Flow` and `Outlet` by answer
+    and body.
     """
 
     __slots__ = (
         *("__weakref__", "_answer", "_asking", "_deadline", "_is_given_up", "_is_held_back"),
-        *("_is_lost", "_is_uploading", "_loop", "_patience", "_readable", "_reader", "_room"),
+        *("_into", "_is_lost", "_is_uploading", "_loop", "_patience", "_readable", "_reader"),
+        "_room",
         *("_transport", "_unsent", "_upload"),
     )
 
@@ -32,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._reader = Reader(self, self._answer_begun)
         self._deadline = Deadline(self._loop, self._nothing_happened)
         self._transport: asyncio.Transport
+        self._into = _FIRST
         self._readable = select.poll()
         self._patience = 0.0
         self._asking: asyncio.Future[Answer] | None = None
@@ -133,9 +143,13 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
         self._readable.register(transport.get_extra_info("socket"), select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`. Nothing may come while nothing is asked."""
-        reader = self._reader
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """See `asyncio.BufferedProtocol`."""
+        return self._into
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See `asyncio.BufferedProtocol`. Nothing may come while nothing is asked."""
+        reader, data = self._reader, self._into[:nbytes]
         if reader.is_over:
             self.give_up()
             return
@@ -146,6 +160,7 @@ class Connection(asyncio.Protocol):
         except ProxyError as error:
             self._end(error)
         else:
+            self._into = _READ if nbytes >= len(_FIRST) and not reader.is_in_chunks else _FIRST
             self._await_something()
 
     def connection_lost(self, exc: Exception | None) -> None:

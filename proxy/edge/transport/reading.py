@@ -53,7 +53,12 @@ class Reader:
         self._answer = None
         self._bodiless = 0
 
-    def feed(self, data: bytes) -> None:
+    @property
+    def is_in_chunks(self) -> bool:
+        """Whether an answer is under way that comes in chunks."""
+        return self._is_chunked and not self.is_over
+
+    def feed(self, data: bytes | memoryview) -> None:
         """Read on. Raises `UnreadableError`, and `ProxyError` for an answer of the wrong kind."""
         self.has_heard = True
         self._bodiless += len(data)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from edge.rig import PATIENCE
 
-from proxy.edge.transport.answers import READ_BUFFER, Answer
+from proxy.edge.transport.answers import LARGE, READ_BUFFER, Answer
 
 
 class Tap:
@@ -115,13 +115,14 @@ async def test_what_nobody_asks_for_is_not_cut() -> None:
 
 
 async def test_a_large_chunk_comes_in_parts() -> None:
-    """Nobody holds a chunk that is as large as the buffer."""
+    """Nobody holds a chunk of any size."""
     answer = made()
-    answer.add_part(bytes(READ_BUFFER))
+    answer.add_part(bytes(LARGE - 1))
+    answer.add_part(b"x")
     answer.add_part(b"x")
     answer.end_chunk()
     answer.end()
-    assert [len(piece) async for piece in answer.chunks()] == [READ_BUFFER, 1]
+    assert [len(piece) async for piece in answer.chunks()] == [LARGE, 1]
 
 
 async def test_who_does_not_take_holds_back() -> None:
