@@ -60,6 +60,11 @@ class Gate:
         """Price inputs seen so far, name to JSON text."""
         return self._reader.claims.noted()
 
+    @property
+    def is_in_text(self) -> bool:
+        """Whether what comes next belongs to a string: up to its end it is only looked through."""
+        return self._scanner.is_in_text
+
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes of the body; return what is approved, often the same object."""
         try:

@@ -76,6 +76,11 @@ class JsonScanner(Generic[Spot]):
         self._blanks: list[tuple[int, int]] = []  # parts of comments in the data at hand
         self._blanked: bytes | None = None  # that data, without the comments that are whole
 
+    @property
+    def is_in_text(self) -> bool:
+        """Whether what comes next belongs to a string that has begun."""
+        return self._step is JsonScanner._in_string
+
     def feed(self, chunk: bytes) -> bytes:
         """Scan on and return what is now approved, comments blanked: possibly less than came.
 

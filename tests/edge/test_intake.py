@@ -618,3 +618,30 @@ async def test_a_body_that_is_slow_to_judge_holds_nobody_up() -> None:
     finally:
         running.cancel()
     assert turns >= len(body) // SLICE
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_slices_change_no_verdict(seed: int) -> None:
+    """Pictures, escapes, brackets, letters of several bytes: as if each chunk were fed whole."""
+    dice = random.Random(seed)  # noqa: S311 - nothing secret about it
+    texts = ["A" * 40_000, "\\\\n" * 3_000, "\u6a21\u578b" * 3_000, '\\\\\\"' * 2_000, "x", ""]
+    items = [f'["{dice.choice(texts)}",{"[" * 20}{"]" * 20}]' for _ in range(8)]
+    body = f'{{"model":"wan2.6-t2v","a":[{",".join(items)}]}}'.encode()
+    fair, plain = (Gate(places_of([("model",)]), lambda *_: None) for _ in range(2))
+    at, approved = 0, b""
+    while at < len(body):
+        size = dice.choice([1, 100, SLICE, SLICE + 1, 60_000, 300_000])
+        approved += await judged_fairly(fair, body[at : at + size])
+        at += size
+    assert approved + fair.finish() == plain.feed(body) + plain.finish() == body
+
+
+async def test_what_stands_within_a_text_is_one_slice() -> None:
+    """Others wait no longer for a picture than it takes to look through it; behind it they do."""
+    gate = Gate(places_of([("model",)]), lambda *_: None)
+    gate.feed(b'{"model":"wan2.6-t2v","a":"')
+    assert gate.is_in_text
+    picture = b"A" * (10 * SLICE)
+    assert await judged_fairly(gate, picture) is picture  # neither cut nor put together
+    assert await judged_fairly(gate, picture + b'"}') == picture + b'"'
+    assert not gate.is_in_text
