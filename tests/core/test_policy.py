@@ -298,3 +298,12 @@ def test_only_what_is_sold_may_be_used() -> None:
         False,
         False,
     ]
+
+
+def test_a_grant_is_narrowed_once() -> None:
+    """Equal grants are one to whatever is memorised by them; any difference makes another."""
+    grants = [Grant("id", "name", "tenant", ("*",)) for _ in range(2)]
+    assert selling(grants[0], ("a",)) is selling(grants[1], ("a",))
+    other = Grant("id", "name", "tenant", ("b*",))
+    assert selling(other, ("a",)).models == ("b*",)
+    assert selling(grants[0], ("c",)).sold == ("c",)
