@@ -43,6 +43,7 @@ class Holding:
             raise
 
     async def _commit(self, asked: Sequence[_Asked]) -> list[Ruling | Exception]:
-        wanted = [one.hold for one in asked if not one.is_given_up]
+        gone = [one.is_given_up for one in asked]  # now: others may leave while these are taken
+        wanted = [one.hold for one, has_left in zip(asked, gone, strict=True) if not has_left]
         rulings = iter(await self._take(wanted) if wanted else ())
-        return [StoreUnavailableError() if one.is_given_up else next(rulings) for one in asked]
+        return [StoreUnavailableError() if has_left else next(rulings) for has_left in gone]

@@ -68,6 +68,19 @@ async def test_who_is_gone_is_not_asked_for() -> None:
     assert gone.cancelled()
 
 
+async def test_who_leaves_while_asked_for_leaves_the_others_their_rulings() -> None:
+    """Nobody hears what was ruled for the one before."""
+    book = Book()
+    asking = [asyncio.create_task(book.holding.hold(held(f"h{n}"))) for n in range(4)]
+    await eventually(lambda: book.batches)
+    assert book.batches == [["h0", "h1", "h2", "h3"]]
+    asking[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking[1]
+    book.go.set()
+    assert [(await asking[n]).wait for n in (0, 2, 3)] == [0.0, 2.0, 3.0]
+
+
 async def test_all_may_be_gone() -> None:
     """Then nothing is asked for, and the next one is."""
     book = Book()
