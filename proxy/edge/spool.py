@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, BinaryIO, TypeVar
 
 from proxy.core.errors import ProxyError, Situation
@@ -11,11 +11,12 @@ Arg = TypeVar("Arg")
 Result = TypeVar("Result")
 
 IN_MEMORY = 256 * 1024
-"""Bytes of one body kept in memory: most requests with an inlined picture's head, none whole."""
+"""Bytes of one body kept in memory: most requests with an inlined picture's head, none whole.
+What is more goes to the file, so much at a time: asking a thread costs as much as copying this."""
 
 ADVICE = "Too many large bodies name their model late; put `model` first, or try again."
 
-_READ = 256 * 1024
+_READ = 512 * 1024
 
 
 class SpoolBudget:
@@ -50,8 +51,8 @@ class SpoolBudget:
 class Spool:
     """The head of one tenant's body, written then read back once. Close it whatever happens.
 
-    What fits into memory is this request's own; only the file counts against the budget. `size`
-    is what was written so far.
+    What fits into memory is this request's own; only the file counts against the budget. There,
+    too, the end of what was written so far, `size` bytes, waits in memory until it is worth a turn.
     """
 
     def __init__(self, budget: SpoolBudget, tenant: str) -> None:
@@ -59,7 +60,8 @@ class Spool:
         self.size = 0
         self._budget = budget
         self._reserved = 0
-        self._memory: list[bytes] = []
+        self._memory: list[bytes] = []  # behind what is in the file
+        self._unwritten = 0
         self._file: BinaryIO | None = None
         self._thread: asyncio.Future[Any] | None = None
 
@@ -75,15 +77,16 @@ class Spool:
 
     def keep(self, data: bytes) -> bool:
         """Keep `data` in memory, or tell that it has to be written out."""
-        if self.size + len(data) > IN_MEMORY:
+        if self._unwritten + len(data) > IN_MEMORY:
             return False
         if data:
             self.size += len(data)
+            self._unwritten += len(data)
             self._memory.append(data)
         return True
 
     def take(self) -> bytes:
-        """What is in memory, all of it, and let go of it."""
+        """What is in memory, all of it, and let go of everything."""
         kept = self._memory[0] if len(self._memory) == 1 else b"".join(self._memory)
         self.close()
         return kept
@@ -96,8 +99,9 @@ class Spool:
         missing = self.size - self._reserved
         self._budget.take(self.tenant, missing)
         self._reserved += missing
+        waiting, self._memory, self._unwritten = self._memory, [], 0
         try:
-            await self._in_thread(self._write_out, data)
+            await self._in_thread(self._write_out, (*waiting, data))
         except OSError as error:
             raise ProxyError(
                 Situation.BUSY, "No space for a body whose model comes late; put `model` first."
@@ -105,14 +109,12 @@ class Spool:
 
     async def drain(self) -> AsyncIterator[bytes]:
         """Yield what was written, in order, and let go of it."""
-        if self._file is None:
-            if kept := self.take():
-                yield kept
-            return
-        await self._in_thread(self._file.seek, 0)
-        while data := await self._in_thread(self._file.read, _READ):
-            yield data
-        self.close()
+        if self._file is not None:
+            await self._in_thread(self._file.seek, 0)
+            while data := await self._in_thread(self._file.read, _READ):
+                yield data
+        if kept := self.take():
+            yield kept
 
     def close(self) -> None:
         """Give memory, file and budget back, once a thread that is at it has ended."""
@@ -123,21 +125,22 @@ class Spool:
             self._file.close()
             self._file = None
         self._memory.clear()
-        self.size = 0
+        self.size = self._unwritten = 0
         if self._reserved:
             self._budget.give_back(self.tenant, self._reserved)
             self._reserved = 0
 
     async def _in_thread(self, work: Callable[[Arg], Result], argument: Arg) -> Result:
         """Run blocking work. Shielded: a thread goes on when whoever waits for it is cancelled."""
-        running = asyncio.ensure_future(asyncio.to_thread(work, argument))
+        running = asyncio.get_running_loop().run_in_executor(None, work, argument)
         self._thread = running
         return await asyncio.shield(running)
 
-    def _write_out(self, data: bytes) -> None:
+    def _write_out(self, parts: Iterable[bytes]) -> None:
         """Move to a file, which has no name: it is gone with the process, whatever happens."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `close`
-            data = b"".join((*self._memory, data))
-            self._memory.clear()
-        self._file.write(data)
+        for part in parts:
+            left = memoryview(part)
+            while left:  # a disk that is nearly full takes a part, and refuses the next one
+                left = left[self._file.write(left) :]

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,37 @@ async def test_a_writer_that_is_cancelled_leaves_nothing() -> None:
     while spool.is_open:  # noqa: ASYNC110 - the thread tells nobody else
         await asyncio.sleep(0)
     budget.take("tenant", 4 * IN_MEMORY)
+
+
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """No file takes more than so many bytes: of a write across that, it takes the beginning."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_disk_that_takes_a_part() -> None:
+    """What it took of a write is not taken for all of it: busy, and nothing is missing unseen."""
+    spool = Spool(SpoolBudget(2**30), "tenant")
+    with full_at(2 * IN_MEMORY + 1), pytest.raises(ProxyError) as caught:
+        await spool.write(bytes(3 * IN_MEMORY))
+    assert caught.value.situation is Situation.BUSY
+    spool.close()
+
+
+async def test_the_file_is_written_much_at_a_time() -> None:
+    """Behind what is in the file, too, as much as fits waits in memory, and comes back in order."""
+    spool = Spool(SpoolBudget(2**30), "tenant")
+    first, second = os.urandom(IN_MEMORY + 1), os.urandom(IN_MEMORY)
+    await spool.write(first)
+    assert spool.keep(second)
+    assert not spool.keep(b"x")
+    assert spool.size == len(first + second)
+    assert await read(spool) == first + second
 
 
 async def test_a_disk_that_takes_nothing() -> None:
