@@ -56,7 +56,7 @@ def price_line(price: Price) -> str:
         f"{field.name}={as_text(value)}"
         for part in (price, price.bounds)
         for field in fields(part)
-        if (value := getattr(part, field.name)) not in ((), None, price.bounds)
+        if field.init and (value := getattr(part, field.name)) not in ((), None, price.bounds)
     ]
     return " ".join(said)
 
