@@ -13,9 +13,9 @@ from http import HTTPStatus
 import aiohttp
 
 from proxy.core.closing import GOING_AWAY
+from proxy.edge.client_calls import translated, url_of
 from proxy.edge.failures import refuse_coded
 from proxy.edge.peers import SocketPeer
-from proxy.edge.session_calls import translated, url_of
 from proxy.ports import Call, HandshakeRefusedError, Headers, Terms
 
 MAX_REFUSAL = 1024 * 1024

@@ -26,8 +26,8 @@ from proxy.core.outages import Outage
 from proxy.core.policy import matches
 from proxy.core.recent import Recent
 from proxy.core.routes import Envelope, Match
+from proxy.edge.bodies import gather
 from proxy.edge.flights import Flights
-from proxy.edge.upstream import gather
 from proxy.ports import Call, Telemetry, Upstream
 
 HOLD = 30.0

@@ -18,8 +18,8 @@ from proxy.core.outages import Outage
 from proxy.core.pacing import pause_after
 from proxy.core.shelf import LARGEST, Key
 from proxy.core.tasks import TERMINAL, TaskRecord
+from proxy.edge.bodies import gather
 from proxy.edge.turns import Turns
-from proxy.edge.upstream import gather
 from proxy.ports import Call, Reply, Tasks, Telemetry, Upstream
 
 TURN_PATIENCE = 1.1

@@ -24,9 +24,9 @@ from proxy.core.headers import value_of
 from proxy.core.jsonscan import Path
 from proxy.core.policy import Grant
 from proxy.core.tasks import TaskConflictError, TaskRecord
+from proxy.edge.bodies import gather
 from proxy.edge.intake import ClientGoneError, Passage
 from proxy.edge.tickets import Ticket
-from proxy.edge.upstream import gather
 from proxy.ports import Call, Tasks, Telemetry, Upstream, Visit
 
 CLAIM_RETRIES = (0.1, 0.3, 0.6, 1.0, 2.0)

@@ -1,6 +1,6 @@
 """ASKS. The nouns that edges and stores share; each is a few methods wide.
 
-`proxy.stores` implements `Store`, `proxy.edge.upstream` implements `Upstream`; whoever calls
+`proxy.stores` implements `Store`, `proxy.edge.transport` implements `Upstream`; whoever calls
 them sees only this package. What may go wrong outside is raised as
 `proxy.core.errors.ProxyError`, translated at the border; no foreign exception travels inward.
 """

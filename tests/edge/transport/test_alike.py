@@ -14,12 +14,12 @@ from itertools import accumulate, pairwise
 import pytest
 from edge.contract import Opened, call
 from edge.rig import Conversation, Script, ScriptedUpstream, answering, ok, scripted
+from edge.session.upstream import SessionUpstream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError, Situation
 from proxy.edge.transport import WireUpstream
-from proxy.edge.upstream import SessionUpstream
 from proxy.ports import Call, Headers
 
 BOTH = (SessionUpstream, WireUpstream)

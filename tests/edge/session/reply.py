@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import aiohttp
 
+from proxy.core.errors import ProxyError
 from proxy.core.headers import value_of
-from proxy.edge.session_calls import broken
+from proxy.edge.failures import BROKEN, SILENT
 from proxy.ports import Headers
 
 READ_BUFFER = 64 * 1024
@@ -114,3 +115,8 @@ def _heard(closed: asyncio.Future[None]) -> None:
     """Look at how a connection ended, or asyncio reports every reset as an error of ours."""
     if not closed.cancelled():
         closed.exception()
+
+
+def broken(error: Exception) -> ProxyError:
+    """What went wrong in the middle of an answer."""
+    return (SILENT if isinstance(error, aiohttp.ServerTimeoutError) else BROKEN).within()

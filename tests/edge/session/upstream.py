@@ -7,21 +7,20 @@ turned into nonsense. What is done about each stands where it is done.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPMethod, HTTPStatus
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
+from edge.session.reply import READ_BUFFER, SessionReply
 
-from proxy.core.errors import ProxyError
 from proxy.core.headers import value_of
 from proxy.edge.channels import Channels, SocketChannel
+from proxy.edge.client_calls import translated, url_of
 from proxy.edge.endings import reset
 from proxy.edge.failures import protocol_changed, refuse_coded
-from proxy.edge.session_calls import translated, url_of
-from proxy.edge.session_reply import READ_BUFFER, SessionReply
 from proxy.ports import Call, Terms
 
 KEEP_ALIVE = 15.0
@@ -36,18 +35,6 @@ RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
 
 _UNWATCHED = 64 * 1024
 """Bytes that always fit into the transport's buffer, so that writing them never waits."""
-
-
-async def gather(
-    chunks: AsyncIterator[bytes], most: int, too_large: Callable[[], ProxyError]
-) -> bytes:
-    """An answer's whole body. Raises what `too_large` makes beyond `most` bytes."""
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > most:
-            raise too_large()
-    return bytes(body)
 
 
 async def whole(body: bytes) -> AsyncIterator[bytes]:
@@ -110,9 +97,9 @@ class SessionUpstream:
         return self._channels.connect(call, terms)
 
     async def _head(self, call: Call, body: "_Watched | bytes | None") -> aiohttp.ClientResponse:
-        assert self._session is not None, "open() comes first"  # noqa: S101 - a bug in app.py
+        assert self._session is not None, "open() comes first"
         length = value_of(call.headers, "content-length")
-        assert call.body is not None or length in {None, "0"}, "a length without a body"  # noqa: S101 - upstream would wait for it, and take the next call for it
+        assert call.body is not None or length in {None, "0"}, "a length without a body"
         chunked = body is not None and length is None
         try:
             async with asyncio.timeout(None) as deadline:

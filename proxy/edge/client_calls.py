@@ -26,8 +26,3 @@ def translated(error: Exception) -> ProxyError:
             return refused()
         case _:
             return BROKEN.before()
-
-
-def broken(error: Exception) -> ProxyError:
-    """What went wrong in the middle of an answer."""
-    return (SILENT if isinstance(error, aiohttp.ServerTimeoutError) else BROKEN).within()

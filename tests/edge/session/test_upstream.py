@@ -2,8 +2,7 @@
 
 from edge.contract import Opened, UpstreamContract
 from edge.rig import Message, chunked
-
-from proxy.edge.upstream import SessionUpstream
+from edge.session.upstream import SessionUpstream
 
 
 class TestSessionUpstream(UpstreamContract):

@@ -7,7 +7,7 @@ import pytest
 from edge.rig import account
 
 from proxy.core.errors import Situation, UnreachableError
-from proxy.edge.session_calls import broken, translated, url_of
+from proxy.edge.client_calls import translated, url_of
 from proxy.ports import Call
 
 
@@ -43,9 +43,3 @@ def test_a_refused_connection_is_unreachable() -> None:
     error = aiohttp.ClientConnectorError(key, OSError(111, "refused"))  # type: ignore[arg-type]  # what its text needs
     assert isinstance(translated(error), UnreachableError)
     assert "up.test" not in translated(error).message
-
-
-def test_exceptions_within_an_answer() -> None:
-    """Silence is a timeout, all else a break."""
-    assert broken(aiohttp.ServerTimeoutError()).situation is Situation.GATEWAY_TIMEOUT
-    assert broken(aiohttp.ClientPayloadError()).situation is Situation.BAD_GATEWAY

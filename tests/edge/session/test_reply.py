@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from edge.rig import PATIENCE, Conversation, Script, chunked, scripted, settled
+from edge.session.reply import READ_BUFFER, SessionReply, broken
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.edge.session_reply import READ_BUFFER, SessionReply
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -111,3 +111,9 @@ async def test_what_came_before_a_break_is_not_lost(last: bytes) -> None:
             await collect(reply, seen)
         assert seen == sent + ([b"the"] if last else [])
         assert caught.value.situation is Situation.BAD_GATEWAY
+
+
+def test_exceptions_within_an_answer() -> None:
+    """Silence is a timeout, all else a break."""
+    assert broken(aiohttp.ServerTimeoutError()).situation is Situation.GATEWAY_TIMEOUT
+    assert broken(aiohttp.ClientPayloadError()).situation is Situation.BAD_GATEWAY
