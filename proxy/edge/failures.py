@@ -46,6 +46,14 @@ def out_of_reach() -> UnreachableError:
     return UnreachableError(Situation.GATEWAY_TIMEOUT, "Upstream could not be reached in time.")
 
 
+def crowded() -> UnreachableError:
+    """An account's own limit is met, which says nothing of its health: upstream was not asked."""
+    return UnreachableError(
+        Situation.MODEL_UNAVAILABLE,
+        "As many calls as the account takes are under way; nothing was sent, try again.",
+    )
+
+
 def protocol_changed() -> ProxyError:
     """What follows a 101 that nobody asked for is no HTTP."""
     return ProxyError(Situation.BAD_GATEWAY, "Upstream changed the protocol unasked.")

@@ -7,6 +7,7 @@ from proxy.edge.failures import (
     BROKEN,
     SILENT,
     Failure,
+    crowded,
     out_of_reach,
     protocol_changed,
     refuse_coded,
@@ -26,6 +27,7 @@ def test_only_what_sent_nothing_is_unreachable() -> None:
     """The type says that not a byte left: who reads it may try elsewhere."""
     assert isinstance(refused(), UnreachableError)
     assert isinstance(out_of_reach(), UnreachableError)
+    assert isinstance(crowded(), UnreachableError)
     for error in (BROKEN.before(), SILENT.before(), protocol_changed()):
         assert not isinstance(error, UnreachableError)
 

@@ -7,6 +7,7 @@ import pytest
 from edge.rig import account
 
 from proxy.core.errors import ProxyError, Situation
+from proxy.edge.failures import crowded
 from proxy.edge.health import COOLDOWN, THRESHOLD, AccountHealth, Watching
 from proxy.ports import (
     Call,
@@ -159,12 +160,16 @@ async def test_any_other_answer_is_none(health: AccountHealth, status: int) -> N
 
 @pytest.mark.parametrize(
     "failure",
-    [ProxyError(Situation.ILLEGAL_INPUT, "two models"), RuntimeError("the client is gone")],
+    [
+        ProxyError(Situation.ILLEGAL_INPUT, "two models"),
+        RuntimeError("the client is gone"),
+        crowded(),
+    ],
 )
-async def test_what_the_body_did_is_not_the_accounts_fault(
+async def test_what_happened_here_is_not_the_accounts_fault(
     health: AccountHealth, failure: Exception
 ) -> None:
-    """An exception that comes out of the client's body says nothing about the account."""
+    """What comes out of the client's body, or our own limit, says nothing about the account."""
     await calls(health, Answers(failure=failure))
     assert health.unhealthy() == frozenset()
 

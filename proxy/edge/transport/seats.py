@@ -4,7 +4,7 @@ import asyncio
 from typing import TypeAlias
 
 from proxy.core.accounts import Account
-from proxy.edge.failures import out_of_reach
+from proxy.edge.failures import crowded
 
 Seat: TypeAlias = asyncio.Semaphore
 """What to `release` when the call is over."""
@@ -20,7 +20,7 @@ class Seats:
     async def take(self, account: Account) -> Seat | None:
         """A seat; None where they are not counted.
 
-        Raises `UnreachableError` when all stay taken: nothing has left, and another account may do.
+        Raises `UnreachableError` when all stay taken: nothing has left.
         """
         if account.connections is None:
             return None
@@ -29,5 +29,5 @@ class Seats:
             async with asyncio.timeout(self._patience):
                 await row.acquire()
         except TimeoutError:
-            raise out_of_reach() from None
+            raise crowded() from None
         return row

@@ -30,7 +30,7 @@ async def test_each_account_has_its_own() -> None:
     assert await seats.take(other) is not None
     with pytest.raises(UnreachableError) as caught:
         await seats.take(full)
-    assert caught.value.situation is Situation.GATEWAY_TIMEOUT
+    assert caught.value.situation is Situation.MODEL_UNAVAILABLE
     seat.release()
     assert await seats.take(full) is seat
 
