@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
+from proxy.core.errors import StoreUnavailableError
+
 MOST = 200
 """Items of one batch: what comes later need not wait for an endless one."""
 
@@ -31,7 +33,8 @@ class GroupCommit(Generic[Item, Result]):
     async def put(self, item: Item) -> Result:
         """What came of the item. Raises what `commit` answers for it, or raised for its batch.
 
-        Who is cancelled does not wait any more; the item is committed all the same.
+        Who is cancelled does not wait any more; the item is committed all the same. When the
+        committing itself is cancelled, `StoreUnavailableError` for all who wait.
         """
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, result))
@@ -40,16 +43,28 @@ class GroupCommit(Generic[Item, Result]):
         return await result
 
     async def _run(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            try:
-                results = await self._commit([item for item, _ in batch])
-                told = list(zip(batch, results, strict=True))
-            except Exception as error:  # noqa: BLE001 - told to everybody who waits for it
-                told = [(one, error) for one in batch]
-            for (_, future), result in told:
-                _tell(future, result)
-        self._committing = None
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                await self._step(batch)
+        except asyncio.CancelledError:  # by whoever ends the loop, or by a library that lost one
+            for _, future in (*batch, *self._waiting):
+                _tell(future, StoreUnavailableError())
+            self._waiting = []
+            raise
+        finally:
+            self._committing = None
+
+    async def _step(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        """Commit a batch, and tell each what came of it."""
+        try:
+            results = await self._commit([item for item, _ in batch])
+            told = list(zip(batch, results, strict=True))
+        except Exception as error:  # noqa: BLE001 - told to everybody who waits for it
+            told = [(one, error) for one in batch]
+        for (_, future), result in told:
+            _tell(future, result)
 
 
 def _tell(future: asyncio.Future[Result], result: Result | Exception) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 
 from proxy.core.beijing import day_of
+from proxy.core.errors import StoreUnavailableError
 from proxy.core.holds import MONEY, Hold, Rate, Ruling
 from proxy.core.limits import (
     NO_LIMITS,
@@ -55,9 +56,9 @@ class SqliteLedger:
         """See `proxy.ports.Ledger.hold`."""
         return await self._holding.hold(hold)
 
-    async def _take(self, holds: Sequence[Hold]) -> list[Ruling]:
+    async def _take(self, holds: Sequence[Hold]) -> list[Ruling | Exception]:
         return await self._file.write(
-            lambda writer: [_hold(writer, hold, self._now()) for hold in holds]
+            lambda writer: [_alone(writer, hold, self._now()) for hold in holds]
         )
 
     async def renew(self, holds: Sequence[str], lease: float) -> None:
@@ -149,6 +150,18 @@ def open_task(writer: sqlite3.Connection, record: TaskRecord, now: float) -> Non
     writer.execute(sql.OPEN, look)
     if record.hold:
         _prolong(writer, [record.hold], record.created + TASK_HOLD, now)
+
+
+def _alone(writer: sqlite3.Connection, hold: Hold, at: float) -> Ruling | Exception:
+    """A hold that cannot be written down fails by itself, not all of its transaction."""
+    writer.execute("SAVEPOINT hold")
+    try:
+        ruling: Ruling | Exception = _hold(writer, hold, at)
+    except (ValueError, OverflowError):  # no text, or no number, that SQLite has
+        writer.execute("ROLLBACK TO hold")
+        ruling = StoreUnavailableError()
+    writer.execute("RELEASE hold")
+    return ruling
 
 
 def _hold(writer: sqlite3.Connection, hold: Hold, at: float) -> Ruling:

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
+from proxy.core.errors import StoreUnavailableError
 from proxy.stores.group_commit import GroupCommit
 
 
 class Work:
-    """Commits batches when told to, and keeps what came in them. "bad" fails, "bug" all."""
+    """Commits batches when told to, and keeps what came in them.
+
+    "bad" fails, "bug" fails all, "end" ends it.
+    """
 
     def __init__(self, *, most: int = 200) -> None:
         self.batches: list[list[str]] = []
@@ -19,6 +23,8 @@ class Work:
     async def commit(self, items: Sequence[str]) -> list[str | Exception]:
         self.batches.append(list(items))
         await self.go.wait()
+        if "end" in items:
+            raise asyncio.CancelledError
         if "bug" in items:
             raise RuntimeError(items)
         return [ValueError(item) if item == "bad" else item.upper() for item in items]
@@ -51,6 +57,19 @@ async def test_together() -> None:
     work.go.set()
     assert await asyncio.gather(*first, *later) == ["A", "B", "C", "D", "E"]
     assert work.batches == [["a", "b"], ["c", "d", "e"]]
+
+
+async def test_nobody_waits_for_what_was_cancelled() -> None:
+    """All who wait are told, those of the next batch too; who comes later is served."""
+    work = Work()
+    waiting = work.put("a", "end")
+    await turns()
+    waiting += work.put("b")
+    await turns()
+    work.go.set()
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in told] == [StoreUnavailableError] * 3
+    assert await work.group.put("c") == "C"
 
 
 async def test_each_its_own() -> None:
