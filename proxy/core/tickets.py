@@ -8,8 +8,8 @@ Rule 3: of a token's limit and its tenant's on the same, the caller is told of t
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 from proxy.core.beijing import periods_of
 from proxy.core.errors import ProxyError, Situation
@@ -36,8 +36,7 @@ UNKNOWN_WAIT = 1
 """Seconds until a call that met what still runs may try again: nobody knows when that ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What a call is, as far as limits go. `dearest` is billionths, the most it can cost."""
 
     creates_task: bool = False
@@ -58,6 +57,15 @@ def hold_for(
     request_id: str, grant: Grant, wish: Wish, now: float, lease: float = LEASE
 ) -> Hold | None:
     """What the call has to take, before it is sent; None where no limit concerns it."""
+    rates, levels = _bounds(grant, wish, periods_of(now))
+    return Hold(request_id, rates, levels, lease) if rates or levels else None
+
+
+@lru_cache(maxsize=1024)  # as calls of one token are mostly alike: a tenth of the time
+def _bounds(
+    grant: Grant, wish: Wish, periods: tuple[str, ...]
+) -> tuple[tuple[Rate, ...], tuple[Level, ...]]:
+    """What a call with this token has to take of what."""
     rates: list[Rate] = []
     levels: list[Level] = []
     for who, limits in (
@@ -66,8 +74,8 @@ def hold_for(
     ):
         if limits is not NO_LIMITS:
             rates += _rates(who, limits, wish)
-            levels += _levels(who, limits, wish, now)
-    return Hold(request_id, tuple(rates), tuple(levels), lease) if rates or levels else None
+            levels += _levels(who, limits, wish, periods)
+    return tuple(rates), tuple(levels)
 
 
 def needs_whole(grant: Grant) -> bool:
@@ -111,7 +119,7 @@ def _rates(who: str, limits: Limits, wish: Wish) -> Iterator[Rate]:
         yield Rate(who, SUBMITS, limits.submits_per_minute)
 
 
-def _levels(who: str, limits: Limits, wish: Wish, now: float) -> Iterator[Level]:
+def _levels(who: str, limits: Limits, wish: Wish, periods: tuple[str, ...]) -> Iterator[Level]:
     if wish.creates_task and limits.concurrent_tasks is not None:
         yield Level(who, TASKS, "", 1, limits.concurrent_tasks)
     if wish.is_stream and limits.concurrent_streams is not None:
@@ -119,7 +127,7 @@ def _levels(who: str, limits: Limits, wish: Wish, now: float) -> Iterator[Level]
     if not wish.dearest:
         return
     budgets = (limits.budget_day, limits.budget_month, limits.budget_total)
-    for period, most in zip(periods_of(now), budgets, strict=True):
+    for period, most in zip(periods, budgets, strict=True):
         if most is not None:
             yield Level(who, MONEY, period, wish.dearest, most)
 
@@ -135,7 +143,15 @@ def told_of(lefts: Iterable[Left]) -> Fields:
         known = tightest.get(kind := kind_of(left.bound))
         if known is None or _tightness(left) < _tightness(known):
             tightest[kind] = left
-    return [pair for kind, left in tightest.items() for pair in _fields(kind, left)]
+    fields: list[tuple[str, str]] = []
+    for kind, left in tightest.items():
+        limit, remaining, reset = _names(kind)
+        told = text_of if left.bound.what == MONEY else str
+        fields.append((limit, told(_most(left.bound))))
+        fields.append((remaining, told(max(0, left.amount))))
+        if left.reset is not None:
+            fields.append((reset, str(math.ceil(left.reset))))
+    return fields
 
 
 def refusal(ruling: Ruling) -> ProxyError:
@@ -152,12 +168,12 @@ def refusal(ruling: Ruling) -> ProxyError:
 
 def kind_of(bound: Bound) -> str:
     """How header fields and metrics call a limit: as in `requests` or `budget-day`."""
-    if isinstance(bound, Level) and bound.what == MONEY:
-        return f"budget-{_PERIODS[bound.period.count('-')]}"
+    if bound.what == MONEY and isinstance(bound, Level):
+        return _BUDGETS[bound.period.count("-")]
     return bound.what
 
 
-_PERIODS = ("total", "month", "day")
+_BUDGETS = ("budget-total", "budget-month", "budget-day")
 """By the hyphens in a period."""
 
 _NOUNS = {
@@ -179,15 +195,6 @@ def _wait(ruling: Ruling, bound: Bound) -> float | None:
 
 def _tightness(left: Left) -> tuple[int, int]:
     return left.amount, _most(left.bound)
-
-
-def _fields(kind: str, left: Left) -> Iterator[tuple[str, str]]:
-    told = text_of if left.bound.what == MONEY else str
-    limit, remaining, reset = _names(kind)
-    yield limit, told(_most(left.bound))
-    yield remaining, told(max(0, left.amount))
-    if left.reset is not None:
-        yield reset, str(math.ceil(left.reset))
 
 
 @cache  # there are seven kinds

@@ -116,7 +116,18 @@ def findings_in(document: bytes) -> Findings:
 BLANK = frozenset({b"", b"[DONE]"})
 """What says nothing, or only ends a stream of OpenAI's."""
 
-_parsed = json.JSONDecoder().decode  # `loads`, but for looking which encoding it could be
+_BLANKS = " \t\n\r"
+_read = json.JSONDecoder().raw_decode
+
+
+def _parsed(text: str) -> object:
+    """As `json.loads`, which asks an expression where the blanks are, twice."""
+    stripped = text.strip(_BLANKS)
+    answer, end = _read(stripped)
+    if end != len(stripped):
+        raise ValueError("more than one value")
+    return answer
+
 
 _USAGE, *_OTHERS = (b'"%b"' % name.encode() for name in (USAGE, *ERRORS, "ping"))
 """A document without any of them has nothing to tell."""

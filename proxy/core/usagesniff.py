@@ -6,6 +6,7 @@ coding that was not asked for, as far as `MOST_INFLATED` bytes of what it hides.
 
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from proxy.core.answers import WINDOW
 from proxy.core.headers import Fields, value_of
@@ -22,16 +23,17 @@ _BOM = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r\n"
 _UNREADABLE = ("audio/", "image/", "video/")
 _EVENTS = "text/event-stream"
+_KNOWN = frozenset({"identity", *WINDOW})
 
 
 def reader_for(fields: Fields) -> UsageReader:
     """Who reads an answer with this header; one that finds nothing where nobody could."""
-    kind = (value_of(fields, "content-type") or "").partition(";")[0].strip().lower()
-    coding = (value_of(fields, "content-encoding") or "identity").strip().lower()
-    if kind.startswith(_UNREADABLE) or coding not in {"identity", *WINDOW}:
-        return Blind()
-    sniffed = Sniffed(EventUsage if kind == _EVENTS else Blind)
-    return sniffed if coding == "identity" else Inflated(sniffed, coding)
+    kind = value_of(fields, "content-type") or ""
+    otherwise, coding = _ways(kind, value_of(fields, "content-encoding") or "identity")
+    if otherwise is None:
+        return BLIND
+    sniffed = Sniffed(otherwise)
+    return Inflated(sniffed, coding) if coding in WINDOW else sniffed
 
 
 class Blind:
@@ -46,6 +48,16 @@ class Blind:
 
 
 BLIND = Blind()
+
+
+@lru_cache(maxsize=64)  # upstream says the same few all day
+def _ways(kind: str, coding: str) -> tuple[Callable[[], UsageReader] | None, str]:
+    """Who reads what no byte tells apart, and the coding to undo; nobody reads what nobody can."""
+    kind = kind.partition(";")[0].strip().lower()
+    coding = coding.strip().lower()
+    if kind.startswith(_UNREADABLE) or coding not in _KNOWN:
+        return None, coding
+    return (EventUsage if kind == _EVENTS else Blind), coding
 
 
 class Sniffed:

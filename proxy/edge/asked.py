@@ -1,7 +1,7 @@
 """One request whose route is known, and what its header says."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPMethod
 from typing import NamedTuple
@@ -29,9 +29,10 @@ _BODILESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
 class Asked(NamedTuple):
     """What came, and where its story and its answer go.
 
-    `names` are those of its header, in lower case. `creates_tasks` tells whether upstream will
-    answer with a task instead of a result. `patience` is seconds for which the caller lets upstream
-    queue the call, on top of what it may take.
+    `header` are the first values of its fields, by names in any case of letters. `creates_tasks`
+    tells whether upstream will answer with a task instead of a result. `patience` is seconds for
+    which the caller lets upstream queue the call, on top of what it may take. `runs_model` tells
+    whether a model is run, so that the call may cost something; safe methods run none.
     """
 
     request: web.BaseRequest
@@ -39,29 +40,35 @@ class Asked(NamedTuple):
     fields: Fields
     visit: Visit
     replier: Replier
-    names: Collection[str]
+    header: Mapping[str, str]
     creates_tasks: bool
     patience: float
+    runs_model: bool
 
     @classmethod
     def read(
         cls, request: web.BaseRequest, match: Match, visit: Visit, replier: Replier
     ) -> "Asked":
         """Read the header. Raises `ProxyError` for a field that is not UTF-8."""
-        fields, route = _header_fields(request), match.route
-        names = {name.lower() for name, _ in fields}
-        is_async = route.asynchronous is Async.ALWAYS or (ASYNC in names and asks_async(fields))
-        patience = _patience(fields) if _WAIT_TIMEOUT in names else 0.0
+        # aiohttp's names are spelt its own way, and found in C whatever their case.
+        fields, header, route = _header_fields(request), request.headers, match.route
+        is_async = route.asynchronous is Async.ALWAYS or (ASYNC in header and asks_async(fields))
+        patience = _patience(fields) if _WAIT_TIMEOUT in header else 0.0
         creates_tasks = is_async and bool(route.claims)
-        return cls(request, match, fields, visit, replier, names, creates_tasks, patience)
+        runs = not route.is_free and reads_model(route) and request.method not in SAFE
+        return cls(request, match, fields, visit, replier, header, creates_tasks, patience, runs)
 
     @property
     def token(self) -> str:
         """The caller's token. Raises `ProxyError` (`INVALID_TOKEN`) when there is not just one."""
         key_header = self.match.route.key_header
         bearers = values_of(self.fields, "authorization")
-        keys = values_of(self.fields, key_header) if key_header and key_header in self.names else []
-        found = [*map(_BEARER.fullmatch, bearers), *map(_KEY.fullmatch, keys)]
+        keys = (
+            values_of(self.fields, key_header) if key_header and key_header in self.header else []
+        )
+        found = list(map(_BEARER.fullmatch, bearers))
+        if keys:
+            found += map(_KEY.fullmatch, keys)
         tokens = {match and match[1] for match in found}
         token = tokens.pop() if len(tokens) == 1 else None
         if token is None or len(bearers) > 1 or len(keys) > 1:
@@ -88,12 +95,6 @@ class Asked(NamedTuple):
         forwarded = values_of(self.fields, "x-forwarded-for")
         return client_address(peer[0] if peer else UNIX, forwarded, trusted)
 
-    @property
-    def runs_model(self) -> bool:
-        """Whether a model is run, so that the call may cost something; safe methods run none."""
-        route = self.match.route
-        return reads_model(route) and not route.is_free and self.request.method not in SAFE
-
     def refuse_unjudgeable(self) -> None:
         """Refuse a body that cannot be judged, or that nobody expects.
 
@@ -104,13 +105,13 @@ class Asked(NamedTuple):
             raise ProxyError(Situation.ILLEGAL_INPUT, f"{self.request.method} takes no body.")
         if not self.match.route.is_judged:
             return
-        if "content-encoding" in self.names:
+        if "content-encoding" in self.header:
             codings = values_of(self.fields, "content-encoding")
             if any(coding.lower() != "identity" for coding in codings):
                 raise ProxyError(
                     Situation.COMPRESSED_BODY, "Content-Encoding: send the body uncompressed."
                 )
-        if not _is_utf8(value_of(self.fields, "content-type") or ""):
+        if not _is_utf8(self.header.get("content-type", "")):
             raise ProxyError(
                 Situation.ILLEGAL_INPUT, "Content-Type: JSON is UTF-8, without another charset."
             )

@@ -59,13 +59,11 @@ class Facades:
         self._room = SpoolBudget(room, _ADVICE)
 
     async def enter(self, asked: Asked, passage: Passage, grant: Grant, inside: Named) -> Asked:
-        """The native call that a judged one stands for, `passage` holding its body.
+        """The native call that a judged unified one stands for, `passage` holding its body.
 
-        What has no façade is what it was. Raises `ProxyError`, also for the translated body.
+        Raises `ProxyError`, also for the translated body.
         """
         route = asked.match.route
-        if route.envelope not in FACADES or not asked.creates_tasks:
-            return asked
         native: list[Native] = []
 
         def rewrite(raw: bytes) -> bytes:
@@ -81,6 +79,11 @@ class Facades:
         fields = _native_fields(asked.fields, native[0].headers, size)
         match = replace(asked.match, route=route, target=target)
         return asked._replace(match=match, fields=fields)
+
+
+def is_unified(asked: Asked) -> bool:
+    """Whether a call has a façade, so that it stands for a native one."""
+    return asked.creates_tasks and asked.match.route.envelope in FACADES
 
 
 def most_of(route: Route, limit: int) -> int:

@@ -28,7 +28,7 @@ from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.tasks import TaskRecord
 from proxy.core.tickets import needs_whole
 from proxy.edge.asked import Asked
-from proxy.edge.facades import ROOM, Facades, most_of, reply
+from proxy.edge.facades import ROOM, Facades, is_unified, most_of, reply
 from proxy.edge.forwarding import Forwarding, note_upstream
 from proxy.edge.health import AccountHealth
 from proxy.edge.idempotency import KEY_HOLD, Once
@@ -177,7 +177,7 @@ class Gateway:
         visit.route, visit.alias = match.route.name, match.route.alias
         grant = await self._caller(asked)
         demand_scope(match.route, grant)
-        task = await self._polls.own_task(match, grant)
+        task = await self._polls.own_task(match, grant) if match.route.task else None
         named = judge_address(match, grant)
         asked.refuse_unjudgeable()
         if match.route.websocket is not None:
@@ -187,9 +187,14 @@ class Gateway:
         if task and match.is_poll:
             return await self._poll(asked, task)
         inside = Named()
-        with await self._admit(asked, grant, inside) as passage:
+        intake = self._intake(asked)
+        if "expect" in asked.header:
+            await intake.invite()
+        gate = body_gate(match.route, grant, inside)
+        with Passage(intake, gate, Spool(self._spool, grant.tenant)) as passage:
             await passage.judge(whole=needs_whole(grant))
-            asked = await self._facades.enter(asked, passage, grant, inside)
+            if is_unified(asked):
+                asked = await self._facades.enter(asked, passage, grant, inside)
             model = _model(match.route, inside, named, task)
             account = self._polls.account_of(task) if task else self._choose(model, grant, inside)
             inside.account = account
@@ -232,16 +237,13 @@ class Gateway:
             body = await self._catalogue.page(match, asked.fields, partial(may_use, grant))
         return await asked.replier.send_json(200, body)
 
-    async def _admit(self, asked: Asked, grant: Grant, inside: Named) -> Passage:
-        """Let the body begin, now that the caller is known."""
+    def _intake(self, asked: Asked) -> Intake:
+        """The body that may begin, now that the caller is known; a header may refuse it."""
         limits = self._limits
         most = most_of(asked.match.route, limits.max_body)
         intake = Intake(asked.request, asked.visit, most, limits.body_timeout)
         intake.refuse_at_once()
-        if "expect" in asked.names:
-            await intake.invite()
-        gate = body_gate(asked.match.route, grant, inside)
-        return Passage(intake, gate, Spool(self._spool, grant.tenant))
+        return intake
 
     def _choose(self, model: str | None, grant: Grant, inside: Named) -> Account:
         sick, also = self._health.unhealthy(), inside.models.values()

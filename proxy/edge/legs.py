@@ -6,7 +6,7 @@ tasks on other accounts do not wait for it. Each leg closes its own connection.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
@@ -21,7 +21,7 @@ from proxy.ports import Channel, Closed, HandshakeRefusedError, Message, PeerGon
 HELD = 1024 * 1024
 """Bytes that wait for a leg to open; who says more waits with them."""
 
-Choose = Callable[[str | None, Grant, Iterable[str]], Account]
+Choose = Callable[[str | None, Grant, Collection[str]], Account]
 Connect = Callable[[Account], AbstractAsyncContextManager[Channel]]
 """Opens a WebSocket to an account. Raises what `Upstream.connect` does."""
 
@@ -109,7 +109,7 @@ class Legs:
         for leg in list(self._at.values()):
             await leg.let_go()
 
-    def of(self, model: str | None, grant: Grant, also: Iterable[str] = ()) -> tuple[str, Leg]:
+    def of(self, model: str | None, grant: Grant, also: Collection[str] = ()) -> tuple[str, Leg]:
         """The account for a model, and the leg there, new or not. Raises `ProxyError`."""
         name = (account := self._choose(model, grant, also)).name
         if name not in self._at:

@@ -81,16 +81,18 @@ class Settlements:
 
         A task whose record is on its way has ended already, however many saw it.
         """
-        if (task := _task_of(item)) in self._tasks:
+        task = _task_of(item)
+        if task and task in self._tasks:
             return
-        if len(self) >= self._most:
+        if len(self._waiting) + len(self._batch) >= self._most:
             self._lost(item, "too many wait for the store")
             return
         if task:
             self._tasks.add(task)
         self._waiting.append(item)
-        self._idle.clear()
-        self._came.set()
+        if len(self._waiting) == 1:
+            self._idle.clear()
+            self._came.set()
         if isinstance(item, str) or item.hold or len(self._waiting) >= MOST_RECORDS:
             self._urgent.set()
 

@@ -8,7 +8,7 @@ the client's answer; otherwise the first task of an account opens the way to it.
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -214,7 +214,7 @@ class Sockets:
         asked.visit.first_byte = time.perf_counter() - asked.visit.started
         return response
 
-    def _choose(self, model: str | None, grant: Grant, also: Iterable[str] = ()) -> Account:
+    def _choose(self, model: str | None, grant: Grant, also: Collection[str] = ()) -> Account:
         return choose(self._accounts, model, grant.tenant, self._health.unhealthy(), also)
 
     @asynccontextmanager

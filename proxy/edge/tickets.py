@@ -39,6 +39,8 @@ from proxy.ports import Reply, Visit
 Hear: TypeAlias = Callable[[bytes], None]
 """Hears each chunk of an answer as it passes, and an empty one when it has come to its end."""
 
+_SUCCESSES = range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES)
+
 
 def deaf(_: bytes) -> None:
     """For answers that nobody listens to."""
@@ -138,7 +140,7 @@ class Ticket:
 
         `has_begun` says that a success costs something even if no byte of it comes.
         """
-        if self.fare is None or not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        if self.fare is None or reply.status not in _SUCCESSES:
             return deaf
         self._has_begun = has_begun
         self._reader = reader_for(reply.headers)

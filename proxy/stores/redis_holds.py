@@ -14,10 +14,11 @@ Which time it is, is Redis's to say: a replica whose clock is ahead lapses nobod
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from proxy.core.errors import StoreUnavailableError
-from proxy.core.holds import Hold, Rate, Ruling
+from proxy.core.holds import Hold, Level, Rate, Ruling
 from proxy.core.ruling import MINUTE, Counted, milliseconds, rule
 from proxy.ports.ledger import Standing
 from proxy.stores.redis_commands import in_json
@@ -200,18 +201,27 @@ def _told(keys: LedgerKeys, hold: Hold, places: dict[str, int]) -> tuple[Any, ..
     def place(name: str) -> int:
         return places.setdefault(name, len(places) + 1)
 
-    rates = [(place(keys.rate(rate)), rate.per_minute) for rate in hold.rates]
-    levels = [
+    rates, levels = _words(keys, hold.rates, hold.levels)
+    placed = [(place(name), each) for name, each in rates]
+    levelled = [(place(name), *words) for name, *words in levels]
+    return hold.id, milliseconds(hold.lease), placed, levelled
+
+
+@lru_cache(maxsize=1024)  # as calls of one token are mostly alike
+def _words(
+    keys: LedgerKeys, rates: tuple[Rate, ...], levels: tuple[Level, ...]
+) -> tuple[Sequence[tuple[str, int]], Sequence[tuple[str, ...]]]:
+    """What the script is told of rates, and of levels, each behind the name of its key."""
+    return [(keys.rate(rate), rate.per_minute) for rate in rates], [
         (
-            place(keys.spent(period)),
+            keys.spent(period),
             level_of(who, what, period),
             who,
             str(amount),
             "" if most is None else str(most),
         )
-        for who, what, period, amount, most in hold.levels
+        for who, what, period, amount, most in levels
     ]
-    return hold.id, milliseconds(hold.lease), rates, levels
 
 
 def _ruling(hold: Hold, told: Sequence[bytes]) -> Ruling | Exception:

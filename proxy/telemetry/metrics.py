@@ -22,6 +22,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from proxy.core.money import NANOS
 from proxy.telemetry.tallies import SECONDS, Durations, Tallies
 
 _SPACE = "dashscope_proxy"
@@ -92,6 +93,11 @@ class Metrics:
             self.bytes("out").inc(tally.bytes_out)
             for outcome, count in tally.polls.items():
                 self.polls(outcome).inc(count)
+        records, amounts = self.tallies.take_settled()
+        for (kind, basis), count in records.items():
+            self.records(kind, basis).inc(count)
+        for currency, nanos in amounts.items():
+            self.amount(currency).inc(nanos / NANOS)
 
 
 def _by_labels(metric: Metric) -> Callable[..., Metric]:

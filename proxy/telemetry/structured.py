@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, TextIO
 
-from proxy.core.money import NANOS
 from proxy.core.settlement import UsageRecord
 from proxy.ports import Visit
 from proxy.telemetry.forms import console_form, json_form
@@ -75,9 +74,9 @@ class StructuredTelemetry:
 
     def settled(self, record: UsageRecord) -> None:
         """See `proxy.ports.Telemetry.settled`."""
-        self._metrics.records(record.kind, record.basis).inc()
-        if record.currency:
-            self._metrics.amount(record.currency).inc(record.amount / NANOS)
+        self._metrics.tallies.settled(record)
+        if self._metrics.is_shared:
+            self._note_turn()
 
     def metered(self, *, held: int, unsettled: int) -> None:
         """See `proxy.ports.Telemetry.metered`."""

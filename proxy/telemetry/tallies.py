@@ -1,4 +1,4 @@
-"""Counts of requests in plain numbers, for the counters to take over now and then.
+"""Counts of requests and records in plain numbers, for the counters to take over now and then.
 
 prometheus_client looks labels up under a lock, counts under another, and with several workers
 writes each number into a file: seven of its counters took 25 times what this takes, for each
@@ -8,6 +8,7 @@ request.
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from proxy.core.settlement import UsageRecord
 from proxy.ports import Visit
 
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -50,6 +51,8 @@ class Tallies:
     def __init__(self) -> None:
         self.running = 0
         self._open: dict[tuple[str, int, str], Tally] = {}
+        self._records: dict[tuple[str, str], int] = {}
+        self._amounts: dict[str, int] = {}
 
     def finished(self, visit: Visit) -> None:
         """Count a request that has ended."""
@@ -66,6 +69,19 @@ class Tallies:
             tally.first_byte.add(visit.first_byte)
         if visit.poll:
             tally.polls[visit.poll] = tally.polls.get(visit.poll, 0) + 1
+
+    def settled(self, record: UsageRecord) -> None:
+        """Count a record that is in the ledger."""
+        rest = (record.kind, record.basis)
+        self._records[rest] = self._records.get(rest, 0) + 1
+        if record.currency:
+            self._amounts[record.currency] = self._amounts.get(record.currency, 0) + record.amount
+
+    def take_settled(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+        """Records by kind and basis, and billionths by currency, since they were taken last."""
+        taken = self._records, self._amounts
+        self._records, self._amounts = {}, {}
+        return taken
 
     def take(self) -> Sequence[tuple[tuple[str, int, str], Tally]]:
         """What came since it was taken last, by route (empty for none), status and code."""
