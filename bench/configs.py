@@ -84,7 +84,6 @@ CADDY = """
 http://:{port} {{
   bind 127.0.0.1
   reverse_proxy {upstream} {{
-    flush_interval -1
     transport http {{
       keepalive_idle_conns_per_host 4096
     }}

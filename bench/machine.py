@@ -48,6 +48,38 @@ def cpu_seconds(pid: int) -> float:
     return sum(time.clock_gettime_ns((~one << 3) | 2) for one in family(pid)) / 1e9
 
 
+STILL = 0.3
+"""Seconds without work after which a process is idle: three times what a settler waits."""
+
+IDLE = 0.02
+"""The share of a core up to which it is: timers go on."""
+
+UNREST = 5.0
+"""Seconds after which it is not waited for any more."""
+
+
+def spent_when_idle(pid: int) -> float:
+    """`cpu_seconds` once a process does nothing any more: what it was asked may leave it work.
+
+    Settlements, gauges and log lines come after the answer, and would else be on nobody's account.
+    """
+    ends, spent = time.monotonic() + UNREST, cpu_seconds(pid)
+    while time.monotonic() < ends:
+        time.sleep(STILL)
+        before, spent = spent, cpu_seconds(pid)
+        if spent - before < IDLE * STILL:
+            break
+    return spent
+
+
+def busy_seconds(core: int) -> float:
+    """Seconds that a core has worked so far, for whomever, in ticks of 10 ms: proc(5), `stat`."""
+    lines = Path("/proc/stat").read_text("ascii").splitlines()
+    line = next(line for line in lines if line.startswith(f"cpu{core} "))
+    _, user, nice, system, _, _, *interrupts = line.split()[:8]
+    return sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process and its children hold now."""
     return sum(
@@ -76,17 +108,22 @@ def descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
+def load_average() -> float:
+    """Over the last minute."""
+    return os.getloadavg()[0]
+
+
 BUSY = 0.5
 """Load average over the last minute from which somebody else works here too."""
 
 
 def warnings(cores: Cores) -> list[str]:
     """Why figures from here, and now, should not be believed."""
-    found, load = [], os.getloadavg()[0]
+    found, load = [], load_average()
     if cores.subject == cores.load:
         found.append("There is a single core: whoever is measured waits for who asks.")
     if load > BUSY:
-        found.append(f"The machine is busy (load {load:.1f}): believe nothing but large ratios.")
+        found.append("The machine was busy before: believe nothing but large ratios.")
     return found
 
 

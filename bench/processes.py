@@ -112,7 +112,14 @@ def free_port() -> int:
 @contextmanager
 def redis(core: int | str | None = None) -> Iterator[str]:
     """A Redis of its own that writes nothing to disk: its URL."""
+    with redis_process(core) as (_, url):
+        yield url
+
+
+@contextmanager
+def redis_process(core: int | str | None = None) -> Iterator[tuple[int, str]]:
+    """The same, with its process id."""
     port = free_port()
     command = ("redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1")
     with started(*command, core=core) as running:
-        yield answering(port, running).replace("http", "redis")
+        yield running.pid, answering(port, running).replace("http", "redis")

@@ -9,7 +9,7 @@ from bench.contestants import LIMITED, UNLIMITED, fixed, ours
 from bench.effort import Effort
 from bench.findings import Finding, Section
 from bench.load import CALL, SUBMIT, Loader
-from bench.processes import redis
+from bench.processes import redis_process
 from bench.samples import Samples, interleaved
 from bench.subject import proxy
 
@@ -27,10 +27,12 @@ def asked(store: str, effort: Effort) -> Samples:
     core, load = effort.cores.subject, effort.cores.load
     with ExitStack() as stack:
         upstream = stack.enter_context(fixed(load)).url
-        url = stack.enter_context(redis(load)) if store == "Redis" else ""
+        pid, url = None, ""
+        if store == "Redis":
+            pid, url = stack.enter_context(redis_process(load))
         proxied = stack.enter_context(proxy(upstream, url, core))
         contestants = [
-            (f"{kind}, {name}", (Loader(ask, load, effort.seconds), contestant))
+            (f"{kind}, {name}", (Loader(ask, load, effort.seconds, store=pid), contestant))
             for kind, ask in KINDS.items()
             for name, contestant in ours(proxied)
         ]

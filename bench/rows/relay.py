@@ -15,10 +15,12 @@ def measured(effort: Effort) -> Section:
     """CPU per request and throughput, beside nginx and Caddy."""
     core, load = effort.cores.subject, effort.cores.load
     with ExitStack() as stack:
-        upstream = stack.enter_context(fixed(load)).url
+        direct = stack.enter_context(fixed(load))
+        upstream = direct.url
         store = stack.enter_context(redis(load))
         proxied = stack.enter_context(proxy(upstream, store, core))
         contestants = [
+            ("direct", direct),
             ("nginx", stack.enter_context(nginx(upstream, core))),
             ("HAProxy", stack.enter_context(haproxy(upstream, core))),
             ("Caddy", stack.enter_context(caddy(upstream, core))),

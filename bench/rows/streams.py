@@ -9,7 +9,8 @@ import uvloop
 from bench.contestants import OURS, Contestant, caddy, haproxy, naive, nginx, ours
 from bench.effort import Effort
 from bench.findings import Finding, Section, Target, added
-from bench.machine import MIB, cpu_seconds, resident
+from bench.frames import STEADY
+from bench.machine import MIB, cpu_seconds, resident, spent_when_idle
 from bench.processes import module, redis
 from bench.readers import begun, opened
 from bench.samples import Figures, interleaved
@@ -22,9 +23,6 @@ LIVE = 600.0
 
 WARM = 0.5
 """Seconds from the last stream's first event until events count."""
-
-LEAVE = 0.3
-"""Seconds until everybody has noticed that the readers left."""
 
 
 def measured(effort: Effort) -> Section:
@@ -50,14 +48,17 @@ def measured(effort: Effort) -> Section:
     found = []
     for name in OURS:
         cost = samples.ratio("cpu", name, "nginx")
-        note = f"{samples.spread(name, 'cpu').median:.0f} us"
+        reached = (
+            f"{samples.spread(name, 'rps').median:,.0f} of {STREAMS * STEADY:,} events a second"
+        )
+        note = f"{samples.spread(name, 'cpu').median:.0f} us, {reached}"
         subject = f"SSE, {STREAMS} streams, CPU per event, {name}"
         delay = f"SSE, {STREAMS} streams, added delay p99, {name}"
         found += [
             Finding(subject, cost, Target(1.5, "× nginx"), note=note),
             added(samples, "p99", name, delay, Target(2, "× nginx")),
         ]
-    return Section(f"{STREAMS} event streams, 33 events a second each", found, samples)
+    return Section(f"{STREAMS} event streams, {STEADY} events a second each", found, samples)
 
 
 async def figures(contestant: Contestant, seconds: float) -> Figures:
@@ -76,7 +77,7 @@ async def figures(contestant: Contestant, seconds: float) -> Figures:
         raise RuntimeError("a stream lost events, or ended")
     for reader in readers:
         reader.leave()
-    await asyncio.sleep(LEAVE)
+    await asyncio.to_thread(spent_when_idle, contestant.pid)  # what is left is not the next one's
     percentiles = statistics.quantiles(delays, n=100)
     return {
         "cpu": spent / len(delays) * 1e6,

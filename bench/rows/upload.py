@@ -9,7 +9,7 @@ from bench.contestants import LIMITED, OURS, Contestant, caddy, nginx, ours
 from bench.effort import Effort
 from bench.findings import Finding, Section, Target
 from bench.load import CALL
-from bench.machine import MIB, cpu_seconds, forget_peak, peak, resident
+from bench.machine import MIB, cpu_seconds, forget_peak, peak, resident, spent_when_idle
 from bench.processes import module, redis
 from bench.samples import Figures, interleaved
 from bench.subject import proxy
@@ -47,16 +47,22 @@ def measured(effort: Effort) -> Section:
             lambda one: figures(one, before[one.pid]),
             min(MOST_ROUNDS, effort.rounds),
         )
-    found = []
+    found, beside = [], samples.spread("nginx", "cpu").median
     for name in OURS:
         rate, grown = samples.ratio("rate", name, "nginx"), samples.spread(name, "grown")
         at_all = f"{samples.spread(name, 'rate').median:.0f} MB/s{WHOLE.get(name, '')}"
         least = Target(0.5, "× nginx", is_least=True)
         found += [
             Finding(f"1 GiB upload with the gate on, throughput, {name}", rate, least, note=at_all),
+            Finding(
+                f"1 GiB upload with the gate on, CPU per MiB, {name}",
+                samples.ratio("cpu", name, "nginx"),
+                unit="× nginx",
+                note=f"{samples.spread(name, 'cpu').median:.0f} us, nginx {beside:.0f}",
+            ),
             Finding(f"1 GiB upload, resident growth, {name}", grown, Target(16, "MiB")),
         ]
-    return Section("an upload of 1 GiB, nothing buffered", found, samples)
+    return Section("an upload of 1 GiB, CPU of each MiB", found, samples)
 
 
 def figures(contestant: Contestant, memory: int) -> Figures:
@@ -71,7 +77,7 @@ def figures(contestant: Contestant, memory: int) -> Figures:
     taken = time.perf_counter() - begun
     return {
         "rate": BLOCKS * MIB / taken / 1e6,
-        "cpu": (cpu_seconds(contestant.pid) - used) / BLOCKS * 1e6,
+        "cpu": (spent_when_idle(contestant.pid) - used) / BLOCKS * 1e6,
         "grown": (peak(contestant.pid) - memory) / MIB,
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CONTESTANTS = {
-    *("nginx", "HAProxy", "Caddy", "naive aiohttp"),
+    *("direct", "nginx", "HAProxy", "Caddy", "naive aiohttp"),
     *("proxy with limits", "proxy without limits"),
 }
 

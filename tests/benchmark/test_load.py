@@ -10,7 +10,7 @@ PRINTED = """\
 Running 2s test @ http://127.0.0.1:1/
   1 threads and 64 connections
 Requests/sec:  10000.00
-{"requests": 20000, "microseconds": 2000000, "p50": 1500, "p99": 20250, "failed": 0}
+{"requests": 20000, "microseconds": 2000000, "p50": 1500, "p99": 20250, "late": 0, "failed": 0}
 """
 
 
@@ -24,6 +24,12 @@ def test_what_fails_is_not_measured(broken: tuple[str, str]) -> None:
     """An error is answered faster than a call, and would look like a success."""
     with pytest.raises(RuntimeError, match="what fails costs something else"):
         parsed(PRINTED.replace(*broken))
+
+
+def test_what_is_late_is_told_from_what_fails() -> None:
+    """It is asked once more: on a machine where others work too somebody waits now and then."""
+    with pytest.raises(TimeoutError, match="what waits costs something else"):
+        parsed(PRINTED.replace('"late": 0', '"late": 1'))
 
 
 def test_a_wrk_that_says_nothing_is_an_error() -> None:

@@ -3,8 +3,18 @@
 import os
 import subprocess
 import sys
+import time
 
-from bench.machine import MIB, cpu_seconds, family, forget_peak, peak, resident
+from bench.machine import (
+    MIB,
+    busy_seconds,
+    cpu_seconds,
+    family,
+    forget_peak,
+    peak,
+    resident,
+    spent_when_idle,
+)
 from bench.processes import started
 
 
@@ -16,12 +26,42 @@ def test_cpu_time_is_this_process_own() -> None:
     assert sum(os.times()[:2]) - own < 0.5
 
 
+def test_what_is_done_after_the_answer_counts() -> None:
+    """A process is read when it works no more, not when it has said that it is done."""
+    script = """
+import sys, time
+print("answered", flush=True)
+time.sleep(0.1)
+while time.process_time() < 0.5: pass
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as late:
+        assert late.stdout is not None
+        assert late.stdout.readline() == "answered\n"
+        assert cpu_seconds(late.pid) < 0.4
+        assert spent_when_idle(late.pid) > 0.49
+
+
+def test_a_core_is_as_busy_as_who_works_there() -> None:
+    """At least: others may work there too."""
+    core = min(os.sched_getaffinity(0))
+    script = "import time\nwhile time.process_time() < 0.5: pass"
+    before = busy_seconds(core)
+    with started(sys.executable, "-c", script, core=core) as running:
+        assert running.wait(30) == 0
+    assert 0.4 < busy_seconds(core) - before < 30
+
+
 def test_children_count() -> None:
     """Nginx's worker does its work."""
     script = "import subprocess,sys; subprocess.run([sys.executable,'-c','input()'])"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as parent:
+        ends = time.monotonic() + 10
         while len(list(family(parent.pid))) < 2:
-            pass
+            assert time.monotonic() < ends
+            time.sleep(0.01)
         assert resident(parent.pid) > 2 * MIB
 
 
