@@ -7,6 +7,7 @@ Ratios in one run are what can be compared; absolute times on a shared machine c
     contestants    nginx, HAProxy, Caddy, naive: started as configs say; subject: the proxy
     load           wrk, which asks; readers, source and sink: streams and large bodies
     samples        rounds, medians, ratios; findings: targets and verdicts; table: how it is told
-    machine        cores, CPU time, memory; processes: started, pinned, ended
-    soak, flame    `make soak`, `make profile`
+    machine        cores, CPU time, memory; processes: started, pinned, ended; effort: how long
+    instructions   what CI compares: Python's steps per request, which counted counts
+    soak, flame    `make soak`, `make profile`; frames: what streams say
 """

@@ -1,6 +1,7 @@
-"""`python -m bench [--only relay,poll] [--rounds 5] [--seconds 2] [--json FILE] [--readme]`.
+"""`python -m bench [--only relay,poll] [--rounds 3] [--seconds 2] [--json FILE] [--readme]`.
 
-Everything, or what is named; every figure is for this machine, this minute.
+Everything, or what is named; every figure is for this machine, this minute. All of it takes some
+twelve minutes where nobody else works.
 """
 
 import argparse
@@ -17,11 +18,14 @@ from bench import table
 from bench.contestants import versions
 from bench.effort import Effort
 from bench.findings import Finding, Section
-from bench.machine import kind, raise_limits, warnings
+from bench.machine import kind, load_average, raise_limits, warnings
 from bench.rows import ROWS
 
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results.json"
+
+BESIDE = ("relay", "latency", "streams", "upload")
+"""Sections of which the README tells everybody's own figures."""
 
 MOST = 30 * 60
 """Seconds after which it ends, whatever hangs."""
@@ -33,8 +37,9 @@ def main(words: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _stop)  # whoever stops it stops all that it started
     signal.signal(signal.SIGALRM, _stop)
     signal.alarm(MOST)
-    effort = Effort(asked.rounds, asked.seconds)
-    cores, machine = effort.cores, f"{kind(len(effort.cores.all))}; {versions()}"
+    began, load, effort = time.monotonic(), load_average(), Effort(asked.rounds, asked.seconds)
+    cores = effort.cores
+    machine = f"{kind(len(cores.all))}; {versions()}; load {load:.1f} before it began"
     say(f"{machine}; who is measured on core {cores.subject}, everything else on {cores.load}")
     doubts = warnings(cores)
     say("\n".join(doubts))
@@ -42,25 +47,40 @@ def main(words: Sequence[str] | None = None) -> None:
     raise_limits()
     day = dt.datetime.now(dt.UTC).date()
     told: dict[str, object] = {}
-    written = {"machine": machine, "date": str(day), "doubts": doubts, "sections": told}
+    written = {
+        "machine": machine,
+        "date": str(day),
+        "command": command(effort),
+        "doubts": doubts,
+        "sections": told,
+    }
     sections = {}
-    for name in asked.only:
+    for number, name in enumerate(asked.only, start=1):
+        passed = time.monotonic() - began
+        say(f"\n{name}, {number} of {len(asked.only)}, after {passed:.0f} s")
         sections[name] = measured(name, effort)
         told[name] = sections[name].told()
         asked.json.write_text(json.dumps(written, indent=1), "utf-8")
     say("\n".join(["\neverything:", *table.findings(all_of(sections))]))
     say(f"every round: {asked.json}")
     if asked.readme:
-        told_by = " ".join([f"`make bench`, {day.day} {day:%B %Y}, {machine}.", *doubts])
-        table.rewrite(README, table.for_readme(all_of(sections), told_by))
+        when = f"{day.day} {day:%B %Y}, {machine}."
+        told_by = " ".join([f"`{command(effort)}`, {when}", *doubts])
+        beside = [sections[name] for name in BESIDE]
+        table.rewrite(README, table.for_readme(all_of(sections), beside, told_by))
+
+
+def command(effort: Effort) -> str:
+    """What measures as much of everything, and writes it into the README."""
+    return f'make bench ARGS="--readme --rounds {effort.rounds} --seconds {effort.seconds:g}"'
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """What was asked for on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench")
+    usual, parser = Effort(), argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--only", type=names, default=list(ROWS), help=", ".join(ROWS))
-    parser.add_argument("--rounds", type=int, default=5, help="of each contestant")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each round")
+    parser.add_argument("--rounds", type=int, default=usual.rounds, help="of each contestant")
+    parser.add_argument("--seconds", type=float, default=usual.seconds, help="of each round")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where every round goes")
     parser.add_argument("--readme", action="store_true", help="write the README's table anew")
     asked = parser.parse_args(words)

@@ -9,6 +9,6 @@ from bench.machine import Cores, cores
 class Effort:
     """Rounds of everybody, and seconds for each of them in a round."""
 
-    rounds: int = 5
+    rounds: int = 3
     seconds: float = 2.0
     cores: Cores = field(default_factory=cores)

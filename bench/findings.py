@@ -6,6 +6,9 @@ from bench.samples import Samples, Spread, number
 
 NOT_MEASURABLE = "not measurable here"
 
+UNCLEAR = "unclear"
+"""Some rounds say that a target is met, and others that it is not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -35,17 +38,22 @@ class Finding:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is met; None where there is none, or nothing to tell it by."""
+        """Whether every round says that the target is met, or every round that it is not.
+
+        None where they differ, where there is no target, or nothing to tell it by.
+        """
         if self.target is None or self.value is None:
             return None
-        return self.target.is_met(self.value.median)
+        least, most = map(self.target.is_met, (self.value.least, self.value.most))
+        return least if least == most else None
 
     @property
     def verdict(self) -> str:
         """For people."""
         if self.value is None:
             return NOT_MEASURABLE
-        return {True: "yes", False: "**no**", None: ""}[self.is_met]
+        undecided = UNCLEAR if self.target else ""
+        return {True: "yes", False: "**no**", None: undecided}[self.is_met]
 
     @property
     def middle(self) -> str:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.findings import Finding, Section
+from bench.findings import Finding, Section, Target
+from bench.samples import number
 
 UNITS = {
     "cpu": "CPU us each",
@@ -12,6 +13,8 @@ UNITS = {
     "p50": "p50 ms",
     "p99": "p99 ms",
     "memory": "MiB",
+    "load": "load's core, %",
+    "store cpu": "Redis us each",
     "rate": "MB/s",
     "grown": "MiB grown",
     "each": "KiB each",
@@ -46,8 +49,12 @@ def findings(found: Iterable[Finding]) -> list[str]:
 
 def cells(one: Finding) -> Sequence[str]:
     """What stands in a row."""
-    note = f"; {one.note}" if one.note and one.measured else one.note
-    return one.subject, str(one.target or ""), one.measured + note, one.verdict
+    return one.subject, str(one.target or ""), said(one), one.verdict
+
+
+def said(one: Finding) -> str:
+    """What was measured, and the note."""
+    return "; ".join(filter(None, (one.measured, one.note)))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -65,22 +72,53 @@ def markdown(rows: Iterable[Sequence[str]]) -> list[str]:
     return [head, "|" + "---|" * (head.count("|") - 1), *rest]
 
 
-def for_readme(found: Sequence[Finding], told_by: str) -> str:
-    """The targets' table with its date, machine and command, and where it is not met."""
+SPREAD = (
+    "Medians of rounds in turns, least and most in brackets; a target is met, or is not, where "
+    "every round says so."
+)
+
+
+def for_readme(found: Sequence[Finding], beside: Iterable[Section], told_by: str) -> str:
+    """The targets' table with its date, machine and command, and where it is not met.
+
+    Then everybody's own figures in the sections `beside`, and what has no target.
+    """
     targets = [one for one in found if one.target]
     others = [one for one in found if not one.target]
-    lost = [f"{one.subject}: {one.middle}" for one in targets if one.is_met is False]
+    lost = losses(targets)
     lines = [
-        f"{told_by} Medians of rounds in turns, least and most in brackets.",
+        f"{told_by} {SPREAD}",
         "",
         *markdown([HEAD, *map(cells, targets)]),
         "",
-        "Where we lose:" if lost else "Every target that can be measured here is met.",
+        "Where we lose:" if lost else "No target that can be measured here is missed.",
         *(f"- {one}" for one in lost),
         "",
-        *markdown([TOLD, *((one.subject, one.measured) for one in others)]),
+        *(line for section in beside for line in [*markdown(medians(section)), ""]),
+        *markdown([TOLD, *((one.subject, said(one)) for one in others)]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def losses(found: Iterable[Finding]) -> list[str]:
+    """A line for each target that is not met; for both kinds of token together."""
+    lines: dict[tuple[str, Target | None], list[str]] = {}
+    for one in found:
+        if one.is_met is False:
+            subject, _, token = one.subject.partition(", proxy ")
+            lines.setdefault((subject, one.target), []).append(f"{one.middle} {token}".rstrip())
+    return [f"{subject}: {', '.join(who)}" for (subject, _), who in lines.items()]
+
+
+def medians(section: Section) -> list[Sequence[str]]:
+    """Everybody's, under the section's title."""
+    by_name = section.samples.by_name
+    names = list(next(iter(by_name.values()))[0])
+    rows: list[Sequence[str]] = [(section.title, *(UNITS.get(name, name) for name in names))]
+    for who in by_name:
+        spreads = (section.samples.spread(who, name) for name in names)
+        rows.append((who, *(number(one.median) for one in spreads)))
+    return rows
 
 
 def rewrite(readme: Path, text: str) -> None:
