@@ -22,10 +22,14 @@ RECORDED = {
 SLACK = 1.1
 """Another version of Python or of aiohttp cuts a little differently."""
 
+SLACKS = {"call without limits": 1.15}
+"""Where more of it is a matter of time."""
+
 
 @pytest.mark.alone  # not for its figures: its servers take ports that were free a moment ago
 def test_no_request_takes_more_instructions_than_it_did() -> None:
     """Each kind, in units of the naive relay's; lower the recorded ones when you have made less."""
     found = counted()
     ratios = {name: round(found[name] / found[NAIVE], 2) for name in RECORDED}
-    assert {name: ratio for name, ratio in ratios.items() if ratio > RECORDED[name] * SLACK} == {}
+    most = {name: recorded * SLACKS.get(name, SLACK) for name, recorded in RECORDED.items()}
+    assert {name: ratio for name, ratio in ratios.items() if ratio > most[name]} == {}
