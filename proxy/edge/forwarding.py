@@ -1,6 +1,6 @@
 """Calls whose answers are relayed as they come, whatever they say."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -37,10 +37,10 @@ class Forwarding:
             )
 
 
-def body_of(reply: Reply) -> AsyncIterator[bytes] | bytes:
+def body_of(reply: Reply) -> Reply | bytes:
     """An answer's body: all of it where it is here, to be passed on in one write."""
     rest = reply.rest()
-    return reply.chunks() if rest is None else rest
+    return reply if rest is None else rest
 
 
 def note_upstream(visit: Visit, status: int, fields: Fields) -> None:

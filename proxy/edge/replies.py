@@ -11,8 +11,9 @@ half an answer for a whole one.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from http import HTTPMethod, HTTPStatus
+from typing import Protocol
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
@@ -25,7 +26,7 @@ from proxy.edge.backlog import not_taken
 from proxy.edge.endings import abort_if_closing, close_within, reset
 from proxy.edge.framing import LAST_CHUNK, Framing
 from proxy.edge.intake import ClientGoneError
-from proxy.ports import Headers, Visit
+from proxy.ports import Headers, Take, Visit
 
 SAFE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
 CLIENT_GONE = 499
@@ -37,6 +38,14 @@ _FRAME_END = b"\r\n\r\n"
 
 def _deaf(_: bytes) -> None:
     """Nobody wants to hear."""
+
+
+class Source(Protocol):
+    """A body that comes bit by bit."""
+
+    async def pour(self, take: Take) -> bool:
+        """See `proxy.ports.Reply.pour`."""
+        ...
 
 
 class Replier:
@@ -73,13 +82,13 @@ class Replier:
         status: int,
         reason: str,
         fields: Headers,
-        body: AsyncIterator[bytes] | bytes,
+        body: Source | bytes,
         added: Headers = (),
         hear: Callable[[bytes], None] = _deaf,
     ) -> web.StreamResponse:
         """Upstream's answer: at once, or chunk by chunk, where a slow client slows upstream down.
 
-        Who wants to `hear` gets each chunk, and an empty one at a clean end.
+        Who wants to `hear` gets all that passes, and nothing (`b""`) at a clean end.
         """
         crossing = inbound(fields, self._visit.request_id, added)
         framing, head = self._begin(status, reason, crossing)
@@ -89,19 +98,24 @@ class Replier:
             return await self._end(framing)
         self._write(head)
         passed = _FRAME_END
+
+        def take(chunks: Sequence[bytes]) -> bool:
+            nonlocal passed
+            told = b"".join(chunks)
+            hear(told)
+            passed = (passed + told[-4:])[-4:]
+            return self._write_body(framing, chunks)
+
         try:
-            async for chunk in body:
-                hear(chunk)
-                if self._write_body(framing, chunk):
-                    await self._room()
-                passed = (passed + chunk[-4:])[-4:]
+            while not await body.pour(take):
+                await self._room()
             hear(b"")
         except ProxyError as error:
             self._visit.code = error.situation.code
             frame = sse_frame(error, self.envelope, self._visit.request_id)
             if framing.is_sized or frame is None or not _is_between_frames(fields, passed):
                 return self.break_off()
-            self._write_body(framing, frame)
+            self._write_body(framing, (frame,))
         if framing.is_chunked:
             self._write(LAST_CHUNK)
         return await self._end(framing)
@@ -192,12 +206,16 @@ class Replier:
             abort_if_closing(transport, self._patience)
         return _GOES_ON if framing.keep_alive else _LAST_ONE
 
-    def _write_body(self, framing: Framing, chunk: bytes) -> bool:
-        """Write a piece of the body, see `_write`."""
-        if not chunk or framing.is_bodiless:
+    def _write_body(self, framing: Framing, chunks: Sequence[bytes]) -> bool:
+        """Write pieces of the body in one go: a call of the system for each was most of the work.
+
+        See `_write`.
+        """
+        wire = b"".join([framing.wrapped(chunk) for chunk in chunks if chunk])
+        if not wire or framing.is_bodiless:
             return False
-        is_behind = self._write(framing.wrapped(chunk))
-        self._visit.bytes_out += len(chunk)
+        is_behind = self._write(wire)
+        self._visit.bytes_out += sum(map(len, chunks))
         return is_behind
 
     def _write(self, data: bytes) -> bool:

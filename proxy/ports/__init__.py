@@ -18,6 +18,7 @@ from proxy.ports.upstream import (
     Peer,
     PeerGoneError,
     Reply,
+    Take,
     Terms,
     Upstream,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Reply",
     "Store",
     "Submissions",
+    "Take",
     "Tasks",
     "Telemetry",
     "Terms",

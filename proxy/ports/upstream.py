@@ -1,6 +1,6 @@
 """What is sent upstream, and what comes of it: answers, and WebSockets."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
@@ -29,6 +29,10 @@ class Call(NamedTuple):
     read_timeout: float
 
 
+Take: TypeAlias = Callable[[Sequence[bytes]], bool]
+"""Takes chunks; whether that was enough for now."""
+
+
 class Reply(Protocol):
     """An answer whose head has arrived. `chunks` may be walked once."""
 
@@ -50,6 +54,14 @@ class Reply(Protocol):
 
         It is taken then: `chunks` has nothing more. None says nothing but that `chunks` must be
         walked. A small answer, which came with its head, can so be passed on in one write.
+        """
+        ...
+
+    async def pour(self, take: Take) -> bool:
+        """Give `take` what `chunks` would yield, as soon as it is here; whether to the end.
+
+        Several chunks that came at once are given at once. When `take` says that this was enough
+        for now, `pour` ends too, and is to be called again. Raises what `chunks` and `take` raise.
         """
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import gzip
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -354,6 +354,43 @@ class UpstreamContract:
             upstream.send(call(server.url)) as reply,
         ):
             assert [chunk async for chunk in reply.chunks()] == sent
+
+    async def test_what_is_poured_is_what_would_be_walked(self, upstream: Upstream) -> None:
+        """All chunks, each by itself and in order, however often the taker has had enough."""
+        sent = [b"x" * size for size in (1, 5, 1, 900, 1, 1)]
+        taken: list[bytes] = []
+
+        def take(chunks: Sequence[bytes]) -> bool:
+            taken.extend(chunks)
+            return len(taken) < len(sent)  # enough for now, up to the last one
+
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        async with (
+            scripted(answering(head, chunked(*sent))) as server,
+            upstream.send(call(server.url)) as reply,
+        ):
+            while not await reply.pour(take):
+                assert len(taken) < len(sent)
+            assert taken == sent
+            assert await reply.pour(take)
+
+    async def test_what_is_poured_before_a_break_is_not_lost(self, upstream: Upstream) -> None:
+        """What came is given, then `pour` raises, again and again."""
+        taken: list[bytes] = []
+
+        def take(chunks: Sequence[bytes]) -> bool:
+            taken.extend(chunks)
+            return False
+
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+        async with (
+            scripted(answering(head + b"short", close=True)) as server,
+            upstream.send(call(server.url)) as reply,
+        ):
+            with pytest.raises(ProxyError) as caught:
+                await reply.pour(take)
+            assert b"".join(taken) == b"short"
+        assert caught.value.situation is Situation.BAD_GATEWAY
 
     async def test_a_small_answer_can_be_had_at_once(self, upstream: Upstream) -> None:
         """When all of it has come; it is taken then, and the connection serves again."""

@@ -18,6 +18,7 @@ from proxy.ports import (
     Message,
     PeerGoneError,
     Reply,
+    Take,
     Terms,
 )
 
@@ -122,6 +123,9 @@ class Answer:
 
     def rest(self) -> bytes | None:
         return None
+
+    async def pour(self, take: Take) -> bool:
+        raise NotImplementedError
 
 
 CALL = Call("GET", account("http://x", "one"), "/", (), None, 1)

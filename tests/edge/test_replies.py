@@ -36,7 +36,7 @@ from edge.rig import (
 )
 
 from proxy.core.errors import Situation
-from proxy.ports import Call, Channel, Headers, Reply, Terms
+from proxy.ports import Call, Channel, Headers, Reply, Take, Terms
 from proxy.sandbox import Sandbox
 
 STOPPED = [
@@ -473,13 +473,16 @@ class _FailingReply:
     reason = "OK"
     headers: Headers = (("Content-Type", "text/event-stream"),)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield FRAME
-        msg = "nobody thought of this"
-        raise RuntimeError(msg)
+    def chunks(self) -> AsyncIterator[bytes]:
+        raise NotImplementedError
 
     def rest(self) -> bytes | None:
         return None
+
+    async def pour(self, take: Take) -> bool:
+        take((FRAME,))
+        msg = "nobody thought of this"
+        raise RuntimeError(msg)
 
 
 async def test_a_bug_midway_breaks_the_answer_off() -> None:

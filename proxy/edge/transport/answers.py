@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, Self
 
-from proxy.ports import Headers
+from proxy.ports import Headers, Take
 
-READ_BUFFER = 8 * 1024
-"""Bytes of an answer that may wait for a slow client; what one read brought in comes on top."""
+READ_BUFFER = 12 * 1024
+"""Bytes of an answer that may wait for a slow client; what one read brought in comes on top. It is
+more than a read of a stream brings, or each read of a busy one would be followed by a pause."""
 
 LARGE = 64 * 1024
 """Bytes of a chunk that does not wait for its end."""
@@ -38,7 +39,7 @@ class Answer:
 
     __slots__ = (
         *("_failure", "_flow", "_held", "_is_held_back", "_is_over", "_part", "_pieces", "_rest"),
-        *("_rested", "_waiter", "headers", "reason", "status"),
+        *("_rested", "_taker", "_waiter", "headers", "reason", "status"),
         "__weakref__",
     )
 
@@ -51,7 +52,8 @@ class Answer:
         self._flow = flow
         self._rest = rest
         self._rested: asyncio.TimerHandle | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        self._taker: Take | None = None
         self._pieces: deque[bytes] = deque()
         self._part = b""
         self._held = 0
@@ -67,7 +69,8 @@ class Answer:
         self._held += len(piece) + _OVERHEAD
         if self._held > READ_BUFFER:
             self._hold_back()
-        self._wake()
+        if self._taker is None:
+            self._wake()
 
     def add_part(self, part: bytes) -> None:
         """Take in bytes of a chunk, which may go on."""
@@ -77,7 +80,12 @@ class Answer:
 
     def end_read(self) -> None:
         """No more has come for now: who waits does not wait long for the rest of a chunk."""
-        if self._part and self._waiter is not None and self._rested is None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        if self._pieces and self._taker is not None:
+            self._give(self._taker, waiter)
+        if self._part and self._rested is None:
             self._wait_for_the_rest()
 
     def end_chunk(self) -> None:
@@ -114,6 +122,23 @@ class Answer:
             return None
         return self._take() if self._pieces else b""
 
+    async def pour(self, take: Take) -> bool:
+        """See `proxy.ports.Reply.pour`.
+
+        What comes while it waits is given within the turn of the loop in which it was read: to
+        wake a task for each event of a stream took a fifth of all that an event took.
+        """
+        while True:
+            if self._pieces and take(self._all()):
+                return False
+            if self._failure is not None:
+                raise self._failure
+            if self._is_over:
+                return True
+            self._taker = take
+            if await self._told():
+                return False
+
     def __aiter__(self) -> Self:
         return self
 
@@ -123,14 +148,30 @@ class Answer:
                 raise self._failure
             if self._is_over:
                 raise StopAsyncIteration
-            try:
-                await self._more()
-            finally:
-                self._waiter = None
-                if self._rested is not None:
-                    self._rested.cancel()
-                    self._rested = None
+            await self._told()
         return self._take()
+
+    async def _told(self) -> bool:
+        """Wait for a piece, or the end; whether the taker has had enough."""
+        if self._is_held_back:
+            self._go_on()
+        if self._part:
+            self._wait_for_the_rest()
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiter = waiter
+        try:
+            return await waiter
+        finally:
+            self._waiter = self._taker = None
+            self._wait_no_more()
+
+    def _all(self) -> Sequence[bytes]:
+        pieces = list(self._pieces)
+        self._pieces.clear()
+        self._held = 0
+        if self._is_held_back:
+            self._go_on()
+        return pieces
 
     def _take(self) -> bytes:
         piece = self._pieces.popleft()
@@ -139,23 +180,35 @@ class Answer:
             self._go_on()
         return piece
 
-    def _more(self) -> asyncio.Future[None]:
-        """What to wait for: a piece, or the end. No coroutine, for there is one for each piece."""
-        if self._is_held_back:
-            self._go_on()
-        if self._part:
-            self._wait_for_the_rest()
-        self._waiter = waiter = asyncio.get_running_loop().create_future()
-        return waiter
-
     # -- between the two ---------------------------------------------------------------------
 
+    def _give(self, taker: Take, waiter: asyncio.Future[bool]) -> None:
+        """Give what is here to who waits for it."""
+        self._wait_no_more()
+        try:
+            is_enough = taker(self._all())
+        except Exception as error:  # noqa: BLE001 - the taker's own, and told who called `pour`
+            waiter.set_exception(error)
+        else:
+            if is_enough:
+                waiter.set_result(True)
+
     def _wait_for_the_rest(self) -> None:
-        self._rested = asyncio.get_running_loop().call_later(self._rest, self.end_chunk)
+        self._rested = asyncio.get_running_loop().call_later(self._rest, self._waited_enough)
+
+    def _wait_no_more(self) -> None:
+        if self._rested is not None:
+            self._rested.cancel()
+            self._rested = None
+
+    def _waited_enough(self) -> None:
+        self._rested = None
+        self.end_chunk()
+        self.end_read()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(False)
 
     def _hold_back(self) -> None:
         if not self._is_held_back:

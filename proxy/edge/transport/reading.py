@@ -71,7 +71,7 @@ class Reader:
         else:
             if self._bodiless > MAX_HEAD and not self.is_over:
                 raise UnreadableError
-            if self._is_chunked and self._answer is not None:
+            if self._answer is not None:
                 self._answer.end_read()
 
     def finish(self) -> bool:

@@ -9,7 +9,7 @@ import aiohttp
 from proxy.core.errors import ProxyError
 from proxy.core.headers import value_of
 from proxy.edge.failures import BROKEN, SILENT
-from proxy.ports import Headers
+from proxy.ports import Headers, Take
 
 READ_BUFFER = 64 * 1024
 """Bytes of an answer that may wait for a slow client: reading stops at twice as many, and what
@@ -31,6 +31,7 @@ class SessionReply:
         self._is_chunked = value_of(self.headers, "transfer-encoding") is not None
         self._content = response.content
         self._held = b""
+        self._pouring: AsyncIterator[bytes] | None = None
         connection = response.connection
         protocol = None if connection is None else connection.protocol
         self._closed = None if protocol is None else protocol.closed
@@ -76,6 +77,15 @@ class SessionReply:
         if self._is_chunked or not content.is_eof() or content.exception() is not None:
             return None
         return content.read_nowait()
+
+    async def pour(self, take: Take) -> bool:
+        """See `proxy.ports.Reply.pour`."""
+        if self._pouring is None:
+            self._pouring = self.chunks()
+        async for chunk in self._pouring:
+            if take((chunk,)):
+                return False
+        return True
 
     async def _whole(self, piece: bytes) -> bytes:
         """The beginning of a chunk and what comes of the rest before long."""

@@ -1,9 +1,10 @@
 """Pieces between a connection that fills and a client that empties."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
-from edge.rig import PATIENCE
+from edge.rig import PATIENCE, eventually
 
 from proxy.edge.transport.answers import LARGE, READ_BUFFER, Answer
 
@@ -208,3 +209,138 @@ async def test_whoever_is_cancelled_loses_nothing() -> None:
     answer.add_part(b"half")
     answer.end_chunk()
     assert await anext(answer.chunks()) == b"halfhalf"
+
+
+# -- poured --------------------------------------------------------------------------------------
+
+
+class Basin:
+    """Takes what is poured, until it has `room` for no more chunks."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self.taken: list[list[bytes]] = []
+        self.room = room
+
+    def take(self, chunks: Sequence[bytes]) -> bool:
+        self.taken.append(list(chunks))
+        self.room -= len(chunks)
+        return self.room <= 0
+
+
+async def pouring(answer: Answer, basin: Basin) -> asyncio.Future[bool]:
+    """Somebody who waits for what comes."""
+    poured = asyncio.ensure_future(answer.pour(basin.take))
+    await asyncio.sleep(0)
+    return poured
+
+
+async def test_what_one_read_brings_is_given_at_once_and_together() -> None:
+    """Within the turn in which it came, each chunk by itself; then the end."""
+    answer, basin = made(), Basin()
+    answer.add(b"early")
+    poured = await pouring(answer, basin)
+    assert basin.taken == [[b"early"]]
+    answer.add(b"a")
+    answer.add(b"b")
+    assert basin.taken == [[b"early"]]
+    answer.end_read()
+    assert basin.taken == [[b"early"], [b"a", b"b"]]
+    answer.add(b"last")
+    answer.end()
+    assert await poured
+    assert basin.taken[2:] == [[b"last"]]
+    assert await answer.pour(basin.take)
+
+
+async def test_who_has_enough_gets_no_more_until_asked_again() -> None:
+    """What comes then waits, and holds back; nothing is lost or given twice."""
+    tap = Tap()
+    answer, basin = made(tap), Basin(room=1)
+    poured = await pouring(answer, basin)
+    for piece in (b"a", b"b"):
+        answer.add(piece)
+        answer.end_read()
+    assert not await poured
+    assert basin.taken == [[b"a"]]
+    answer.add(bytes(READ_BUFFER))
+    answer.end_read()
+    assert not tap.is_open()
+    basin.room = 1000
+    answer.end()
+    assert await answer.pour(basin.take)
+    assert basin.taken == [[b"a"], [b"b", bytes(READ_BUFFER)]]
+
+
+async def test_a_flow_that_is_poured_goes_on() -> None:
+    """One read that brings more than the buffer takes holds nothing back for longer than itself."""
+    tap = Tap()
+    answer, basin = made(tap), Basin()
+    poured = await pouring(answer, basin)
+    answer.add(bytes(READ_BUFFER))
+    answer.end_read()
+    assert tap.told == ["on", "back", "on"]
+    answer.end()
+    assert await poured
+
+
+async def test_a_failure_is_poured_last() -> None:
+    """All pieces, also the beginning of a chunk, and then the error, each time."""
+    answer, basin = made(), Basin()
+    poured = await pouring(answer, basin)
+    answer.add(b"a")
+    answer.add_part(b"half")
+    answer.fail(LookupError("the end"))
+    with pytest.raises(LookupError, match="the end"):
+        await poured
+    assert basin.taken == [[b"a", b"half"]]
+    with pytest.raises(LookupError, match="the end"):
+        await answer.pour(basin.take)
+
+
+async def test_what_the_taker_raises_comes_to_who_poured() -> None:
+    """And not to the connection, which has other things to do."""
+
+    def take(_: Sequence[bytes]) -> bool:
+        raise LookupError("taken badly")
+
+    answer = made()
+    poured = asyncio.ensure_future(answer.pour(take))
+    await asyncio.sleep(0)
+    answer.add(b"a")
+    answer.end_read()
+    with pytest.raises(LookupError, match="taken badly"):
+        await poured
+
+
+async def test_a_chunk_is_poured_in_parts_only_when_it_takes_long() -> None:
+    """The wait for its rest begins anew with each chunk, and ends with it."""
+    answer, basin = made(rest=0.001), Basin()
+    poured = await pouring(answer, basin)
+    answer.add_part(b"sl")
+    answer.end_read()
+    answer.add_part(b"ow")
+    answer.end_read()
+    await eventually(lambda: bool(basin.taken))
+    assert basin.taken == [[b"slow"]]
+    answer.add_part(b"ly")
+    answer.end_chunk()
+    answer.end_read()
+    answer.add_part(b"again")
+    answer.end_read()
+    await eventually(lambda: len(basin.taken) == 3)
+    assert basin.taken == [[b"slow"], [b"ly"], [b"again"]]
+    answer.end()
+    assert await poured
+
+
+async def test_whoever_stops_pouring_is_given_nothing() -> None:
+    """A client that left: what came is there for who asks next, and its taker is not called."""
+    answer, basin = made(), Basin()
+    poured = await pouring(answer, basin)
+    poured.cancel()
+    answer.add(b"a")
+    answer.end_read()
+    with pytest.raises(asyncio.CancelledError):
+        await poured
+    assert not basin.taken
+    assert await anext(answer.chunks()) == b"a"
