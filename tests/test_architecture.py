@@ -66,7 +66,7 @@ NO_NOUNS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "t
 # Files near 150 lines read best; beyond 300 each says why. Limits and table may only shrink.
 LONGEST = 300
 LONGER = {
-    "proxy/core/jsonscan.py": (404, "one state machine, which is read as a whole or not at all"),
+    "proxy/core/jsonscan.py": (400, "one state machine, which is read as a whole or not at all"),
 }
 
 

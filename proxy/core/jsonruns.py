@@ -16,6 +16,7 @@ NESTED = 2
 to compile (3 ms for two); what lies deeper is taken level by level."""
 
 BLANKS = b" \t\n\r"
+BLANK = re.compile(rb"[%b]+" % BLANKS)
 
 _GAP = rb"[ \t\n\r]{0,64}+"
 _PLAIN = rb"[^\"\\\x00-\x1f]"

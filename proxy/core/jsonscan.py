@@ -9,7 +9,7 @@ Rule 1: the verdict does not depend on how the bytes were cut. A token that may 
         next chunk is not looked at before it is whole; only strings and comments, which have
         no bound, are walked in pieces.
 Rule 2: what has been scanned is not scanned again. Work is O(bytes); a held-back token is
-        bounded by `MAX_ATOM`.
+        bounded by `proxy.core.jsonatoms.MAX_ATOM`.
 Rule 3: nothing is built. Nesting costs a stack of at most `MAX_DEPTH`; a text is kept only
         where the visitor asked for it, and at most `MAX_TEXT` of it.
 Rule 4: the first offence in byte order is the one reported, with its offset.
@@ -25,20 +25,17 @@ Grammar: RFC 8259, root an object; for texts see `proxy.core.jsontexts`.
 
 # ruff: noqa: SLF001, ARG002 - the grammar's tables name the methods, which share one signature.
 
-import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias
 
 from proxy.core import jsontexts as texts
-from proxy.core.jsonruns import BLANKS, ITEMS, MEMBERS, NESTED, UP, Runs
+from proxy.core.jsonatoms import atom_end
+from proxy.core.jsonruns import BLANK, BLANKS, ITEMS, MEMBERS, NESTED, UP, Runs
 from proxy.core.jsontexts import MAX_TEXT, JsonError
 from proxy.core.jsonvisitor import Spot, Visitor
 
 MAX_DEPTH = 512
 """Containers within containers. Jackson gives up at 1,000, so nobody sane comes near."""
-
-MAX_ATOM = 128
-"""Bytes of a number or literal. A double has 17 significant digits."""
 
 MAX_TRAILING = 64 * 1024
 """Bytes of blank space after the root. They are held back with it, so they need a bound."""
@@ -129,7 +126,7 @@ class JsonScanner(Generic[Spot]):
             reached = place.shortcut(self, data, at)
             if reached > at:
                 return reached
-        blank = _BLANK.match(data, at)
+        blank = BLANK.match(data, at)
         if blank:
             return blank.end()
         action = place.actions.get(data[at])
@@ -284,13 +281,9 @@ class JsonScanner(Generic[Spot]):
         return at + 1
 
     def _atom(self, data: bytes, at: int) -> int:
-        """Read a number or literal; it is whole when something else follows it."""
-        run = _ATOM_RUN.match(data, at)
-        end = run.end() if run else at + 1
-        if end == len(data) and end - at <= MAX_ATOM:
+        end = atom_end(data, at, self.scanned)
+        if end == at:
             return at
-        if end - at > MAX_ATOM or not _ATOM.fullmatch(data, at, end):
-            raise JsonError("expected a number, true, false or null", self.scanned + at)
         if self._spot is not None:
             self._visitor.value(self._spot, data[at:end])
         self._after_value()
@@ -344,9 +337,6 @@ class JsonScanner(Generic[Spot]):
             self._step = JsonScanner._between
 
 
-_BLANK = re.compile(rb"[ \t\n\r]+")
-_ATOM_RUN = re.compile(rb"[-+.0-9A-Za-z]{1,%d}" % (MAX_ATOM + 1))
-_ATOM = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 _COMMA, _BRACE, _BRACKET, _SLASH = b",}]/"
 _OPENERS = b"{["
 _CLOSER_OF = bytes.maketrans(b"{[", b"}]")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.core.jsonscan import ITEM, MAX_ATOM, MAX_DEPTH, MAX_TRAILING, JsonScanner
+from proxy.core.jsonatoms import MAX_ATOM
+from proxy.core.jsonscan import ITEM, MAX_DEPTH, MAX_TRAILING, JsonScanner
 from proxy.core.jsontexts import MAX_TEXT, JsonError
 
 Heard = list[tuple[tuple[str, ...], bytes | None]]
