@@ -248,16 +248,18 @@ class Passage:
         self.all_sent = True
 
 
-async def judged_fairly(gate: Gate, chunk: bytes, fair: float = FAIR) -> bytes:
-    """Feed a chunk in slices and let others run in between, when one takes longer than is fair."""
+async def judged_fairly(
+    gate: Gate, chunk: bytes, clock: Callable[[], float] = time.perf_counter
+) -> bytes:
+    """Feed a chunk in slices; others run behind each that takes longer than is fair by `clock`."""
     end = _slice_end(gate, chunk, 0)
     if end >= len(chunk):
         return gate.feed(chunk)
     approved, at = [], 0
     while at < len(chunk):
-        started = time.perf_counter()
+        started = clock()
         approved.append(gate.feed(chunk[at:end]))
-        if time.perf_counter() - started > fair:
+        if clock() - started > FAIR:
             await asyncio.sleep(0)
         at, end = end, _slice_end(gate, chunk, end)
     return b"".join(approved)

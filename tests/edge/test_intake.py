@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import random
 
@@ -600,8 +601,14 @@ async def test_no_room_for_bodies_whose_model_comes_late() -> None:
         assert (await answer()).status == 200
 
 
-async def test_a_body_that_is_slow_to_judge_holds_nobody_up() -> None:
-    """Others get their turn behind each slice that took too long; what comes out is the same."""
+@pytest.mark.parametrize(("seconds", "is_fair"), [(0.0011, False), (0.0009, True)])
+async def test_a_body_that_is_slow_to_judge_holds_nobody_up(
+    seconds: float, *, is_fair: bool
+) -> None:
+    """Others get their turn behind each slice that took over a millisecond, by a clock of ours.
+
+    What comes out is the same; and quick slices cost no turns.
+    """
     body = b'{"model":"wan2.6-t2v","a":[' + b"/**/" * 50_000 + b"]"
     gates = [Gate(places_of([("model",)]), lambda *_: None) for _ in range(2)]
     turns = 0
@@ -612,12 +619,14 @@ async def test_a_body_that_is_slow_to_judge_holds_nobody_up() -> None:
             turns += 1
             await asyncio.sleep(0)
 
+    ticks = itertools.count()
     running = asyncio.create_task(other())
     try:
-        assert await judged_fairly(gates[0], body, fair=0.0) == gates[1].feed(body)
+        judged = await judged_fairly(gates[0], body, clock=lambda: next(ticks) * seconds)
     finally:
         running.cancel()
-    assert turns >= len(body) // SLICE
+    assert judged == gates[1].feed(body)
+    assert turns == 0 if is_fair else turns >= len(body) // SLICE
 
 
 @pytest.mark.parametrize("seed", range(20))
