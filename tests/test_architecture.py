@@ -81,7 +81,7 @@ def findings(path: PurePath, source: str) -> list[str]:
         found += import_findings(room, name)
     if room == "core":
         found += impurities(tree)
-    return found
+    return found + list(memos(tree))
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -122,6 +122,15 @@ def impurities(tree: ast.AST) -> Iterator[str]:
             yield f"{called(node)}() is impure"
 
 
+def memos(tree: ast.AST) -> Iterator[str]:
+    """Memos that grow as long as somebody asks for what is new."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and called(node) == "lru_cache":
+            sizes = [*node.args, *(one.value for one in node.keywords)]
+            if any(isinstance(size, ast.Constant) and size.value is None for size in sizes):
+                yield "a memo has a bound"
+
+
 def called(node: ast.Call) -> str:
     """The last name of what is called."""
     function = node.func
@@ -156,6 +165,8 @@ BROKEN = [
     ("core/x.py", "from datetime import date\ndate.today()", "today() is impure"),
     ("core/x.py", "open('x')", "open() is impure"),
     ("core/x.py", "print('x')", "print() is impure"),
+    ("core/x.py", "@lru_cache(maxsize=None)\ndef f(x): ...", "a memo has a bound"),
+    ("edge/x.py", "f = functools.lru_cache(None)(g)", "a memo has a bound"),
     ("core/x.py", "from . import y", "..y is imported, spell absolute names"),
     ("core/x.py", "__import__('os')", ".dynamically is imported, spell absolute names"),
     ("ports.py", "from proxy.stores import open_store", "ports may not import stores"),
@@ -185,6 +196,7 @@ def test_a_broken_rule_is_found(path: str, source: str, finding: str) -> None:
 
 FINE = [
     ("core/x.py", "import json, re\nfrom http import HTTPStatus\nfrom proxy.core.gate import Gate"),
+    ("core/x.py", "from functools import lru_cache\n@lru_cache(maxsize=64)\ndef f(x): ..."),
     ("core/x.py", "from datetime import datetime\ndatetime.strptime('x', 'y').timestamp()"),
     ("ports.py", "from proxy.core.tasks import TaskRecord\nasync def f(): ..."),
     ("app/x.py", "import asyncio, uvloop\nfrom proxy.edge import gateway\nfrom proxy import ports"),

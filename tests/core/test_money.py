@@ -1,6 +1,6 @@
 """`core.money`: amounts that add up."""
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,13 @@ from proxy.core.money import NANOS, nanos_of, text_of
 def test_amounts_are_rounded_half_up_to_a_billionth(amount: str, nanos: int) -> None:
     """Below a billionth nobody is charged less than half of it for nothing."""
     assert nanos_of(Decimal(amount)) == nanos
+
+
+def test_an_amount_is_rounded_once() -> None:
+    """Just below half a billionth: 28 digits, which is what `Decimal` keeps, would round it up."""
+    amount = Decimal("1234567.00000000049999999999999999999999")
+    assert nanos_of(amount, Context(prec=80)) == 1_234_567 * NANOS
+    assert nanos_of(amount) == 1_234_567 * NANOS + 1
 
 
 @given(st.integers(-(10**18), 10**18))

@@ -104,6 +104,8 @@ def test_only_the_amount_is_rounded() -> None:
     used = Used(seconds=Decimal("0.499999999"), lines=720)
     assert price.cost(used) == 1_000_000 * NANOS
     assert price.cost(Used(seconds=Decimal("0.5"), lines=720)) == 1_000_000 * NANOS + 1
+    dear = Price(("*",), per_call=Decimal("1234567.00000000049999999999999999999999"))
+    assert dear.cost(Used()) == 1_234_567 * NANOS
 
 
 @given(PRICES)

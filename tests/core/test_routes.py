@@ -741,7 +741,7 @@ def test_a_look_alike_never_leads_elsewhere(patterns: set[str], came: list[str])
         assert found == fitting[0]
 
 
-def test_what_was_met_is_remembered_and_nothing_with_a_query() -> None:
+def test_what_was_met_is_remembered_but_no_query_and_nothing_long() -> None:
     """The same match for the same target; each query is read anew, and so is what is refused."""
     table = RouteTable([route("/a/{x}"), route("/b", methods="POST")])
     met = table.meet("GET", "/a/1")
@@ -751,6 +751,8 @@ def test_what_was_met_is_remembered_and_nothing_with_a_query() -> None:
     asked = table.meet("GET", "/a/1?key=secret")
     assert asked.target.query == "key=secret"
     assert asked is not table.meet("GET", "/a/1?key=secret")
+    for path in ("/a/" + "x" * 300, "/a/" + "x" * 16_000):  # memory that a caller would fill
+        assert table.meet("GET", path) is not table.meet("GET", path)
     for _ in range(2):
         with pytest.raises(ProxyError) as refusal:
             table.meet("GET", "/b")

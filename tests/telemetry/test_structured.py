@@ -59,6 +59,7 @@ ODD = [
     "\u2028\u2029\x85",
     "模型 🐈 \u202e",
     "\x00\x07\x7f",
+    "\x7f",
     "lone \ud800 surrogate \udce9",
     "x" * 100_000,
 ]
@@ -72,6 +73,9 @@ def test_one_line_whatever_a_name_holds(told: Told, text: str) -> None:
     lines = told.lines
     assert [line["event"] for line in lines] == ["request", "request"]
     assert len(told.text.split("\n")) == 3
+    assert told.text.replace(
+        "\n", ""
+    ).isprintable()  # not every reader of lines ends one as JSON does
     readable = text.encode("utf-8", "replace").decode()
     assert str(lines[0]["model"])[:5] == readable[:5]
 
