@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 from yaml.composer import Composer
@@ -18,15 +19,24 @@ _PLAIN_NUMBER = re.compile(
 """To YAML, `010` is 8 and `1:30` is 90. Nobody who writes prices means that."""
 
 
-class _Nodes(Composer, yaml.CSafeLoader):
-    """libyaml's parser, PyYAML's nodes: a ninth of the time that PyYAML alone takes.
+def loader_by(parser: Any) -> Any:  # noqa: ANN401 - PyYAML's loaders share no type
+    """The parser of libyaml with the nodes of PyYAML: a ninth of the time that PyYAML alone takes.
 
-    libyaml's own nodes know no bound for what is nested, but the end of the process.
+    libyaml's own nodes know no bound for what is nested, but the end of the process. A PyYAML that
+    was built without libyaml has no such parser (None): then it is PyYAML alone.
     """
+    if parser is None:
+        return yaml.SafeLoader
 
-    def __init__(self, text: str) -> None:
-        yaml.CSafeLoader.__init__(self, text)
-        Composer.__init__(self)
+    class Nodes(Composer, parser):  # type: ignore[misc]  # which parser is known when this runs
+        def __init__(self, text: str) -> None:
+            parser.__init__(self, text)
+            Composer.__init__(self)
+
+    return Nodes
+
+
+_LOADER = loader_by(getattr(yaml, "CSafeLoader", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +58,12 @@ class Document:
         return f"{self.name}:{self.line(location)}"
 
 
-def read_document(name: str, text: str) -> Document:
+def read_document(name: str, text: str, loader: Any = _LOADER) -> Document:  # noqa: ANN401 - as above
     """Parse one YAML document. Raises `ConfigError` for bad syntax and for a name given twice."""
     document = Document(name, None)
     problems: list[str] = []
     try:
-        root = _compose(text)
+        root = _compose(text, loader)
         data = None if root is None else _plain(root, (), document, problems)
     except RecursionError as error:
         raise ConfigError(
@@ -70,10 +80,10 @@ def read_document(name: str, text: str) -> Document:
     return Document(name, data, document.lines)
 
 
-def _compose(text: str) -> yaml.Node | None:
+def _compose(text: str, loader: Any) -> yaml.Node | None:  # noqa: ANN401 - as above
     """The nodes. What libyaml does not take PyYAML is asked about: its words are known."""
     try:
-        return yaml.compose(text, Loader=_Nodes)
+        return yaml.compose(text, Loader=loader)
     except yaml.YAMLError:
         return yaml.compose(text, Loader=yaml.SafeLoader)
 

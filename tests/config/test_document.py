@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.config import ConfigError
-from proxy.config.document import read_document
+from proxy.config.document import loader_by, read_document
 
 TEXT = """\
 # a comment
@@ -48,6 +48,14 @@ def test_data_is_plain() -> None:
         "many": ["a", {"b": "x", "c": [1, 2, 3]}],
         "again": {"inner": True},
     }
+
+
+def test_without_libyaml_nothing_is_read_otherwise() -> None:
+    """A PyYAML that was built without it reads the same data, at the same lines."""
+    for text in (TEXT, "", "a: [1, 2.5, null, yes, 'x', \"\\u4f60\"]\nb: |\n  two\n  lines\n"):
+        assert read_document("x", text, loader_by(None)) == read_document("x", text)
+    with pytest.raises(ConfigError, match="stands twice"):
+        read_document("x", "a: 1\na: 2\n", loader_by(None))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
