@@ -146,7 +146,7 @@ _REPLY = _index(REPLY_STOPPED)
 
 def is_settable(name: str) -> bool:
     """Whether a client may set a field of upstream's, other than those that are about the body."""
-    return bool(_upward(name)) and name.lower() not in _FRAMING | DIGESTS
+    return bool(_upward_anew(name)) and name.lower() not in _FRAMING | DIGESTS
 
 
 def instead(fields: Fields, others: Fields) -> Fields:
@@ -160,14 +160,17 @@ def asks_async(fields: Fields) -> bool:
     return value_of(fields, ASYNC) is not None and ASYNC not in _named(fields)
 
 
-@lru_cache(maxsize=1024)
-def _upward(name: str) -> str:
-    """A field's name in lower case; empty where it may not cross to upstream, as with any `_`.
-
-    Callers use few names, and use them again: to remember them halves the time of `outbound`.
-    """
+def _upward_anew(name: str) -> str:
+    """A field's name in lower case; empty where it may not cross to upstream, as with any `_`."""
     lower = name.lower()
     return "" if "_" in lower or _is_listed(lower, _REQUEST) else lower
+
+
+_upward = lru_cache(maxsize=1024)(_upward_anew)
+"""Callers use few names, and use them again: to remember them halves the time of `outbound`."""
+
+_USUAL = 64
+"""Characters of a name that is remembered: a longer one is a caller's wish to fill memory."""
 
 
 def outbound(
@@ -179,7 +182,7 @@ def outbound(
     `as_json` calls the body what it was judged as: as a form it might name another model.
     The framing (`Content-Length`, or none for chunked) crosses with the rest.
     """
-    names = [_upward(name) for name, _ in fields]
+    names = [_upward(name) if len(name) <= _USUAL else _upward_anew(name) for name, _ in fields]
     dropped, added = _INSTEAD[force_async, claims]
     if named := _named(fields):
         dropped |= named

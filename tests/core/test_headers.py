@@ -1,5 +1,7 @@
 """Which header fields cross: all but the listed ones, as they came, and no identity but ours."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -283,3 +285,17 @@ def test_upstreams_limits_do_not_cross_beside_ours() -> None:
     own_id = ("x-proxy-request-id", "id")
     assert inbound([*theirs, ("X-Kept", "1")], "id", ours) == [("X-Kept", "1"), own_id, *ours]
     assert inbound(theirs, "id", [("X-Other", "1")]) == [*theirs, own_id, ("X-Other", "1")]
+
+
+def test_no_caller_fills_memory_with_names() -> None:
+    """Names that are long cross as others do, and are not remembered."""
+    out = up([("X-First", "1")])
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            name = f"X-{number}-" + "y" * 10_000
+            out = up([(name, "1")])
+            assert out == [(name, "1")]
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()
