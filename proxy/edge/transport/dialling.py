@@ -63,9 +63,14 @@ class Names:
     def _asked(self, name: tuple[str, int], task: asyncio.Task[deque[Address]]) -> None:
         """Keep what was found for a while; a failure is kept for nobody."""
         if task.cancelled() or task.exception() is not None:
-            self.forget(*name)
+            self._expire(name, task)
         else:
-            asyncio.get_running_loop().call_later(self._kept, self.forget, *name)
+            asyncio.get_running_loop().call_later(self._kept, self._expire, name, task)
+
+    def _expire(self, name: tuple[str, int], task: asyncio.Task[deque[Address]]) -> None:
+        """Forget what this one found; who was asked since keeps its own time."""
+        if self._found.get(name) is task:
+            del self._found[name]
 
 
 class Dialler:
@@ -102,8 +107,8 @@ class Dialler:
         reached = await aiohappyeyeballs.start_connection(
             addresses, happy_eyeballs_delay=NEXT_ADDRESS
         )
-        reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, connection = await asyncio.get_running_loop().create_connection(
                 Connection,
                 sock=reached,

@@ -92,6 +92,19 @@ async def test_addresses_are_kept_for_a_short_time() -> None:
     assert dialling.NAMES_LAST <= 30
 
 
+async def test_what_is_asked_anew_is_kept_as_long() -> None:
+    """The end of what was forgotten is not the end of what came in its place."""
+    directory = Directory("127.0.0.1")
+    names = Names(directory, kept=0.2)
+    await names.addresses(HOST, 80)
+    await asyncio.sleep(0.15)  # the rule is about time
+    names.forget(HOST, 80)
+    await names.addresses(HOST, 80)
+    await asyncio.sleep(0.1)
+    await names.addresses(HOST, 80)
+    assert directory.asked == 2
+
+
 async def test_the_systems_own_lookup() -> None:
     """Literal addresses are addresses."""
     found = await system_lookup("127.0.0.1", 8081)
