@@ -1,8 +1,7 @@
 """A lean source of event streams: `python -m bench.source SECONDS`.
 
-What a stream is like stands in the request's body: `"ordinary"`, `"steady"`, `"large"` or
-`"idle"`. It goes
-on for so many seconds, or as long as its reader is behind, and ends well.
+What a stream is like stands in the request's body: `"ordinary"`, `"steady"`, `"large"` or `"idle"`.
+It goes on for so many seconds, or as long as its reader is behind, and ends well.
 """
 
 import asyncio

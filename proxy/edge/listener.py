@@ -116,7 +116,11 @@ class Connection(web.RequestHandler):
         super().force_close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """See `aiohttp.base_protocol`; it asks with each piece of a body, paused or not."""
+        """See `aiohttp.base_protocol`; it asks with each piece of a body, paused or not.
+
+        `_reading_paused` and the two methods below are aiohttp's own, as of 3.14: nobody is told
+        in public whether reading is paused.
+        """
         if self._reading_paused:
             super().resume_reading(resume_parser)
 

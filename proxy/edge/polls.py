@@ -99,10 +99,8 @@ class Polls:
             ask = partial(self.queries.ask, record, target, fields)
             hearing, joined = await self._flights.join(key, ask, partial(self._keep, key))
             outcome = PollOutcome.COALESCED if joined else PollOutcome.FRESH
-            step, now = (
-                step_after(hearing, self._shelf.get(key).state, age, outcome),
-                time.monotonic(),
-            )
+            step = step_after(hearing, self._shelf.get(key).state, age, outcome)
+            now = time.monotonic()
         return _told(step, record, request_id, now)
 
     def forget(self, record: TaskRecord) -> None:

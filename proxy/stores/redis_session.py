@@ -17,7 +17,8 @@ from proxy.stores.redis_batch import Words
 from proxy.stores.redis_nodes import Client, Nodes
 
 ASK_TIMEOUT = 1.0
-"""Seconds for one command, waiting for its turn included."""
+"""Seconds for one command, waiting for its turn included. A batch has as many for itself: what is
+claimed while others are under way waits for those first."""
 
 MAX_AT_ONCE = 64
 """Commands under way at once, hence connections; more would only queue inside Redis."""

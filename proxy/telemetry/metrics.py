@@ -106,7 +106,11 @@ def _by_labels(metric: Metric) -> Callable[..., Metric]:
 
 
 class _Histogram(Histogram):
-    """A histogram that takes in many observations at once, which `observe` cannot."""
+    """A histogram that takes in many observations at once, which `observe` cannot.
+
+    `_sum` and `_buckets` are prometheus_client's own (0.x, all of them): the public way is one call
+    for each observation, and there is one for each request. The tests read the page that is made.
+    """
 
     def observe_all(self, measured: Durations) -> None:
         """Take in all that was measured."""

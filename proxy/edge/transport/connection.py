@@ -32,8 +32,7 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         *("__weakref__", "_answer", "_asking", "_deadline", "_is_given_up", "_is_held_back"),
         *("_into", "_is_lost", "_is_uploading", "_loop", "_patience", "_readable", "_reader"),
-        "_room",
-        *("_transport", "_unsent", "_upload"),
+        *("_room", "_transport", "_unsent", "_upload"),
     )
 
     def __init__(self) -> None:
