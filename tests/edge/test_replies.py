@@ -501,6 +501,57 @@ async def test_a_bug_midway_breaks_the_answer_off() -> None:
 # -- clients that are slow -----------------------------------------------------------------------
 
 
+MEBIBYTE = bytes(2**20)
+
+
+class _WholeReply:
+    status = 200
+    reason = "OK"
+    headers: Headers = (("Content-Length", str(len(MEBIBYTE))),)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+    def rest(self) -> bytes | None:
+        return MEBIBYTE
+
+    async def pour(self, take: Take) -> bool:
+        raise NotImplementedError
+
+
+class Whole:
+    """An `Upstream` whose answers are all here at once; `calls` counts them."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    @asynccontextmanager
+    async def send(self, call: Call) -> AsyncIterator[Reply]:
+        assert call.method == "POST"
+        self.calls += 1
+        yield _WholeReply()
+
+    def connect(self, call: Call, terms: Terms) -> AbstractAsyncContextManager[Channel]:
+        raise NotImplementedError
+
+
+async def test_the_next_request_waits_until_an_answer_is_taken() -> None:
+    """A client that asks on and on and reads nothing does not fill the proxy with whole answers."""
+    upstream, asked = Whole(), 50
+    async with (
+        rig(upstream=upstream, accounts=[account("http://x")]) as made,
+        calling(made.url) as client,
+    ):
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - a client asleep
+        await client.send(made.post(path=PLAIN) * asked)
+        await eventually(lambda: upstream.calls)
+        assert await settled(lambda: upstream.calls) < asked // 2  # what the kernel takes
+        client.reader._transport.resume_reading()  # type: ignore[attr-defined]  # noqa: SLF001 - awake
+        for _ in range(asked):
+            assert (await client.answer()).body == MEBIBYTE
+        assert upstream.calls == asked
+
+
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 async def test_a_client_that_does_not_read_is_cut_off(framing: str) -> None:
     """A client that takes nothing for the write timeout is gone; upstream's call ends with it."""
