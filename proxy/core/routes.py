@@ -31,6 +31,9 @@ _FEW, _LONGEST_TYPO = 6, 100
 _MET, _USUAL = 1024, 256
 """Matches that are remembered, and characters of what is: a look-up instead of 8 us."""
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that only ask (RFC 9110 section 9.2.1): to send another one again may do it twice."""
+
 _NEVER_ANY = frozenset({"TRACE", "CONNECT"})  # the one echoes credentials, the other leaves HTTP
 _COMMON = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
 

@@ -13,8 +13,8 @@ from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import ASYNC, Fields, asks_async, value_of, values_of
 from proxy.core.judging import reads_model
 from proxy.core.policy import Grant, may_come_from
-from proxy.core.routes import Async, Match
-from proxy.edge.replies import SAFE, Replier
+from proxy.core.routes import SAFE, Async, Match
+from proxy.edge.replies import Replier
 from proxy.ports import Visit
 
 _BEARER = re.compile(r"bearer +([\x21-\x7e]+) *", re.IGNORECASE)

@@ -11,10 +11,10 @@ from functools import lru_cache
 from http import HTTPMethod, HTTPStatus
 
 from proxy.core.errors import ProxyError, Situation
+from proxy.edge.chunking import chunk as chunked
 from proxy.edge.listener import SERVER
 from proxy.ports import Headers
 
-LAST_CHUNK = b"0\r\n\r\n"
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
@@ -65,9 +65,9 @@ class Framing:
             raise ProxyError(Situation.BAD_GATEWAY, "Upstream's header is not valid.")
         return head.encode("utf-8", "surrogateescape")
 
-    def wrapped(self, chunk: bytes) -> bytes:
+    def wrapped(self, data: bytes) -> bytes:
         """A piece of the body as it goes over the wire."""
-        return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.is_chunked else chunk
+        return chunked(data) if self.is_chunked else data
 
     def _added(self, known: Collection[str]) -> Iterator[str]:
         if "server" not in known:

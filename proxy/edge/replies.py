@@ -12,7 +12,7 @@ half an answer for a whole one.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from http import HTTPMethod, HTTPStatus
+from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import HttpVersion11, web
@@ -21,14 +21,14 @@ from aiohttp.abc import AbstractStreamWriter
 from proxy.core.envelope import CONTENT_TYPE, ID_FIELDS, render, sse_frame
 from proxy.core.errors import ProxyError
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY, inbound, value_of
-from proxy.core.routes import Envelope
+from proxy.core.routes import SAFE, Envelope
 from proxy.edge.backlog import not_taken
+from proxy.edge.chunking import LAST_CHUNK
 from proxy.edge.endings import abort_if_closing, close_within, reset
-from proxy.edge.framing import LAST_CHUNK, Framing
+from proxy.edge.framing import Framing
 from proxy.edge.intake import ClientGoneError
 from proxy.ports import Headers, Take, Visit
 
-SAFE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
 CLIENT_GONE = 499
 """What nginx notes for a client that hung up; it is never sent."""
 
@@ -88,7 +88,8 @@ class Replier:
     ) -> web.StreamResponse:
         """Upstream's answer: at once, or chunk by chunk, where a slow client slows upstream down.
 
-        Who wants to `hear` gets all that passes, and nothing (`b""`) at a clean end.
+        Who wants to `hear` gets all that passes: a whole body once, and that is its end; of one
+        that comes bit by bit each bit, and nothing (`b""`) at a clean end.
         """
         crossing = inbound(fields, self._visit.request_id, added)
         framing, head = self._begin(status, reason, crossing)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.edge.framing import LAST_CHUNK, Framing
+from proxy.edge.chunking import LAST_CHUNK
+from proxy.edge.framing import Framing
 
 KNOWN = frozenset({"server", "date"})
 

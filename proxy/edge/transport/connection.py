@@ -6,12 +6,13 @@ import ssl
 from typing import cast
 
 from proxy.core.errors import ProxyError
+from proxy.edge.chunking import LAST_CHUNK, chunk
 from proxy.edge.endings import reset
 from proxy.edge.failures import BROKEN, SILENT, Failure, refused
 from proxy.edge.transport.answers import Answer
 from proxy.edge.transport.deadlines import Deadline
 from proxy.edge.transport.reading import Reader, UnreadableError
-from proxy.edge.transport.uploads import LAST_CHUNK, Upload, chunk
+from proxy.edge.transport.uploads import Upload
 from proxy.ports import Call
 
 _READ = memoryview(bytearray(256 * 1024))

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import Protocol
 
+from proxy.edge.chunking import LAST_CHUNK, chunk
+
 
 class Outlet(Protocol):
     """Whatever the body goes out through."""
@@ -64,12 +66,3 @@ class Upload:
             self._outlet.write(LAST_CHUNK)
         elif self._left:
             raise ValueError("the body is shorter than its Content-Length")
-
-
-LAST_CHUNK = b"0\r\n\r\n"
-"""The end of a chunked body."""
-
-
-def chunk(data: bytes) -> bytes:
-    """Bytes as a chunk of the chunked coding; there must be some."""
-    return b"%x\r\n%b\r\n" % (len(data), data)

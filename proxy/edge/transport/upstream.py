@@ -1,11 +1,11 @@
 """The `Upstream` port on our own connections: one call, from its head to a clean end or a break."""
 
 from contextlib import AbstractAsyncContextManager
-from http import HTTPMethod
 from types import TracebackType
 
 from proxy.core.errors import ProxyError
 from proxy.core.headers import value_of
+from proxy.core.routes import SAFE
 from proxy.edge.channels import Channels
 from proxy.edge.transport.answers import Answer
 from proxy.edge.transport.connection import Connection
@@ -14,9 +14,6 @@ from proxy.edge.transport.origins import head_of, origin_of
 from proxy.edge.transport.pool import Pool
 from proxy.edge.transport.seats import Seat, Seats
 from proxy.ports import Call, Channel, Terms
-
-RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
-"""Safe methods. To send another one again may be to do it twice."""
 
 
 class WireUpstream:
@@ -122,4 +119,4 @@ class _Exchange:
     def _may_be_sent_again(self) -> bool:
         """Whether that does nothing twice, and the body, if any, is here still."""
         body = self._call.body
-        return self._call.method in RESENDABLE and (body is None or isinstance(body, bytes))
+        return self._call.method in SAFE and (body is None or isinstance(body, bytes))

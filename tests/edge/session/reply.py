@@ -9,15 +9,12 @@ import aiohttp
 from proxy.core.errors import ProxyError
 from proxy.core.headers import value_of
 from proxy.edge.failures import BROKEN, SILENT
+from proxy.edge.transport.answers import REST
 from proxy.ports import Headers, Take
 
 READ_BUFFER = 64 * 1024
 """Bytes of an answer that may wait for a slow client: reading stops at twice as many, and what
 one read brought in (up to 256 KiB with uvloop) comes on top. aiohttp's own choice is 256 KiB."""
-
-REST = 0.05
-"""Seconds that the beginning of a chunk waits for its end. A read ends anywhere; what one write
-of upstream's brought should leave in one, and what takes longer than this to come does not wait."""
 
 
 class SessionReply:

@@ -9,7 +9,7 @@ turned into nonsense. What is done about each stands where it is done.
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from http import HTTPMethod, HTTPStatus
+from http import HTTPStatus
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -17,21 +17,16 @@ from aiohttp.client_reqrep import ConnectionKey
 from edge.session.reply import READ_BUFFER, SessionReply
 
 from proxy.core.headers import value_of
+from proxy.core.routes import SAFE
 from proxy.edge.channels import Channels, SocketChannel
 from proxy.edge.client_calls import translated, url_of
 from proxy.edge.endings import reset
 from proxy.edge.failures import protocol_changed, refuse_coded
+from proxy.edge.transport.pool import KEEP_ALIVE
 from proxy.ports import Call, Terms
-
-KEEP_ALIVE = 15.0
-"""Seconds an idle connection is kept: well below upstream's own limit, because a request sent
-on a connection that is being closed may or may not have arrived, and a submit costs money."""
 
 MAX_FIELD = 64 * 1024
 """Bytes of one header field of an answer: what envoy, upstream's gateway, allows for all."""
-
-RESENDABLE = frozenset({HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS})
-"""Safe methods. The session would also send again what is merely idempotent: DELETE, PUT."""
 
 _UNWATCHED = 64 * 1024
 """Bytes that always fit into the transport's buffer, so that writing them never waits."""
@@ -158,7 +153,8 @@ class _Exactly:
         try:
             return await handler(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if self._call.method in RESENDABLE:
+            # The session would also send again what is merely idempotent: DELETE, PUT.
+            if self._call.method in SAFE:
                 raise
             raise translated(error) from error
 
