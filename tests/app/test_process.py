@@ -1,6 +1,7 @@
 """One process: built up, ready or not and why, drained, taken down. `tests/system` has the rest."""
 
 import asyncio
+import gc
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import aiohttp
 import pytest
 from harness import EVIDENCE, UPSTREAM_KEY, Stand, standing
 
-from proxy.app.process import Proxy
+from proxy.app.process import Proxy, spare_what_is_here
 from proxy.config import ConfigError
 from proxy.config.settings import load_settings
 from proxy.sandbox import Sandbox
@@ -174,3 +175,17 @@ async def test_workers_share_the_pace() -> None:
         assert [b"RUNNING" in answer.body for answer in answers] == [True, False]
         polls = [line["poll"] for line in stand.requests if "poll" in line]
         assert polls == ["fresh", "last_known"]
+
+
+def test_what_is_here_at_the_start_is_not_searched() -> None:
+    """What comes later still is."""
+    here: list[object] = []
+    here.append(here)
+    spare_what_is_here()
+    try:
+        later: list[object] = [here]
+        searched = {id(one) for one in gc.get_objects()}
+        assert id(here) not in searched
+        assert id(later) in searched
+    finally:
+        gc.unfreeze()
