@@ -36,8 +36,8 @@ _FRAME_END = b"\r\n\r\n"
 """The longest end of a frame; a stream begins as if one had ended."""
 
 
-def _deaf(_: bytes) -> None:
-    """Nobody wants to hear."""
+def deaf(_: bytes) -> None:
+    """For answers that nobody listens to."""
 
 
 class Source(Protocol):
@@ -84,7 +84,7 @@ class Replier:
         fields: Headers,
         body: Source | bytes,
         added: Headers = (),
-        hear: Callable[[bytes], None] = _deaf,
+        hear: Callable[[bytes], None] = deaf,
     ) -> web.StreamResponse:
         """Upstream's answer: at once, or chunk by chunk, where a slow client slows upstream down.
 

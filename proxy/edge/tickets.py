@@ -34,16 +34,13 @@ from proxy.core.settlement import UsageRecord
 from proxy.core.tickets import told_of
 from proxy.core.usagescan import Heard, UsageReader
 from proxy.core.usagesniff import BLIND, reader_for
+from proxy.edge.replies import deaf
 from proxy.ports import Reply, Visit
 
 Hear: TypeAlias = Callable[[bytes], None]
 """Hears each chunk of an answer as it passes, and an empty one when it has come to its end."""
 
 _SUCCESSES = range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES)
-
-
-def deaf(_: bytes) -> None:
-    """For answers that nobody listens to."""
 
 
 class Body(Protocol):
