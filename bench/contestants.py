@@ -118,3 +118,10 @@ def naive(
     """The relay of a few lines of aiohttp, on uvloop; `through` is a module that runs it."""
     with module(*through, "bench.naive", upstream, core=core) as (pid, url):
         yield Contestant(pid, url)
+
+
+@contextmanager
+def bare(core: int | str | None, *upstream: str) -> Iterator[Contestant]:
+    """The server and the transport that the proxy stands on, without any policy; see `bare`."""
+    with module("bench.bare", *upstream, core=core) as (pid, url):
+        yield Contestant(pid, url)

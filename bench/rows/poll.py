@@ -4,13 +4,16 @@ import json
 import urllib.request
 from contextlib import ExitStack
 
-from bench.contestants import OURS, Contestant, fixed, nginx, ours
+from bench.contestants import OURS, Contestant, bare, fixed, nginx, ours
 from bench.effort import Effort
 from bench.findings import Finding, Section, Target
 from bench.load import SUBMIT, Ask, Loader
 from bench.processes import redis
 from bench.samples import interleaved
 from bench.subject import proxy
+
+BARE = "aiohttp's server with a fixed answer"
+"""What the proxy stands on."""
 
 
 def measured(effort: Effort) -> Section:
@@ -21,6 +24,7 @@ def measured(effort: Effort) -> Section:
         proxied = stack.enter_context(proxy(upstream, stack.enter_context(redis(load)), core))
         contestants = [
             ("nginx", stack.enter_context(nginx(upstream, core))),
+            (BARE, stack.enter_context(bare(core))),
             *ours(proxied),
         ]
         poll = Ask("GET", f"/api/v1/tasks/{submitted(contestants[-1][1])}")
@@ -35,6 +39,14 @@ def measured(effort: Effort) -> Section:
         )
         for name in OURS
     ]
+    found.append(
+        Finding(
+            f"{BARE}, CPU per request",
+            samples.ratio("cpu", BARE, "nginx"),
+            unit="× nginx",
+            note=f"{samples.spread(BARE, 'cpu').median:.0f} us",
+        )
+    )
     return Section("a poll of a running task, 64 connections", found, samples)
 
 

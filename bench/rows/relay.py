@@ -2,13 +2,16 @@
 
 from contextlib import ExitStack
 
-from bench.contestants import OURS, caddy, fixed, haproxy, naive, nginx, ours
+from bench.contestants import OURS, bare, caddy, fixed, haproxy, naive, nginx, ours
 from bench.effort import Effort
 from bench.findings import Finding, Section, Target
 from bench.load import CALL, Loader
 from bench.processes import redis
 from bench.samples import interleaved
 from bench.subject import proxy
+
+BARE = "bare relay"
+"""What the proxy stands on: the same server and the same transport, and no policy."""
 
 
 def measured(effort: Effort) -> Section:
@@ -25,6 +28,7 @@ def measured(effort: Effort) -> Section:
             ("HAProxy", stack.enter_context(haproxy(upstream, core))),
             ("Caddy", stack.enter_context(caddy(upstream, core))),
             ("naive aiohttp", stack.enter_context(naive(upstream, core))),
+            (BARE, stack.enter_context(bare(core, upstream))),
             *ours(proxied),
         ]
         loader = Loader(CALL, load, effort.seconds)
@@ -48,5 +52,13 @@ def measured(effort: Effort) -> Section:
             note=f"{samples.spread(name, 'rps').median:.0f} a second",
         )
         for name in OURS
+    ]
+    found += [
+        Finding(
+            f"{BARE}, CPU per request: no policy, the proxy's own server and transport",
+            samples.ratio("cpu", BARE, "nginx"),
+            unit="× nginx",
+            note=f"{samples.spread(BARE, 'cpu').median:.0f} us",
+        )
     ]
     return Section("relay of a 1 KB JSON POST, 64 connections, store Redis", found, samples)
