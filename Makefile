@@ -23,7 +23,8 @@ test: check tools bench-tools
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not alone'
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  -m 'not alone'
 	$(BIN)/python -m pytest -m alone
 endif
 
