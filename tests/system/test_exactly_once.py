@@ -124,7 +124,9 @@ class Crowd:
         answer = await self._ask("POST", SUBMIT, body)
         if answer is None:
             return  # a replica died with it; nobody knows whether there is a task
-        task_id = str(answer["output"]["task_id"])  # type: ignore[index]  # fails if it is none
+        output = answer.get("output")
+        assert isinstance(output, dict), answer  # a refusal says why
+        task_id = str(output["task_id"])
         assert is_task_id(task_id)
         self.answered.add(task_id)
         if habit == "to the end":
