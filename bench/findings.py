@@ -7,7 +7,7 @@ from bench.samples import Samples, Spread, number
 NOT_MEASURABLE = "not measurable here"
 
 UNCLEAR = "unclear"
-"""Some rounds say that a target is met, and others that it is not."""
+"""The target lies where the median may lie, see `Spread`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Finding:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether every round says that the target is met, or every round that it is not.
+        """Whether the target is met wherever the median may lie, or nowhere there.
 
-        None where they differ, where there is no target, or nothing to tell it by.
+        None where neither is so, where there is no target, or nothing to tell it by.
         """
         if self.target is None or self.value is None:
             return None
@@ -63,7 +63,7 @@ class Finding:
 
     @property
     def measured(self) -> str:
-        """The median, its unit, and the spread."""
+        """The median, its unit, and between what it lies."""
         if self.value is None:
             return ""
         return self.value.told(self.target.unit if self.target else self.unit)

@@ -4,9 +4,11 @@ Contestants take turns round by round, so that whatever else the machine does in
 all of them; the first round warms up and counts for nothing, where there is something to warm.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TypeVar
 
 Contestant = TypeVar("Contestant")
@@ -17,7 +19,12 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A median, and the least and the most of what it is the median of."""
+    """A median of rounds, and between what it would lie if there were any number of them.
+
+    That is so 19 times of 20, whatever disturbs single rounds: of nine values the second least and
+    the second most (the interval of the sign test). Of fewer than six the least and the most are
+    not far enough apart for that, and all there is.
+    """
 
     median: float
     least: float
@@ -26,13 +33,26 @@ class Spread:
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread":
         """Of at least one value."""
-        all_of_them = sorted(values)
-        return cls(statistics.median(all_of_them), all_of_them[0], all_of_them[-1])
+        ordered = sorted(values)
+        beyond = _beyond(len(ordered))
+        return cls(statistics.median(ordered), ordered[beyond], ordered[-1 - beyond])
 
     def told(self, unit: str = "") -> str:
-        """For people: the median, its unit, and in brackets the least and the most."""
+        """For people: the median, its unit, and in brackets between what it lies."""
         middle, least, most = map(number, (self.median, self.least, self.most))
         return f"{middle} {unit}".rstrip() + f" ({least} to {most})"
+
+
+DOUBT = 1 / 20
+
+
+def _beyond(count: int) -> int:
+    """How many of so many values may lie beyond either end.
+
+    A value is below the true median or above it like a coin that is thrown.
+    """
+    fewer = accumulate(math.comb(count, side) / (1 << count) for side in range(count))
+    return max(sum(chance <= DOUBT / 2 for chance in fewer) - 1, 0)
 
 
 def number(value: float) -> str:
@@ -70,7 +90,7 @@ class Samples:
         """How many times what the base adds to the ground's figure a contestant adds to it.
 
         Of medians, because differences of single rounds may be nothing, or less. The spread is
-        that of the contestant's rounds. An addition of the base that is not positive cannot be
+        that of the contestant's median. An addition of the base that is not positive cannot be
         compared with: `ValueError`.
         """
         floor = self.spread(ground, figure).median

@@ -73,8 +73,8 @@ def markdown(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 SPREAD = (
-    "Medians of rounds in turns, least and most in brackets; a target is met, or is not, where "
-    "every round says so."
+    "Medians of rounds in turns; in brackets between what they would lie, 19 times of 20, if there "
+    "were any number of rounds. A target is met, or is not, where all of that says so."
 )
 
 

@@ -16,9 +16,6 @@ from bench.processes import PATIENCE, free_port, redis, started
 from bench.samples import interleaved
 from bench.subject import SERVE, made_token, variables
 
-STARTS = 2
-"""For each round: they are short."""
-
 PAUSE = 0.002
 """Seconds between one connection that is refused and the next try."""
 
@@ -35,7 +32,7 @@ def measured(effort: Effort) -> Section:
         samples = interleaved(
             [(name, (env, tokens[name])) for name, env in starts],
             lambda one: {"started": seconds(*one, effort.cores.subject)},
-            STARTS * effort.rounds,
+            effort.rounds,
         )
     found = [
         Finding(

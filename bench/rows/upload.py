@@ -19,7 +19,7 @@ END = b'"}}'
 BLOCK = b"QUJD" * (MIB // 4)
 BLOCKS = 1024
 
-MOST_ROUNDS = 3
+MOST_ROUNDS = 6
 """A gigabyte takes its time."""
 
 PATIENCE = 120.0

@@ -13,10 +13,18 @@ def samples(**series: list[float]) -> Samples:
     return made
 
 
-def test_a_spread_is_a_median_and_the_ends() -> None:
+def test_a_spread_of_few_is_a_median_and_the_ends() -> None:
     """Whatever the order; of an even count the mean of the middle two."""
     assert Spread.of([3, 1, 2]) == Spread(2, 1, 3)
     assert Spread.of([4.0, 1, 2, 3]) == Spread(2.5, 1, 4)
+
+
+@pytest.mark.parametrize(("count", "least"), [(1, 1), (5, 1), (6, 1), (8, 1), (9, 2), (12, 3)])
+def test_a_round_that_was_disturbed_moves_no_end(count: int, least: int) -> None:
+    """Of nine values and more; what a table of the sign test says for one in twenty."""
+    values = [*range(1, count), 1000]
+    found = Spread.of(values)
+    assert (found.least, found.most) == (values[least - 1], values[-least])
 
 
 def test_a_ratio_is_of_the_same_round() -> None:
