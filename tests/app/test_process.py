@@ -179,6 +179,7 @@ async def test_workers_share_the_pace() -> None:
 
 def test_what_is_here_at_the_start_is_not_searched() -> None:
     """What comes later still is."""
+    usual = gc.get_threshold()
     here: list[object] = []
     here.append(here)
     spare_what_is_here()
@@ -189,3 +190,4 @@ def test_what_is_here_at_the_start_is_not_searched() -> None:
         assert id(later) in searched
     finally:
         gc.unfreeze()
+        gc.set_threshold(*usual)
