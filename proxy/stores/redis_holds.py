@@ -22,7 +22,7 @@ from proxy.core.holds import Hold, Level, Rate, Ruling
 from proxy.core.ruling import MINUTE, Counted, milliseconds, rule
 from proxy.ports.ledger import Standing
 from proxy.stores.redis_commands import in_json
-from proxy.stores.redis_nodes import Client
+from proxy.stores.redis_session import Session
 
 BATCH = 500
 """Holds renewed in one script: a millisecond of Redis."""
@@ -173,9 +173,9 @@ end
 """
 
 
-def told_time(now: Now) -> str | int:
+def told_time(now: Now) -> str:
     """What a script is told of the time."""
-    return "" if now is None else milliseconds(now())
+    return "" if now is None else str(milliseconds(now()))
 
 
 def level_of(who: str, what: str, period: str) -> str:
@@ -184,14 +184,12 @@ def level_of(who: str, what: str, period: str) -> str:
 
 
 async def hold(
-    client: Client, keys: LedgerKeys, holds: Sequence[Hold], now: Now
+    session: Session, keys: LedgerKeys, holds: Sequence[Hold], now: Now
 ) -> list[Ruling | Exception]:
     """Take holds, or not, one after the other."""
     places = {name: place for place, name in enumerate(keys.holds(), start=1)}
     asked = [_told(keys, one, places) for one in holds]
-    told: list[Any] = await _until_lapsed(
-        client, _HOLD, [*places], [told_time(now), in_json(asked)]
-    )
+    told = await _until_lapsed(session, _HOLD, [*places], told_time(now), in_json(asked))
     return [_ruling(one, answer) for one, answer in zip(holds, told, strict=True)]
 
 
@@ -235,30 +233,30 @@ def _ruling(hold: Hold, told: Sequence[bytes]) -> Ruling | Exception:
 
 
 async def renew(
-    client: Client, keys: LedgerKeys, holds: Sequence[str], lease: float, now: Now
+    session: Session, keys: LedgerKeys, holds: Sequence[str], lease: float, now: Now
 ) -> None:
     """Prolong the holds there are, by `lease` seconds from now."""
     for start in range(0, len(holds), BATCH):
-        words = [told_time(now), milliseconds(lease), *holds[start : start + BATCH]]
-        await client.eval(_RENEW, 1, keys("due"), *words)
+        words = (told_time(now), str(milliseconds(lease)), *holds[start : start + BATCH])
+        await session.run("EVAL", _RENEW, "1", keys("due"), *words)
 
 
 async def standings(
-    client: Client, keys: LedgerKeys, bounds: Sequence[tuple[str, str, str]], now: Now
+    session: Session, keys: LedgerKeys, bounds: Sequence[tuple[str, str, str]], now: Now
 ) -> list[Standing]:
     """What counts of each (who, what, period)."""
     names = [*keys.holds(), *(keys.spent(period) for _, _, period in bounds)]
     words = [word for bound in bounds for word in (level_of(*bound), bound[0])]
-    counts = await _until_lapsed(client, _STANDINGS, names, [told_time(now), *words])
+    counts = await _until_lapsed(session, _STANDINGS, names, told_time(now), *words)
     pairs = zip(counts[::2], counts[1::2], strict=True)
     return [Standing(int(held), int(spent)) for held, spent in pairs]
 
 
 async def _until_lapsed(
-    client: Client, script: str, names: list[str], words: Sequence[Any]
+    session: Session, script: str, names: Sequence[str], *words: str | bytes
 ) -> list[Any]:
     """Run a script until no hold is left to lapse: a thousand of them go with each."""
     while True:
-        told: list[Any] = await client.eval(script, len(names), *names, *words)
+        told: list[Any] = await session.run("EVAL", script, str(len(names)), *names, *words)
         if told[:1] != [_AGAIN]:
             return told

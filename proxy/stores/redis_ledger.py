@@ -36,15 +36,15 @@ class RedisLedger:
         return await self._holding.hold(hold)
 
     async def _take(self, wanted: Sequence[Hold]) -> list[Ruling | Exception]:
-        return await self._feed.ask(holds.hold, self._ledger, wanted, self._clock)
+        return await holds.hold(self._feed.session(), self._ledger, wanted, self._clock)
 
     async def renew(self, names: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""
-        await self._feed.ask(holds.renew, self._ledger, names, lease, self._clock)
+        await holds.renew(self._feed.session(), self._ledger, names, lease, self._clock)
 
     async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
-        return await self._feed.ask(settlements.settle, self._ledger, settlement, self._now())
+        return await settlements.settle(self._feed.session(), self._ledger, settlement, self._now())
 
     async def due_tasks(self, most: int, ahead: float = 0.0) -> list[TaskRecord]:
         """See `proxy.ports.Ledger.due_tasks`. Open tasks without an owner are closed in passing."""
@@ -62,11 +62,12 @@ class RedisLedger:
 
     async def lead(self, process: str, seconds: float) -> bool:
         """See `proxy.ports.Ledger.lead`."""
-        return await self._feed.ask(settlements.lead, self._ledger, process, seconds, self._clock)
+        session = self._feed.session()
+        return await settlements.lead(session, self._ledger, process, seconds, self._clock)
 
     async def standings(self, bounds: Sequence[tuple[str, str, str]]) -> list[Standing]:
         """See `proxy.ports.Ledger.standings`."""
-        return await self._feed.ask(holds.standings, self._ledger, bounds, self._clock)
+        return await holds.standings(self._feed.session(), self._ledger, bounds, self._clock)
 
     async def totals(self, first_day: str, last_day: str) -> list[Total]:
         """See `proxy.ports.Ledger.totals`."""

@@ -42,7 +42,7 @@ class Nodes(Protocol):
     async def send(self, commands: Sequence[Words]) -> list[object]:
         """Answers of commands that leave together, `ResponseError`s among them.
 
-        One call at a time; it may be repeated by itself, and so must be harmless when it is.
+        It may be repeated by itself, and so must be harmless when it is.
         """
         ...
 
@@ -76,7 +76,7 @@ class _Single:
         if address.hosts:
             place = dict(zip(("host", "port"), address.hosts[0], strict=True))
         self.client: Redis = _server(address, **place)
-        self._courier = Courier(self.client.connection_pool)
+        self._courier = Courier(_link(self.client))
 
     async def primaries(self) -> list[AbstractConnection]:
         await _demand_primary(self.client)
@@ -126,7 +126,7 @@ class _Sentinels:
         self._master = await self._sentinel.discover_master(self._address.master)
         host, port = self._master
         self._client = _server(self._address, host=host, port=port)
-        self._courier = Courier(self._client.connection_pool)
+        self._courier = Courier(_link(self._client))
         await _demand_primary(self._client)
         await self._courier.connect()
         return [_link(self._client)]

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.stores.redis_batch import Words
@@ -63,23 +63,26 @@ class Session:
         **kwargs: P.kwargs,
     ) -> T:
         """Run one command of `redis_commands`. Raises `StoreUnavailableError`."""
-        deadline = asyncio.timeout(ASK_TIMEOUT)
-        try:
-            async with deadline:
-                self._enter(deadline)
-                async with self._turns:
-                    return await command(self.nodes.client, *args, **kwargs)
-        except LOST as error:
-            raise StoreUnavailableError from error
-        finally:
-            self._leave(deadline)
+
+        async def in_turn() -> T:
+            async with self._turns:
+                return await command(self.nodes.client, *args, **kwargs)
+
+        return await self._in_time(in_turn())
 
     async def send(self, commands: Sequence[Words]) -> list[object]:
         """Their answers, `ResponseError`s among them, see `Nodes.send`.
 
         Raises `StoreUnavailableError`.
         """
-        return await self.ask(lambda _: self.nodes.send(commands))
+        return await self._in_time(self.nodes.send(commands))
+
+    async def run(self, *words: str | bytes) -> Any:  # noqa: ANN401  # whatever Redis answers
+        """What one command answers. Raises `StoreUnavailableError`, for an error too."""
+        (answer,) = await self.send((words,))
+        if isinstance(answer, ResponseError):
+            raise StoreUnavailableError from answer
+        return answer
 
     async def each(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
         """The items, each fetched under the deadline of a command and with its errors."""
@@ -96,14 +99,20 @@ class Session:
             await link.disconnect(nowait=True)
         await self.nodes.close()
 
-    def _enter(self, deadline: asyncio.Timeout) -> None:
-        self._deadlines.add(deadline)
-        self._idle.clear()
-
-    def _leave(self, deadline: asyncio.Timeout) -> None:
-        self._deadlines.discard(deadline)
-        if not self._deadlines:
-            self._idle.set()
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        """The answer, unless it stays out or the session ends. Raises `StoreUnavailableError`."""
+        deadline = asyncio.timeout(ASK_TIMEOUT)
+        try:
+            async with deadline:
+                self._deadlines.add(deadline)
+                self._idle.clear()
+                return await answer
+        except LOST as error:
+            raise StoreUnavailableError from error
+        finally:
+            self._deadlines.discard(deadline)
+            if not self._deadlines:
+                self._idle.set()
 
 
 async def read_any(link: AbstractConnection) -> object:

@@ -36,6 +36,7 @@ from proxy.stores.redis_batch import Words
 from proxy.stores.redis_commands import Fields, flat_of, in_json, text_of
 from proxy.stores.redis_holds import CLOCK, ENDING, LedgerKeys, Now, told_time
 from proxy.stores.redis_nodes import Client
+from proxy.stores.redis_session import Session
 from proxy.stores.usage_fields import (
     DAY,
     RECORDS_KEPT,
@@ -120,7 +121,7 @@ return 1
 
 def open_tasks(keys: LedgerKeys, records: Iterable[TaskRecord], now: Now) -> Words:
     """Tasks were claimed: they are open, unless they were settled already."""
-    words = ["EVAL", _OPEN, "3", keys("due"), keys("open"), keys("done"), str(told_time(now))]
+    words = ["EVAL", _OPEN, "3", keys("due"), keys("open"), keys("done"), told_time(now)]
     for record in records:
         due = milliseconds(record.created + TASK_HOLD)
         words += [record.task_id, repr(record.created + FIRST_LOOK), record.hold, str(due)]
@@ -128,7 +129,7 @@ def open_tasks(keys: LedgerKeys, records: Iterable[TaskRecord], now: Now) -> Wor
 
 
 async def settle(
-    client: Client, keys: LedgerKeys, settlement: Settlement, now: float
+    session: Session, keys: LedgerKeys, settlement: Settlement, now: float
 ) -> Collection[str]:
     """Write a settlement down, unless it is there; ids of what that wrote.
 
@@ -147,7 +148,7 @@ async def settle(
         "kept": hashes.kept,
     }
     names += hashes.names
-    wrote: Any = await client.eval(_SETTLE, len(names), *names, in_json(told), repr(now))
+    wrote = await session.run("EVAL", _SETTLE, str(len(names)), *names, in_json(told), repr(now))
     if wrote is None:
         return surely_written(settlement)
     return [settlement.records[place - 1].id for place in wrote]
@@ -206,10 +207,10 @@ async def forget(client: Client, keys: LedgerKeys, task_ids: list[str]) -> None:
     await client.zrem(keys("open"), *task_ids)
 
 
-async def lead(client: Client, keys: LedgerKeys, process: str, seconds: float, now: Now) -> bool:
+async def lead(session: Session, keys: LedgerKeys, process: str, seconds: float, now: Now) -> bool:
     """Whether the process is the one that looks."""
-    words = [told_time(now), milliseconds(seconds), process]
-    return bool(await client.eval(_LEAD, 1, keys("leader"), *words))
+    words = (told_time(now), str(milliseconds(seconds)), process)
+    return bool(await session.run("EVAL", _LEAD, "1", keys("leader"), *words))
 
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode

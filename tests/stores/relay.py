@@ -50,8 +50,13 @@ class Relay:
 
     @property
     def url(self) -> str:
+        return f"redis://{HOST}:{self.port}"
+
+    @property
+    def port(self) -> int:
         assert self._server is not None
-        return f"redis://{HOST}:{self._server.sockets[0].getsockname()[1]}"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     async def passes(self, word: bytes) -> None:
         """Return right after a client has sent `word` once more."""
