@@ -55,7 +55,7 @@ def judge_address(match: Match, grant: Grant) -> str | None:
     _confine_query(match, grant)
     named: dict[str, str] = {}
     for parameter in dict.fromkeys(("model", route.query_model or "model")):
-        values = query_values(match.target.query, parameter) if reads_model(route) else []
+        values = query_values(match.target.query, parameter) if route.reads_model else []
         if len(values) > 1:
             raise ProxyError(
                 Situation.ILLEGAL_INPUT,
@@ -118,11 +118,6 @@ def judge_place(route: Route, grant: Grant, named: Named, path: Path, told: Hear
         return
     values = next(values for at, values in route.tenant_safe if at == path)
     judge_confined(path, values, told)
-
-
-def reads_model(route: Route) -> bool:
-    """Whether a route names a model, in the body or in the address."""
-    return bool(route.models or route.query_model or route.path_model)
 
 
 def judge_confined(path: Path, values: tuple[Safe, ...], value: Heard) -> None:

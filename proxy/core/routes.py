@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 from proxy.core.dialects import DIALECTS, NATIVE, UNHEEDING, Dialect
@@ -88,7 +88,7 @@ class Route:
     whole account. `texts` lead to places in the body and may be texts instead. `key_header` may
     carry the token instead of `Authorization`. Behind an envelope of a façade's, the body becomes a
     native one (`proxy.core.facades`), whose places are judged again. `is_free` names a model and
-    runs none.
+    runs none. `is_judged` tells whether anything in the body is, so that it must be readable.
     """
 
     name: str
@@ -113,15 +113,20 @@ class Route:
     answer: Answer = Answer.UPSTREAM
     envelope: Envelope = Envelope.NATIVE
     is_free: bool = False
+    is_judged: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        judged = self.models or self.also_models or self.tenant_safe
+        object.__setattr__(self, "is_judged", bool(judged) and not self.websocket)
 
     def __hash__(self) -> int:
         """Of what tells two routes apart in a table: what is memorised by route is found fast."""
         return hash((self.pattern, self.name))
 
     @property
-    def is_judged(self) -> bool:
-        """Whether anything in the body is judged, so that it must be readable."""
-        return bool(self.models or self.also_models or self.tenant_safe) and not self.websocket
+    def reads_model(self) -> bool:
+        """Whether a model is named, in the body or in the address."""
+        return bool(self.models or self.query_model or self.path_model)
 
     @property
     def dialect(self) -> Dialect:
@@ -134,7 +139,8 @@ class Route:
 class Match:
     """A route met by a request. `captures` are decoded, `raw_captures` as they came.
 
-    `path` is upstream's, unless the model is served elsewhere.
+    `path` is upstream's, unless the model is served elsewhere. `is_poll` tells whether it asks for
+    the state of a task, `runs_model` whether a model is run, so that the call may cost something.
     """
 
     method: str
@@ -143,15 +149,15 @@ class Match:
     captures: Mapping[str, str]
     raw_captures: Mapping[str, str]
     path: str = field(init=False)
+    is_poll: bool = field(init=False)
+    runs_model: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Once, because matches are remembered."""
-        object.__setattr__(self, "path", _filled(self.route.target, self.raw_captures))
-
-    @property
-    def is_poll(self) -> bool:
-        """Whether it asks for the state of a task."""
-        return self.route.task is not None and self.method == "GET"
+        route, derive = self.route, partial(object.__setattr__, self)
+        derive("path", _filled(route.target, self.raw_captures))
+        derive("is_poll", route.task is not None and self.method == "GET")
+        derive("runs_model", route.reads_model and not route.is_free and self.method not in SAFE)
 
     def upstream_target(self, model: str | None) -> str:
         """Path and query for upstream: the public bytes, under the route's target."""

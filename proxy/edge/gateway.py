@@ -19,11 +19,10 @@ from proxy.core.accounts import Account, choose
 from proxy.core.addresses import NOBODY, TrustedProxies
 from proxy.core.envelope import unknown_task
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.headers import outbound
 from proxy.core.idempotency import read_key
 from proxy.core.judging import Named, body_gate, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
-from proxy.core.policy import Grant, digest_of, is_active, may_use, selling
+from proxy.core.policy import Grant, is_active, may_use, selling
 from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.tasks import TaskRecord
 from proxy.core.tickets import needs_whole
@@ -188,7 +187,7 @@ class Gateway:
             return await self._poll(asked, task)
         inside = Named()
         intake = self._intake(asked)
-        if "expect" in asked.header:
+        if "expect" in asked.heading.names:
             await intake.invite()
         gate = body_gate(match.route, grant, inside)
         with Passage(intake, gate, Spool(self._spool, grant.tenant)) as passage:
@@ -215,7 +214,7 @@ class Gateway:
         Raises `ProxyError`: `INVALID_TOKEN`, `WRONG_ADDRESS`, or the store's outage.
         """
         now = time.time()
-        grant = await self._store.grant(digest_of(asked.token))
+        grant = await self._store.grant(asked.digest)
         if grant is None or not is_active(grant, now):
             raise ProxyError(
                 Situation.INVALID_TOKEN, "Authorization: unknown, expired or revoked token."
@@ -250,11 +249,11 @@ class Gateway:
         return choose(self._accounts, model, grant.tenant, sick, also)
 
     def _call(self, asked: Asked, account: Account, model: str | None, passage: Passage) -> Call:
-        headers = outbound(
-            asked.fields,
+        headers = asked.heading.outbound(
+            asked.length,
             account,
             force_async=asked.match.route.asynchronous is Async.ALWAYS,
-            claims=asked.creates_tasks or asked.runs_model,
+            claims=asked.creates_tasks or asked.match.runs_model,
             as_json=asked.match.route.is_judged,
         )
         return Call(
@@ -263,13 +262,13 @@ class Gateway:
             target=asked.match.upstream_target(model),
             headers=headers,
             body=passage.body(),
-            read_timeout=self._limits.read_timeout + asked.patience,
+            read_timeout=self._limits.read_timeout + asked.heading.patience,
         )
 
     async def _submit(self, asked: Asked, order: Order) -> web.StreamResponse:
         """Send what creates a task, once; its answer leaves when the task has an owner."""
         visit = asked.visit
-        held = await self._once.run(order, read_key(asked.fields))
+        held = await self._once.run(order, read_key(asked.heading.fields))
         visit.task_id = ",".join(held.tasks)
         if not held.replayed:
             note_upstream(visit, held.status, held.headers)

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import LineTooLong
 from proxy.core.envelope import CONTENT_TYPE, render
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY
+from proxy.core.heading import Field, Heading, Headings
 from proxy.core.routes import Envelope
 from proxy.edge.backlog import WRITE_BUFFER
 from proxy.edge.endings import abort_if_closing
@@ -54,7 +55,7 @@ class Connection(web.RequestHandler):
     That is for every path: the parser keeps nothing of a request it gives up, not even its target.
     """
 
-    __slots__ = ("_descriptor", "_hangups", "_telemetry")
+    __slots__ = ("_descriptor", "_hangups", "_telemetry", "headings")
 
     def __init__(self, server: "Listener", telemetry: Telemetry, hung_up: Hangups) -> None:
         super().__init__(
@@ -70,6 +71,7 @@ class Connection(web.RequestHandler):
         self._telemetry = telemetry
         self._hangups = hung_up
         self._descriptor = -1
+        self.headings = Headings()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -205,6 +207,11 @@ class Listener(web.Server):
         for connection in self.connections:
             if isinstance(connection, Connection):
                 connection.close_if_idle()
+
+
+def heading_of(request: web.BaseRequest) -> tuple[Heading, Field | None]:
+    """What the header of a request to a `Connection` says, see `Headings.read`."""
+    return cast("Connection", request.protocol).headings.read(request.raw_headers)
 
 
 def _accepted(bound: socket.socket) -> Iterator[socket.socket]:

@@ -94,14 +94,14 @@ class Meter:
 
     def _hold(self, asked: Asked, grant: Grant, fare: Fare | None, passage: Passage) -> Hold | None:
         at, noted = fare.at if fare else time.time(), passage.noted
-        is_stream = not asked.creates_tasks and asks_stream(asked.fields, noted)
+        is_stream = not asked.creates_tasks and asks_stream(asked.heading.fields, noted)
         dearest = fare._replace(inputs=noted).dearest if fare else 0
         wish = Wish(asked.creates_tasks, is_stream, dearest)
         return hold_for(asked.visit.request_id, grant, wish, at, self.lease)
 
     def _fare(self, asked: Asked, model: str | None) -> Fare | None:
         """What the call is charged by, where it runs a model; its inputs may still be coming."""
-        if model is None or not asked.runs_model:
+        if model is None or not asked.match.runs_model:
             return None
         now, size = time.time(), asked.request.content_length
         return Fare(model, now, _NOT_YET, self.prices.find(model, now), size)

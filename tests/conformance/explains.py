@@ -11,7 +11,6 @@ from conformance.wire import Message
 from proxy.config.routing import PACKAGED, load_routing
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import RATE_LIMIT
-from proxy.core.judging import reads_model
 from proxy.core.target import parse_target
 
 Explains: TypeAlias = Callable[[Finding], bool]
@@ -141,7 +140,7 @@ def runs_a_model(found: Finding) -> bool:
         route = _ROUTES.match(method, parse_target(target.split(" ")[0])).route
     except ProxyError:
         return False
-    return method == "POST" and reads_model(route) and not route.is_free
+    return method == "POST" and route.reads_model and not route.is_free
 
 
 _ROUTES = load_routing(PACKAGED, {}).table

@@ -15,6 +15,7 @@ from edge.rig import (
     Rig,
     answering,
     ask,
+    calling,
     head_of,
     ok,
     request,
@@ -99,6 +100,46 @@ async def test_the_scheme_has_no_case(scheme: bytes) -> None:
         assert (
             await ask(made.url, head_of("GET", "/api/v1/tasks", field, token=None))
         ).status == 200
+
+
+async def test_each_request_of_a_connection_speaks_for_itself() -> None:
+    """What is remembered of a header never speaks for another: not its token, not its fields."""
+    tokens = [TOKEN, TOKEN, "nobodys", TOKEN, "tok-of-another", TOKEN]
+    sent = [
+        request("POST", PLAIN, BODY + b" " * at, b"X-Number: %d" % (at // 2), token=token)
+        for at, token in enumerate(tokens)
+    ]
+    async with scripted(answering(ok(b"{}"))) as upstream, rig(upstream.url) as made:
+        another = Grant("g2", "another", TENANT, ("wan2.6-*",))
+        await made.store.save_grant(digest_of("tok-of-another"), another)
+        async with calling(made.url) as client:
+            await client.send(*sent)  # all at once, one behind the other
+            statuses = [(await client.answer()).status for _ in sent]
+        assert statuses == [200, 200, 401, 200, 200, 200]
+        heard = [
+            (one.request.value("x-number"), one.request.body) for one in upstream.conversations
+        ]
+        assert heard == [(b"%d" % (at // 2), BODY + b" " * at) for at in (0, 1, 3, 4, 5)]
+        assert [visit.token for visit in made.telemetry.visits] == [
+            "g1",
+            "g1",
+            "",
+            "g1",
+            "g2",
+            "g1",
+        ]
+
+
+async def test_a_hundred_headers_on_one_connection() -> None:
+    """Each is heard as it is, and none is taken for the one before."""
+    async with scripted(answering(ok(b"{}"))) as upstream, rig(upstream.url) as made:
+        async with calling(made.url) as client:
+            for number in range(100):
+                field = b"X-%d: %d" % (number % 7, number)
+                await client.send(request("POST", PLAIN, BODY, field))
+                assert (await client.answer()).status == 200
+        told = [one.request.value(f"x-{at % 7}") for at, one in enumerate(upstream.conversations)]
+        assert told == [b"%d" % number for number in range(100)]
 
 
 OFFICE = ip_network("198.51.100.0/24")
