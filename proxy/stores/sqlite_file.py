@@ -1,7 +1,8 @@
 """One SQLite file that several processes share: how it is made, opened, read and written.
 
 Rule 1: every write runs in one thread of its own and is on the disk when the call returns
-        (WAL, synchronous=FULL): a claim lost with the power is money lost.
+        (WAL, synchronous=FULL): a claim lost with the power is money lost. What is only noted
+        outlives this process, and is on the disk with the next write.
 Rule 2: a read by primary key runs where it is asked, on the event loop. It takes microseconds,
         less than handing it to a thread does, and because it reads the file and not a memory,
         a change by another process (the command line) counts with the very next request. A
@@ -132,21 +133,32 @@ class SqliteFile:
 
         Cancelled, it is written all the same.
         """
+        return await self._run(change, "FULL")
+
+    async def note(self, change: Query[T]) -> T:
+        """The same for what is worth nothing once the power is gone: it does not wait for the disk.
+
+        Whatever is written after it is on the disk after it.
+        """
+        return await self._run(change, "NORMAL")
+
+    async def _run(self, change: Query[T], synchronous: str) -> T:
         try:
-            thread = self._require_open()
-            done = await asyncio.get_running_loop().run_in_executor(thread, self._commit, change)
+            thread, loop = self._require_open(), asyncio.get_running_loop()
+            done = await loop.run_in_executor(thread, self._commit, change, synchronous)
         except _FOREIGN as error:
             raise self._failed(error) from error
         self._report(up=True)
         return done
 
-    def _commit(self, change: Query[T]) -> T:
+    def _commit(self, change: Query[T], synchronous: str) -> T:
         if self._writer is not None and self._writer.file != _file_at(self._path):
             self._drop_writer()
         if self._writer is None:
             self._writer = _create(self._path, self._schema)
             self._look_at = 0.0  # readers look now as well, whether theirs is this one
         try:
+            self._writer.connection.execute(f"PRAGMA synchronous = {synchronous}")
             return _transact(self._writer.connection, change)
         except sqlite3.Error:
             self._drop_writer()  # whatever state it is in, the next write starts afresh

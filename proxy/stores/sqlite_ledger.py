@@ -5,8 +5,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 
 from proxy.core.beijing import day_of
-from proxy.core.errors import StoreUnavailableError
-from proxy.core.holds import MONEY, Hold, Rate, Ruling
+from proxy.core.holds import Hold, Ruling
 from proxy.core.limits import (
     NO_LIMITS,
     Limits,
@@ -14,7 +13,7 @@ from proxy.core.limits import (
     limits_from_fields,
     limits_to_fields,
 )
-from proxy.core.ruling import EMPTY, MINUTE, Bucket, Counted, content, milliseconds, poured, rule
+from proxy.core.ruling import milliseconds
 from proxy.core.settlement import (
     FIRST_LOOK,
     TASK_HOLD,
@@ -28,6 +27,7 @@ from proxy.ports.ledger import Standing, Total
 from proxy.stores import sqlite_ledger_sql as sql
 from proxy.stores.holding import Holding
 from proxy.stores.sqlite_file import SqliteFile
+from proxy.stores.sqlite_holds import end, prolong, standing, take
 from proxy.stores.sqlite_schema import DUE_TASKS, record_of, texts
 from proxy.stores.usage_fields import (
     DAY,
@@ -57,14 +57,12 @@ class SqliteLedger:
         return await self._holding.hold(hold)
 
     async def _take(self, holds: Sequence[Hold]) -> list[Ruling | Exception]:
-        return await self._file.write(
-            lambda writer: [_alone(writer, hold, self._now()) for hold in holds]
-        )
+        return await self._file.note(lambda writer: take(writer, holds, self._now()))
 
     async def renew(self, holds: Sequence[str], lease: float) -> None:
         """See `proxy.ports.Ledger.renew`."""
         now = self._now()
-        await self._file.write(lambda writer: _prolong(writer, holds, now + lease, now))
+        await self._file.write(lambda writer: prolong(writer, holds, now + lease, now))
 
     async def settle(self, settlement: Settlement) -> Collection[str]:
         """See `proxy.ports.Ledger.settle`."""
@@ -92,7 +90,7 @@ class SqliteLedger:
         """See `proxy.ports.Ledger.standings`."""
         now = milliseconds(self._now())
         return await self._file.read(
-            lambda reader: [_standing(reader, *bound, now) for bound in bounds]
+            lambda reader: [standing(reader, *bound, now) for bound in bounds]
         )
 
     async def totals(self, first_day: str, last_day: str) -> list[Total]:
@@ -149,68 +147,7 @@ def open_task(writer: sqlite3.Connection, record: TaskRecord, now: float) -> Non
     look = {"task_id": record.task_id, "look_at": record.created + FIRST_LOOK}
     writer.execute(sql.OPEN, look)
     if record.hold:
-        _prolong(writer, [record.hold], record.created + TASK_HOLD, now)
-
-
-def _alone(writer: sqlite3.Connection, hold: Hold, at: float) -> Ruling | Exception:
-    """A hold that cannot be written down fails by itself, not all of its transaction."""
-    writer.execute("SAVEPOINT hold")
-    try:
-        ruling: Ruling | Exception = _hold(writer, hold, at)
-    except (ValueError, OverflowError):  # no text, or no number, that SQLite has
-        writer.execute("ROLLBACK TO hold")
-        ruling = StoreUnavailableError()
-    writer.execute("RELEASE hold")
-    return ruling
-
-
-def _hold(writer: sqlite3.Connection, hold: Hold, at: float) -> Ruling:
-    now = milliseconds(at)
-    _end(writer, [row[0] for row in writer.execute(sql.LAPSED, (now,)).fetchall()])
-    is_taken = writer.execute(sql.IS_HELD, (hold.id, now)).fetchone() is not None
-    buckets = [_bucket(writer, rate) for rate in hold.rates]
-    rates = zip(buckets, hold.rates, strict=True)
-    counted = Counted(
-        tuple(content(bucket, rate, now) for bucket, rate in rates),
-        tuple(sum(_standing(writer, one.who, one.what, one.period, now)) for one in hold.levels),
-    )
-    ruling = rule(hold, counted, at, is_taken=is_taken)
-    if not is_taken and ruling.refused is None:
-        _take(writer, hold, buckets, now)
-    return ruling
-
-
-def _take(writer: sqlite3.Connection, hold: Hold, buckets: Sequence[Bucket], now: int) -> None:
-    writer.execute(sql.FORGET_EMPTY, (now - MINUTE,))
-    _end(writer, [hold.id])  # one that has lapsed
-    for bucket, rate in zip(buckets, hold.rates, strict=True):
-        writer.execute(sql.POUR, (rate.who, rate.what, *poured(bucket, rate, now)))
-    due = now + milliseconds(hold.lease)
-    writer.execute(sql.HOLD, (hold.id, due))
-    for one in hold.levels:
-        writer.execute(sql.HOLD_LEVEL, (hold.id, one.who, one.what, one.period, due, one.amount))
-
-
-def _bucket(reader: sqlite3.Connection, rate: Rate) -> Bucket:
-    row = reader.execute(sql.RATE, (rate.who, rate.what)).fetchone()
-    return EMPTY if row is None else Bucket(*row)
-
-
-def _standing(reader: sqlite3.Connection, who: str, what: str, period: str, now: int) -> Standing:
-    (held,) = reader.execute(sql.HELD, (who, what, period, now)).fetchone()
-    spent = reader.execute(sql.SPENT, (who, period)).fetchone() if what == MONEY else None
-    return Standing(held, spent[0] if spent else 0)
-
-
-def _prolong(writer: sqlite3.Connection, holds: Sequence[str], due: float, now: float) -> None:
-    times = {"due": milliseconds(due), "now": milliseconds(now)}
-    for statement in sql.PROLONG:
-        writer.executemany(statement, [{"hold": hold, **times} for hold in holds])
-
-
-def _end(writer: sqlite3.Connection, holds: Sequence[str]) -> None:
-    for statement in sql.END:
-        writer.executemany(statement, [(hold,) for hold in holds])
+        prolong(writer, [record.hold], record.created + TASK_HOLD, now)
 
 
 def _settle(writer: sqlite3.Connection, settlement: Settlement, now: float) -> Collection[str]:
@@ -220,7 +157,7 @@ def _settle(writer: sqlite3.Connection, settlement: Settlement, now: float) -> C
         return surely_written(settlement)
     written = [record for record in settlement.records if _closes(writer, record, now)]
     _write(writer, written, now)
-    _end(writer, list(released_by(settlement, written)))
+    end(writer, list(released_by(settlement, written)))
     return [record.id for record in written]
 
 

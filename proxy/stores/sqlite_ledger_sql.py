@@ -59,7 +59,7 @@ HELD = """
     SELECT coalesce(sum(amount), 0) FROM held
     WHERE who = ? AND what = ? AND period = ? AND due > ?
 """
-HOLD = "INSERT INTO holds (id, due) VALUES (?, ?)"
+HOLD = "INSERT OR REPLACE INTO holds (id, due) VALUES (?, ?)"  # one that has lapsed
 HOLD_LEVEL = "INSERT INTO held (hold, who, what, period, due, amount) VALUES (?, ?, ?, ?, ?, ?)"
 PROLONG = (
     "UPDATE holds SET due = max(due, :due) WHERE id = :hold AND due > :now",

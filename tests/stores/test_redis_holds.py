@@ -86,6 +86,7 @@ HOLDS = st.builds(
 WAITS = st.one_of(st.sampled_from([-0.005, 0.001, 0.5, 30.0, 60.0]), st.floats(0, 90))
 WHAT_OF = {
     "hold": HOLDS,
+    "crowd": st.lists(HOLDS, min_size=2, max_size=5),
     "renew": st.tuples(st.lists(IDS, max_size=3), st.floats(0, 100)),
     "release": IDS,
     "call": st.tuples(IDS, st.integers(0, 9)),
@@ -93,7 +94,7 @@ WHAT_OF = {
     "claim": IDS,
     "wait": WAITS,
 }
-KINDS = st.sampled_from([*5 * ["hold"], *2 * ["wait"], *WHAT_OF])
+KINDS = st.sampled_from([*5 * ["hold"], *3 * ["crowd"], *2 * ["wait"], *WHAT_OF])
 STEP = KINDS.flatmap(lambda kind: st.tuples(st.just(kind), WHAT_OF[kind]))
 STEPS: st.SearchStrategy[list[Step]] = st.lists(STEP, min_size=20, max_size=40)
 
@@ -103,6 +104,8 @@ async def said(store: Store, step: Step, number: int) -> object:
     match step:
         case "hold", Hold() as hold:
             return await store.hold(hold)
+        case "crowd", list() as holds:
+            return await asyncio.gather(*map(store.hold, holds))
         case "renew", (list() as holds, float() as later):
             await store.renew(holds, later)
         case "release", str() as hold_id:

@@ -9,10 +9,24 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from stores.harness import GRANT, NOW, OTHER, PLACE, TOKEN, Clock, eventually, first, record
+from stores.harness import (
+    GRANT,
+    NOW,
+    OTHER,
+    PLACE,
+    TOKEN,
+    Clock,
+    eventually,
+    first,
+    held,
+    money,
+    record,
+    usage,
+)
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.policy import grant_to_fields
+from proxy.core.settlement import Settlement
 from proxy.stores.sqlite import SqliteStore
 from proxy.stores.sqlite_file import LOOK_EVERY, SchemaTooNewError
 from proxy.stores.sqlite_schema import STORE
@@ -52,15 +66,24 @@ async def answer(store: SqliteStore, digest: str) -> str:
         return "unavailable"
 
 
+def synced(store: SqliteStore) -> bool:
+    """Whether the last transaction went to the disk before it was over."""
+    opened = store._file._writer  # noqa: SLF001  # no public way shows a connection's settings
+    assert opened is not None
+    names = ("journal_mode", "synchronous")
+    mode, level = (opened.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    assert mode == "wal"
+    return bool(level == 2)
+
+
 async def test_fsync_before_return(store: SqliteStore) -> None:
-    """Every commit reaches the disk: WAL with synchronous=FULL, on the writing connection."""
-    settings = await store._file.write(  # noqa: SLF001  # no public way shows a connection's settings
-        lambda writer: [
-            writer.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("journal_mode", "synchronous")
-        ]
-    )
-    assert settings == ["wal", 2]
+    """A commit reaches the disk, but for what a call takes: that is over when the power goes."""
+    await store.claim(record())
+    assert synced(store)
+    await store.hold(held("h1", money(1)))
+    assert not synced(store)
+    await store.settle(Settlement("s", 1, (usage(),), ("h1",)))
+    assert synced(store)
 
 
 async def test_private_files(store: SqliteStore, path: Path) -> None:

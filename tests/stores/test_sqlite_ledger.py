@@ -1,6 +1,5 @@
 """The ledger in a SQLite file: shared by processes, brought up from older files, kept small."""
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -10,8 +9,7 @@ import pytest
 from stores.harness import GRANT, NOW, TOKEN, UNIT, Clock, eventually, held, money, record, usage
 from stores.test_sqlite import printed, run
 
-from proxy.core.errors import StoreUnavailableError
-from proxy.core.holds import Rate, Ruling
+from proxy.core.holds import Rate
 from proxy.core.limits import Limits, LimitUnreadableError
 from proxy.core.policy import grant_to_fields
 from proxy.core.settlement import FIRST_LOOK, Kind, Settlement
@@ -47,28 +45,6 @@ def rows(path: Path, table: str) -> int:
         (number,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608  # ours
     connection.close()
     return int(number)
-
-
-async def test_exactly_fifty_of_four_processes(path: Path, store: SqliteStore) -> None:
-    """Processes that share a file share its budgets: 200 holds at once, 50 of them fit."""
-    script = """
-holds = (held(f"{sys.argv[2]}-{n}", money(1)) for n in range(50))
-rulings = await asyncio.gather(*map(store.hold, holds))
-print(sum(ruling.refused is None for ruling in rulings))
-"""
-    processes = [await run(script, str(path), str(n)) for n in range(4)]
-    passed = [int(await printed(process)) for process in processes]
-    assert sum(passed) == 50
-    assert await store.standings([BUDGET]) == [(50 * UNIT, 0)]
-
-
-async def test_a_hold_that_cannot_be_written_fails_alone(store: SqliteStore, path: Path) -> None:
-    """Of one transaction, the others are held; of the one that fails, nothing is."""
-    bad = held("h2", Rate("tenant:fine", "requests", 5), Rate("token:\ud800", "requests", 5))
-    holds = [held("h1", money(1)), bad, held("h3", money(1))]
-    told = await asyncio.gather(*map(store.hold, holds), return_exceptions=True)
-    assert [type(one) for one in told] == [Ruling, StoreUnavailableError, Ruling]
-    assert (rows(path, "holds"), rows(path, "rates")) == (2, 0)
 
 
 async def test_settled_once_by_four_processes(path: Path, store: SqliteStore) -> None:
