@@ -57,22 +57,6 @@ _NATIVE: Mapping[Path, bytes] = {
 _CONTAINERS = frozenset({b"{", b"["})
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What is listened for at one place of a body.
-
-    What stands there is the input `name`, or moves the count of that name; `opener` is how it
-    must begin where it leads to other claims. `within` are the names of all claims at the place
-    and below, which mean nothing once the place can be read in two ways.
-    """
-
-    name: str
-    is_heeded: bool
-    moves: _Count | None
-    opener: bytes | None
-    within: frozenset[str]
-
-
 class Claims:
     """Keeps what one body claims."""
 
@@ -81,7 +65,7 @@ class Claims:
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._counted: dict[str, int] = {}
-        self._doubted: set[str] = set()
+        self._doubted: frozenset[str] = frozenset()
 
     def noted(self) -> dict[str, str]:
         """The claims so far, name to JSON text; those that are counted are numbers above 0."""
@@ -93,27 +77,63 @@ class Claims:
             told[name] = UNREADABLE
         return told
 
-    def hear(self, claim: Claim, raw: bytes | None) -> None:
-        """Take what stands at a claim's place: the JSON text of a scalar, or `{` or `[`."""
-        if claim.moves is not None:
-            if claim.opener is None and raw in _CONTAINERS:
-                self.doubt(claim)
-            else:
-                self._counted[claim.name] = self._counted.get(claim.name, 0) + claim.moves(raw)
-        elif claim.name:
-            self._texts[claim.name] = _text(claim, raw)
-        if claim.opener is not None and raw not in (claim.opener, b"null"):
-            self.doubt(claim)
+    def note(self, name: str, text: str) -> None:
+        """Take an input's JSON text."""
+        self._texts[name] = text
 
-    def doubt(self, claim: Claim) -> None:
-        """What stands there, and all that is in it, means nothing any more."""
+    def count(self, name: str, moved: int) -> None:
+        """Take so many more of what is counted."""
+        self._counted[name] = self._counted.get(name, 0) + moved
+
+    def doubt(self, claim: "Claim") -> None:
+        """What stands at a claim's place, and all that is in it, means nothing any more."""
         self._doubted |= claim.within
 
 
-def _text(claim: Claim, raw: bytes | None) -> str:
-    if raw is None or raw in _CONTAINERS:
-        return UNREADABLE
-    return raw.decode() if claim.is_heeded or raw == b"null" else UNREADABLE
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What leads to other claims. `opener` is how it must begin, None where it leads nowhere.
+
+    `within` are the names of all claims at the place and below, which mean nothing once the place
+    can be read in two ways.
+    """
+
+    opener: bytes | None
+    within: frozenset[str]
+
+    def hear(self, claims: Claims, raw: bytes | None) -> None:
+        """Take what stands at the place: the JSON text of a scalar, or `{` or `[`."""
+        if raw not in (self.opener, b"null"):
+            claims.doubt(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Claim):
+    """An input: `name` is what stands there, if the endpoint heeds it."""
+
+    name: str
+    is_heeded: bool
+
+    def hear(self, claims: Claims, raw: bytes | None) -> None:
+        """See `Claim.hear`."""
+        if raw is None or raw in _CONTAINERS or not (self.is_heeded or raw == b"null"):
+            claims.note(self.name, UNREADABLE)
+        else:
+            claims.note(self.name, raw.decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Claim):
+    """What stands there moves the count of `name`."""
+
+    name: str
+    moves: _Count
+
+    def hear(self, claims: Claims, raw: bytes | None) -> None:
+        """See `Claim.hear`. What leads nowhere is no container."""
+        claims.count(self.name, self.moves(raw))
+        if raw in _CONTAINERS if self.opener is None else raw not in (self.opener, b"null"):
+            claims.doubt(self)
 
 
 @cache
@@ -122,16 +142,16 @@ def claims_of(dialect: Dialect) -> Mapping[Path, Claim]:
     inputs = {(*dialect.at, name): name for name in NAMES}
     counts, openers = _counts(dialect.at), _openers(dialect.at)
     names = {**inputs, **{path: name for path, (name, _) in counts.items()}}
-    return {
-        path: Claim(
-            name=names.get(path, ""),
-            is_heeded=path[-1:] != () and path[-1] in dialect.heeds,
-            moves=counts[path][1] if path in counts else None,
-            opener=openers.get(path),
-            within=frozenset(name for at, name in names.items() if at[: len(path)] == path),
-        )
-        for path in {**names, **openers}
-    }
+
+    def claim(path: Path) -> Claim:
+        within = frozenset(name for at, name in names.items() if at[: len(path)] == path)
+        if path in inputs:
+            return Input(None, within, inputs[path], inputs[path] in dialect.heeds)
+        if path in counts:
+            return Counted(openers.get(path), within, *counts[path])
+        return Claim(openers[path], within)
+
+    return {path: claim(path) for path in {**names, **openers}}
 
 
 def _tools(level: Path) -> Path:

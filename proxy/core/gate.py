@@ -48,7 +48,7 @@ class Gate:
         self._subject = subject
         self._reader = _Reader(places, judge)
         self._scanner = JsonScanner(self._reader, places.root)
-        self._held = bytearray()
+        self._held = b""  # from the root's closing brace on
 
     @property
     def judged(self) -> bool:
@@ -82,7 +82,7 @@ class Gate:
         except JsonError as error:
             raise self._unreadable(error) from error
         self._reader.finish()
-        return bytes(self._held)
+        return self._held
 
     def _hold_from_root_end(self, approved: bytes) -> bytes:
         """Split at the root's closing brace: before it may leave, the rest waits."""
@@ -91,7 +91,7 @@ class Gate:
             return b""
         behind_root = self._scanner.scanned - (self._scanner.root_end or 0)
         split = len(approved) - behind_root - 1
-        self._held += approved[split:]
+        self._held = approved[split:]
         return approved[:split]
 
     def _unreadable(self, error: JsonError) -> ProxyError:
@@ -116,9 +116,14 @@ class _Reader:
 
     def member(self, level: Place, raw_name: bytes | None) -> Place | None:
         """Ask for the values of judged and noted members; refuse doubles and look-alikes."""
-        place = None if raw_name is None else level.named.get(raw_name)
+        if raw_name is None:
+            self._doubt_all(level)
+            return None
+        place = level.named.get(raw_name)
         if place is None:
-            self._look_alike(level, raw_name)
+            alike = level.alike.get(folded(raw_name))
+            if alike is not None:
+                self._doubt(alike, "spell this name plainly, just so")
             return None
         if place in self._seen:
             self._doubt(place, "given twice")
@@ -129,7 +134,7 @@ class _Reader:
     def value(self, place: Place, raw: bytes | None) -> Place | None:
         """Judge what stands where something is demanded; watch the container it lies in."""
         if place.claim is not None:
-            self.claims.hear(place.claim, raw)
+            place.claim.hear(self.claims, raw)
         if place.is_strict:
             if raw == b"null" and not place.is_awaited:
                 return None
@@ -139,8 +144,9 @@ class _Reader:
                 _enter(place, raw)
         if raw != place.opener:
             return None
-        self._seen -= place.below  # each item of an array has names of its own
-        return place.item if raw == b"[" else place
+        if place.below:
+            self._seen -= place.below  # each item of an array has names of its own
+        return place.inside
 
     def finish(self) -> None:
         """Tell the judge of the places that never came."""
@@ -149,21 +155,13 @@ class _Reader:
                 if place in self.unheard:
                     self._judge(place.path, None)
 
-    def _look_alike(self, level: Place, raw_name: bytes | None) -> None:
-        """A name that is none of those that are listened for, as it stands: it may look like one.
-
-        Or is too long to tell.
-        """
-        if raw_name is None:
-            if level.has_strict:
-                where = f"{dotted(level.path)}: " if level.path else ""
-                raise _ambiguous(f"{where}a member name is too long to be told apart")
-            if level.claim is not None:
-                self.claims.doubt(level.claim)
-            return
-        place = level.alike.get(folded(raw_name))
-        if place is not None:
-            self._doubt(place, "spell this name plainly, just so")
+    def _doubt_all(self, level: Place) -> None:
+        """A name is too long to be kept, hence to tell what it looks like."""
+        if level.has_strict:
+            where = f"{dotted(level.path)}: " if level.path else ""
+            raise _ambiguous(f"{where}a member name is too long to be told apart")
+        if level.claim is not None:
+            self.claims.doubt(level.claim)
 
     def _doubt(self, place: Place, problem: str = "") -> None:
         """What stands there can be read in two ways: refused where it is judged."""

@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeAlias
 
 from proxy.core import jsontexts as texts
 from proxy.core.jsonatoms import atom_end
-from proxy.core.jsonruns import BLANK, BLANKS, ITEMS, MEMBERS, NESTED, UP, Runs
+from proxy.core.jsonruns import BLANK, ITEMS, MEMBERS, NESTED, UP, Runs
 from proxy.core.jsontexts import MAX_TEXT, JsonError
 from proxy.core.jsonvisitor import Spot, Visitor
 
@@ -55,7 +55,7 @@ class JsonScanner(Generic[Spot]):
 
     __slots__ = (
         *("root_end", "scanned", "_visitor", "_tail", "_step", "_place", "_closers", "_levels"),
-        *("_spot", "_is_name", "_text", "_blanks", "_blanked"),
+        *("_spot", "_text", "_blanks", "_blanked"),
     )
 
     def __init__(self, visitor: Visitor[Spot], root: Spot) -> None:
@@ -68,7 +68,6 @@ class JsonScanner(Generic[Spot]):
         self._closers = bytearray()  # what will end each open container
         self._levels: list[Spot] = []  # of those that are watched: the outermost ones
         self._spot: Spot | None = root  # where the next value stands, if the visitor cares
-        self._is_name = False  # of the string being walked
         self._text: bytearray | None = None  # of the string being walked, where it is kept
         self._blanks: list[tuple[int, int]] = []  # parts of comments in the data at hand
         self._blanked: bytes | None = None  # that data, without the comments that are whole
@@ -126,57 +125,65 @@ class JsonScanner(Generic[Spot]):
             reached = place.shortcut(self, data, at)
             if reached > at:
                 return reached
-        blank = BLANK.match(data, at)
-        if blank:
-            return blank.end()
         action = place.actions.get(data[at])
-        if action is None:
+        if action is not None:
+            return action(self, data, at)
+        blank = BLANK.match(data, at)
+        if blank is None:
             raise JsonError(f"expected {self._place.wanted}", self.scanned + at)
-        return action(self, data, at)
+        return blank.end()
 
     # -- many tokens at once; each returns `at` where its expression fits nothing ---------------
 
     def _take(self, data: bytes, at: int) -> int:
-        """Take whole members or items: those of a watched container one by one."""
+        """Take whole members or items: those of watched containers one by one."""
         is_heard = len(self._levels) == len(self._closers)
         return self._listen(data, at) if is_heard else self._skip(data, at)
 
     def _listen(self, data: bytes, at: int) -> int:
-        """Take members or items of a watched container, and tell of each."""
-        place, visitor, level = self._place, self._visitor, self._levels[-1]
-        if len(self._closers) == MAX_DEPTH:
-            return at
-        match = place.runs.heard.match
-        while found := match(data, at):
+        """Take members or items of watched containers, and tell of each."""
+        place, visitor, levels = self._place, self._visitor, self._levels
+        level = levels[-1]
+        while found := place.runs.heard.match(data, at):
             name, value, up, comma, opener = found.groups()
             spot = visitor.member(level, name) if place.is_object else level
             at = found.end()
             if value is None:
                 self._spot = spot
-                return self._enter(opener, at - 1) if opener else self._open_text(data, at - 1)
-            if spot is not None:
-                visitor.value(spot, value[:1] if value[0] in _OPENERS else value)
-            if up or not comma:
-                self._after_value()
-                return self._climb(found.end(3), up, at)
-            self._place = place.following
+                at = self._enter(opener, at - 1) if opener else self._take_text(data, at - 1)
+            else:
+                if spot is not None:
+                    visitor.value(spot, value)
+                if comma and not up:
+                    self._place = place = place.following
+                    continue
+                self._place = place.behind
+                at = self._climb(found.end(3), up, at)
+            place = self._place
+            if place.shortcut is not _TAKE or len(levels) < len(self._closers):
+                break
+            level = levels[-1]
         return at
 
     def _skip(self, data: bytes, at: int) -> int:
         """Take what nobody listens to: runs of values, or one that lies deeper, up to its comma."""
-        closers, heard = self._closers, len(self._levels)
-        while len(closers) > heard:
-            place = self._place
+        closers, heard, place = self._closers, len(self._levels), self._place
+        while len(closers) > heard and place.shortcut is _TAKE:
             is_deep = len(closers) > MAX_DEPTH - NESTED
             found = (place.runs.flat if is_deep else place.runs.unheard).match(data, at)
             if found is None:
-                return self._segment(data, at)
-            at = found.end()
-            if data[at - 1] == _COMMA:
+                reached = self._segment(data, at)
+                if reached == at:
+                    break
+                at = reached
+            elif data[found.end() - 1] == _COMMA:
+                at = found.end()
                 self._place = place.following
-                continue
-            self._leave(1, at)
-            return self._ascend(data, at) if closers else at
+            else:
+                at = found.end()
+                self._leave(1, at)
+                at = self._ascend(data, at)
+            place = self._place
         return at
 
     def _segment(self, data: bytes, at: int) -> int:
@@ -185,18 +192,22 @@ class JsonScanner(Generic[Spot]):
         if found is None:
             return at
         down, up, comma, quote = found.groups()
-        openers = down.translate(_CLOSER_OF, _NO_OPENER)
+        openers = down.translate(_CLOSER_OF, _NO_OPENER) if down else down
         if len(self._closers) + len(openers) >= MAX_DEPTH:
             return at
         self._closers += openers
-        if quote:
-            return self._open_text(data, found.end() - 1)
-        if up is not None:
-            self._after_value()
-            return self._climb(found.end(2), up, found.end(3) if comma else 0)
         if down:
             self._place = _FIRST_ITEM if openers.endswith(b"]") else _MEMBER_VALUE
-        return found.end()
+        if quote:
+            return self._take_text(data, found.end() - 1)
+        if up is None:
+            return found.end()
+        self._place = self._place.behind
+        return self._climb(found.end(2), up, found.end(3) if comma else 0)
+
+    def _take_text(self, data: bytes, at: int) -> int:
+        """Take a text and what ends behind it, up to the comma; or as much of a text as is here."""
+        return self._ascend(data, self._open_text(data, at))
 
     def _ascend(self, data: bytes, at: int) -> int:
         """Leave containers, several at once, and take the comma behind the last one."""
@@ -205,25 +216,23 @@ class JsonScanner(Generic[Spot]):
 
     def _climb(self, at: int, up: bytes, comma: int) -> int:
         """Leave containers by their ends, which end `at`; take a comma that ends at `comma`."""
-        ends = up.translate(None, BLANKS)
+        ends = b"".join(up.split())
         if ends:
-            if self._closers[-len(ends) :] != ends[::-1]:
+            if not self._closers.endswith(ends[::-1]):
                 return at - len(up)
             self._leave(len(ends), at)
-        if comma <= at or not self._closers:
-            return at
-        self._place = self._place.following
-        if not self._place.is_object:
-            self._spot = self._level
-        return comma
+        return self._comma(b"", comma - 1) if comma > at and self._closers else at
 
     def _leave(self, count: int, end: int) -> None:
         """So many containers have ended, the last one just before `end`."""
-        del self._closers[-count:]
-        del self._levels[len(self._closers) :]
-        if not self._closers:
+        closers = self._closers
+        del closers[-count:]
+        del self._levels[len(closers) :]
+        if closers:
+            self._place = _AFTER[closers[-1]]
+        else:
+            self._place = _AFTER_ROOT
             self.root_end = self.scanned + end
-        self._after_value()
 
     def _slash(self, data: bytes, at: int) -> int:
         follower = data[at + 1 : at + 2]
@@ -249,21 +258,14 @@ class JsonScanner(Generic[Spot]):
             raise JsonError(f"nested deeper than {MAX_DEPTH}", self.scanned + at)
         if level is not None:
             self._levels.append(level)
-        if opener == b"{":
-            self._closers.append(_BRACE)
-            self._place, self._spot = _FIRST_NAME, None
-        else:
-            self._closers.append(_BRACKET)
-            self._place, self._spot = _FIRST_ITEM, level
+        closer, self._place = _INSIDE[opener]
+        self._closers.append(closer)
+        self._spot = level
         return at + 1
 
     def _close(self, data: bytes, at: int) -> int:
         self._leave(1, at + 1)
         return at + 1
-
-    def _after_value(self) -> None:
-        self._spot = None
-        self._place = _AFTER[self._closers[-1]] if self._closers else _AFTER_ROOT
 
     def _comma(self, data: bytes, at: int) -> int:
         self._place = self._place.following
@@ -286,40 +288,36 @@ class JsonScanner(Generic[Spot]):
             return at
         if self._spot is not None:
             self._visitor.value(self._spot, data[at:end])
-        self._after_value()
+        self._place = self._place.behind
         return end
 
     # -- inside strings and comments, which may be longer than any chunk ------------------------
 
     def _open_name(self, data: bytes, at: int) -> int:
-        self._is_name = True
         self._text = None if self._level is None else bytearray()
-        self._step = JsonScanner._in_string
+        self._place, self._step = _COLON, JsonScanner._in_string
         return at + 1
 
     def _open_text(self, data: bytes, at: int) -> int:
-        self._is_name = False
         self._text = None if self._spot is None else bytearray()
-        self._step = JsonScanner._in_string
+        self._place, self._step = self._place.behind, JsonScanner._in_string
         return self._in_string(data, at + 1)
 
     def _in_string(self, data: bytes, at: int) -> int:
         end, is_over = texts.walk_text(data, at, self._text, self.scanned)
-        return self._close_string(end) if is_over else end
+        if is_over:
+            self._step = JsonScanner._between
+            self._tell(self._text)
+        return end
 
-    def _close_string(self, end: int) -> int:
-        kept, self._text = self._text, None
-        self._step = JsonScanner._between
+    def _tell(self, kept: bytearray | None) -> None:
+        """A name or a text is over, of which this was kept; the place is already that behind it."""
         text = None if kept is None or len(kept) > MAX_TEXT else bytes(kept)
-        if self._is_name:
+        if self._place is _COLON:
             level = self._level
             self._spot = None if level is None else self._visitor.member(level, text)
-            self._place = _COLON
-        else:
-            if self._spot is not None:
-                self._visitor.value(self._spot, None if text is None else b'"%b"' % text)
-            self._after_value()
-        return end
+        elif self._spot is not None:
+            self._visitor.value(self._spot, None if text is None else b'"%b"' % text)
 
     def _in_line_comment(self, data: bytes, at: int) -> int:
         end, is_over = texts.line_comment_end(data, at)
@@ -349,11 +347,11 @@ _Action: TypeAlias = Callable[[JsonScanner[Any], bytes, int], int]
 class _Place:
     """A row of the grammar: what is wanted here, and what each byte does.
 
-    `shortcut` takes many tokens at once, by the expressions in `runs`. What stands behind a comma
-    is the place `following`.
+    `shortcut` takes many tokens at once, by the expressions in `runs`. `behind` is the place behind
+    a value that stands here, `following` the one behind a comma.
     """
 
-    __slots__ = ("actions", "following", "is_object", "runs", "shortcut", "wanted")
+    __slots__ = ("actions", "behind", "following", "is_object", "runs", "shortcut", "wanted")
 
     def __init__(
         self,
@@ -368,7 +366,7 @@ class _Place:
         self.shortcut = shortcut
         self.runs = within
         self.is_object = within is MEMBERS
-        self.following = self
+        self.behind = self.following = self
 
 
 _SCALAR_OR_CONTAINER: dict[str, _Action] = {
@@ -389,6 +387,9 @@ _ITEM = _Place("a value", _SCALAR_OR_CONTAINER, _TAKE, ITEMS)
 _AFTER_MEMBER = _Place("',' or '}'", {",": JsonScanner._comma, "}": _CLOSE}, _UP)
 _AFTER_ITEM = _Place("',' or ']'", {",": JsonScanner._comma, "]": _CLOSE}, _UP)
 _AFTER_ROOT = _Place("nothing after the end", {})
+_INSIDE = {b"{": (_BRACE, _FIRST_NAME), b"[": (_BRACKET, _FIRST_ITEM)}
 _AFTER = {_BRACE: _AFTER_MEMBER, _BRACKET: _AFTER_ITEM}
 _FIRST_NAME.following = _AFTER_MEMBER.following = _NAME
 _FIRST_ITEM.following = _AFTER_ITEM.following = _ITEM
+_FIRST_NAME.behind = _NAME.behind = _MEMBER_VALUE.behind = _AFTER_MEMBER
+_FIRST_ITEM.behind = _ITEM.behind = _AFTER_ITEM

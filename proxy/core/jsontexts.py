@@ -130,7 +130,7 @@ _ESCAPES = re.compile(
                   | u (?: [0-9A-Ca-cE-Fe-f] [0-9A-Fa-f]{3}
                         | [Dd] [0-7] [0-9A-Fa-f]{2}
                         | [Dd] [89ABab] [0-9A-Fa-f]{2} \\u [Dd] [C-Fc-f] [0-9A-Fa-f]{2} ) )
-             [^"\\\x00-\x1f]{0,512}+
+             [\x20!\x23-\[\]-\xff]{0,512}+
          ){1,256}+""",  # possessive: nothing to go back to, and no memory for it
     re.VERBOSE,
 )

@@ -17,10 +17,12 @@ from proxy.core.spelling import fold
 
 @dataclass(slots=True, eq=False)  # a place is itself, which also makes sets of them fast
 class Place:
-    """One place. `opener` begins what may hold other places; `item` is an array's.
+    """One place.
 
-    `named` are an object's members by their names as they must stand in a body, `alike` the same
-    by what the most forgiving parser makes of these. `below` is everything within an item.
+    `opener` begins what may hold other places, `item` is an array's, and `inside` is the place of
+    what it holds: the item, or itself. `named` are an object's members by their names as they must
+    stand in a body, `alike` the same by what the most forgiving parser makes of these. `below` is
+    everything within an item.
     `is_awaited` says that something at the place or below may not be absent, `may_be_text` that a
     text may stand there in place of what leads on.
     """
@@ -33,6 +35,7 @@ class Place:
     claim: Claim | None
     opener: bytes | None = None
     item: "Place | None" = None
+    inside: "Place | None" = None
     named: dict[bytes, "Place"] = field(default_factory=dict)
     alike: dict[str, "Place"] = field(default_factory=dict)
     has_strict: bool = False
@@ -73,6 +76,7 @@ def places_of(
             _put(made[path[:-1]], place)
     for place in made.values():
         place.opener = _opener(place)
+        place.inside = place.item if place.opener == b"[" else place
         if place.path[-1:] == (ITEM,):
             place.below = frozenset(all_of(place)) - {place}
     return Places(made[()], tuple(made[path] for path in awaited))

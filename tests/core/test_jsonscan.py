@@ -292,9 +292,10 @@ def test_agrees_with_the_strict_reference(body: bytes) -> None:
 
 def test_the_items_of_a_watched_array_are_heard() -> None:
     """Each item under one path, whatever it is; an array nobody watches is passed over."""
-    body = b'{"input":[1,"a",{"b":[2]},[3],[]],"other":[4]}'
+    number = b"1" * 70  # which no expression takes
+    body = b'{"input":[%b,"a",{"b":[2]},[3],[]],"other":[4]}' % number
     item = ("input", ITEM)
-    heard = [(item, b"1"), (item, b'"a"'), (item, b"{"), (item, b"["), (item, b"[")]
+    heard = [(item, number), (item, b'"a"'), (item, b"{"), (item, b"["), (item, b"[")]
     for pieces in ([body], cut(body, range(len(body)))):
         out, verdict, told = scan(pieces)
         assert (out, verdict) == (body, "clean")
@@ -312,13 +313,16 @@ def edges() -> Iterator[bytes]:
     yield from (b'{"a":[%b0],"b":{}}' % (b"1," * count) for count in (63, 64, 65, 255, 256, 257))
     yield from (b'{"a":[[%b0]]}' % (b"1," * count) for count in (63, 64, 65))
     yield from (b'{"a":[%b0.1e5]}' % (b"1" * size) for size in (47, 48, 63, 64, 65))
+    yield from (b'{"input":[%b,%b,{}]}' % (b"1" * size, b"2" * size) for size in (64, 65, 66))
+    yield from (b'{"input":["%b",[],"%b"]}' % (b"x" * size, b"y" * size) for size in (64, 65, 200))
     yield from (b'{"a":"%b"}' % (rb"\n\u4f60x" * count) for count in (127, 128, 129))
     for depth in (255, 256, 257, 509, 510, 511, 512):
         for inner in (b"", b"1", b"[]", b"{}", b'{"x":[]}', b'"y",[[],1]', b"[[[]]]"):
             yield b'{"a":%b%b%b,"z":[1]}' % (b"[" * depth, inner, b"]" * depth)
         yield b'{"a":%b1%b}' % (b'{"b":' * depth, b"}" * depth)
     wrong = (b"[1}", b"{]", b"[[[1]}]", b'{"b":[1}]', b'{"b":}', b"[,]", b"[1,]", b'["b":1]')
-    yield from (b'{"a":%b,"c":1}' % one for one in wrong)
+    without = (b"[[[[1]]] 2]", b'[[["%b"]] 2]' % (b"x" * 200), b'{"b":{"c":{"d":{}}} "e":1}')
+    yield from (b'{"a":%b,"c":1}' % one for one in (*wrong, *without))
     yield from (b'{"input":%b,"c":1}' % one for one in wrong)
     yield from (b'{"a":%b}}' % one for one in (b"[[1]]", b"[[1]]]", b'{"b":[1]}'))
 
