@@ -66,6 +66,8 @@ class Sniffed:
     `otherwise` reads what no byte tells apart.
     """
 
+    __slots__ = ("_otherwise", "_reader", "_start")
+
     def __init__(self, otherwise: Callable[[], UsageReader]) -> None:
         self._otherwise = otherwise
         self._start = b""

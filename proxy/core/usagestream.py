@@ -35,6 +35,11 @@ class EventUsage:
     that word are not even told apart: 0.4 us for one of 200 bytes, where the walk by lines took 6.
     """
 
+    __slots__ = (
+        *("_ended_in_cr", "_has_content", "_long", "_names_error", "_rest", "_told"),
+        "_unfinished",
+    )
+
     def __init__(self) -> None:
         self._told: Told = {}
         self._unfinished: frozenset[str] = frozenset()
@@ -46,7 +51,7 @@ class EventUsage:
 
     def feed(self, chunk: bytes) -> None:
         """See `UsageReader.feed`."""
-        if b"\r" in chunk or self._ended_in_cr:
+        if self._ended_in_cr or _CR in chunk:
             chunk = self._with_plain_ends(chunk)
         if self._long is not None:
             behind = self._long.feed(chunk)
@@ -156,6 +161,7 @@ class _LongFrame:
         self._start, self._is_data = b"", None
 
 
+_CR = ord("\r")  # looked for as a number: six times as fast, as `in` takes no bytes to be one
 _DATA = b"data:"
 _USAGE = re.compile(rb'"usage"(?!\s*:\s*null)')
 
