@@ -5,13 +5,13 @@ Written here and not by aiohttp's response, which would lose bytes that are not 
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPMethod, HTTPStatus
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.edge.chunking import chunk as chunked
+from proxy.edge.chunking import chunk
 from proxy.edge.listener import SERVER
 from proxy.ports import Headers
 
@@ -65,9 +65,11 @@ class Framing:
             raise ProxyError(Situation.BAD_GATEWAY, "Upstream's header is not valid.")
         return head.encode("utf-8", "surrogateescape")
 
-    def wrapped(self, data: bytes) -> bytes:
-        """A piece of the body as it goes over the wire."""
-        return chunked(data) if self.is_chunked else data
+    def wrapped(self, pieces: Sequence[bytes]) -> bytes:
+        """Pieces of the body as they go over the wire; none of them is empty."""
+        if self.is_bodiless:
+            return b""
+        return b"".join(map(chunk, pieces) if self.is_chunked else pieces)
 
     def _added(self, known: Collection[str]) -> Iterator[str]:
         if "server" not in known:

@@ -57,8 +57,8 @@ class Replier:
     """
 
     __slots__ = (
-        *("_closing", "_framing", "_patience", "_protocol", "_request", "_visit"),
-        *("envelope", "has_begun"),
+        *("_closing", "_framing", "_hear", "_passed", "_patience", "_protocol", "_request"),
+        *("_visit", "envelope", "has_begun"),
     )
 
     def __init__(
@@ -75,7 +75,9 @@ class Replier:
         self._visit = visit
         self._patience = patience
         self._closing = closing
-        self._framing: Framing | None = None
+        self._framing: Framing
+        self._hear: Callable[[bytes], None]
+        self._passed = _FRAME_END
 
     async def relay(
         self,
@@ -91,32 +93,28 @@ class Replier:
         Who wants to `hear` gets all that passes: a whole body once, and that is its end; of one
         that comes bit by bit each bit, and nothing (`b""`) at a clean end.
         """
-        crossing = inbound(fields, self._visit.request_id, added)
+        visit = self._visit
+        crossing = inbound(fields, visit.request_id, added)
         framing, head = self._begin(status, reason, crossing)
+        if framing.is_bodiless:
+            body = b""
         if isinstance(body, bytes):
             hear(body)  # empty or not: it is the end, too
             self._write_whole(framing, head, body)
             return await self._end(framing)
         self._write(head)
-        passed = _FRAME_END
-
-        def take(chunks: Sequence[bytes]) -> bool:
-            nonlocal passed
-            told = b"".join(chunks)
-            hear(told)
-            passed = (passed + told[-4:])[-4:]
-            return self._write_body(framing, chunks)
-
+        self._hear = hear
         try:
-            while not await body.pour(take):
+            while not await body.pour(self._take):
                 await self._room()
             hear(b"")
         except ProxyError as error:
-            self._visit.code = error.situation.code
-            frame = sse_frame(error, self.envelope, self._visit.request_id)
-            if framing.is_sized or frame is None or not _is_between_frames(fields, passed):
+            visit.code = error.situation.code
+            frame = sse_frame(error, self.envelope, visit.request_id)
+            if framing.is_sized or frame is None or not _is_between_frames(fields, self._passed):
                 return self.break_off()
-            self._write_body(framing, (frame,))
+            self._write(framing.wrapped((frame,)))
+            visit.bytes_out += len(frame)
         if framing.is_chunked:
             self._write(LAST_CHUNK)
         return await self._end(framing)
@@ -168,7 +166,7 @@ class Replier:
         transport = self._request.transport
         if transport is None:
             return _LAST_ONE
-        if self._framing is None or self._framing.is_framed:
+        if not self.has_begun or self._framing.is_framed:
             close_within(transport, self._patience)
         else:
             reset(transport)
@@ -194,10 +192,23 @@ class Replier:
 
     def _write_whole(self, framing: Framing, head: bytes, body: bytes) -> None:
         """A whole answer in one write: a packet for its head alone costs both ends another turn."""
-        shown = b"" if framing.is_bodiless else body
-        wire = framing.wrapped(shown) if shown else b""
+        wire = framing.wrapped((body,)) if body else b""
         self._write(head + wire + LAST_CHUNK if framing.is_chunked else head + wire)
-        self._visit.bytes_out += len(shown)
+        if wire:
+            self._visit.bytes_out += len(body)
+
+    def _take(self, chunks: Sequence[bytes]) -> bool:
+        """Write pieces of the body in one go: a call of the system for each was most of the work.
+
+        See `_write`. No function within `relay`: what that shares with it lies all about memory,
+        and to fetch it for each event of many streams is what takes the time.
+        """
+        told = b"".join(chunks)
+        self._hear(told)
+        self._passed = (self._passed + told[-4:])[-4:]
+        is_behind = self._write(self._framing.wrapped(chunks))
+        self._visit.bytes_out += len(told)
+        return is_behind
 
     async def _end(self, framing: Framing) -> web.StreamResponse:
         if self._protocol.writing_paused:
@@ -206,18 +217,6 @@ class Replier:
         if transport is not None:
             abort_if_closing(transport, self._patience)
         return _GOES_ON if framing.keep_alive else _LAST_ONE
-
-    def _write_body(self, framing: Framing, chunks: Sequence[bytes]) -> bool:
-        """Write pieces of the body in one go: a call of the system for each was most of the work.
-
-        See `_write`.
-        """
-        wire = b"".join([framing.wrapped(chunk) for chunk in chunks if chunk])
-        if not wire or framing.is_bodiless:
-            return False
-        is_behind = self._write(wire)
-        self._visit.bytes_out += sum(map(len, chunks))
-        return is_behind
 
     def _write(self, data: bytes) -> bool:
         """Write now; whether the client has too much to take in already, and there must be `_room`.

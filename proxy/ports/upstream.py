@@ -30,7 +30,7 @@ class Call(NamedTuple):
 
 
 Take: TypeAlias = Callable[[Sequence[bytes]], bool]
-"""Takes chunks; whether that was enough for now."""
+"""Takes chunks, none of them empty; whether that was enough for now."""
 
 
 class Reply(Protocol):

@@ -95,7 +95,7 @@ def test_no_field_is_two(odd: str) -> None:
 def test_chunks_are_told_apart(chunks: list[bytes]) -> None:
     """Each with its size in hexadecimal digits; a body with a length goes out as it is."""
     chunked = Framing("GET", 200, is_modern=True, is_sized=False)
-    wire = b"".join(map(chunked.wrapped, chunks)) + LAST_CHUNK
+    wire = chunked.wrapped(chunks) + LAST_CHUNK
     read = []
     while not wire.startswith(LAST_CHUNK):
         size, _, rest = wire.partition(b"\r\n")
@@ -104,4 +104,4 @@ def test_chunks_are_told_apart(chunks: list[bytes]) -> None:
     assert read == chunks
     assert wire == LAST_CHUNK
     sized = Framing("GET", 200, is_modern=True, is_sized=True)
-    assert [sized.wrapped(chunk) for chunk in chunks] == chunks
+    assert sized.wrapped(chunks) == b"".join(chunks)

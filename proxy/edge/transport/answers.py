@@ -1,8 +1,7 @@
 """An answer whose body is still coming: what has come, in upstream's chunks, until it is taken."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Protocol, Self
 
 from proxy.ports import Headers, Take
@@ -54,7 +53,7 @@ class Answer:
         self._rested: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._taker: Take | None = None
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._part = b""
         self._held = 0
         self._is_held_back = False
@@ -63,46 +62,41 @@ class Answer:
 
     # -- what the connection tells -----------------------------------------------------------
 
-    def add(self, piece: bytes) -> None:
-        """Take in bytes of a body that has no chunks."""
-        self._pieces.append(piece)
-        self._held += len(piece) + _OVERHEAD
-        if self._held > READ_BUFFER:
-            self._hold_back()
-        if self._taker is None:
-            self._wake()
-
-    def add_part(self, part: bytes) -> None:
+    def add(self, part: bytes) -> None:
         """Take in bytes of a chunk, which may go on."""
-        self._part += part
-        if len(self._part) >= LARGE:
+        self._part = whole = self._part + part
+        if len(whole) >= LARGE:
             self.end_chunk()
-
-    def end_read(self) -> None:
-        """No more has come for now: who waits does not wait long for the rest of a chunk."""
-        waiter = self._waiter
-        if waiter is None or waiter.done():
-            return
-        if self._pieces and self._taker is not None:
-            self._give(self._taker, waiter)
-        if self._part and self._rested is None:
-            self._wait_for_the_rest()
 
     def end_chunk(self) -> None:
         """Let what has come of a chunk leave as a piece."""
         part = self._part
         if part:
             self._part = b""
-            self.add(part)
+            self._pieces.append(part)
+
+    def end_read(self) -> None:
+        """No more has come for now: who waits is given what is here.
+
+        Nor do they wait long for the rest of a chunk. What nobody waits for holds the flow back.
+        """
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            if self._pieces:
+                self._give(waiter)
+            if self._part and self._rested is None:
+                self._wait_for_the_rest()
+        if self._pieces and not self._is_held_back:
+            self._hold_back_if_it_is_much()
 
     def end(self) -> None:
         """The body is all here: what comes through the flow now is none of it."""
-        if self._part:
-            self.end_chunk()
+        self.end_chunk()
         self._is_over = True
         if self._is_held_back:
             self._go_on()
-        self._wake()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(False)
 
     def fail(self, failure: Exception) -> None:
         """End `chunks` with this behind what has come, unless the body is all here."""
@@ -165,16 +159,14 @@ class Answer:
             self._waiter = self._taker = None
             self._wait_no_more()
 
-    def _all(self) -> Sequence[bytes]:
-        pieces = list(self._pieces)
-        self._pieces.clear()
-        self._held = 0
+    def _all(self) -> list[bytes]:
+        pieces, self._pieces = self._pieces, []
         if self._is_held_back:
             self._go_on()
         return pieces
 
     def _take(self) -> bytes:
-        piece = self._pieces.popleft()
+        piece = self._pieces.pop(0)
         self._held -= len(piece) + _OVERHEAD
         if self._is_held_back and self._held <= READ_BUFFER // 2:
             self._go_on()
@@ -182,16 +174,20 @@ class Answer:
 
     # -- between the two ---------------------------------------------------------------------
 
-    def _give(self, taker: Take, waiter: asyncio.Future[bool]) -> None:
-        """Give what is here to who waits for it."""
-        self._wait_no_more()
+    def _give(self, waiter: asyncio.Future[bool]) -> None:
+        """Give what is here to who waits for it: at once where there is a taker."""
+        take = self._taker
+        if take is None:
+            waiter.set_result(False)
+            return
+        if self._rested is not None:
+            self._wait_no_more()
+        pieces, self._pieces = self._pieces, []
         try:
-            is_enough = taker(self._all())
+            if take(pieces):
+                waiter.set_result(True)
         except Exception as error:  # noqa: BLE001 - the taker's own, and told who called `pour`
             waiter.set_exception(error)
-        else:
-            if is_enough:
-                waiter.set_result(True)
 
     def _wait_for_the_rest(self) -> None:
         self._rested = asyncio.get_running_loop().call_later(self._rest, self._waited_enough)
@@ -206,12 +202,9 @@ class Answer:
         self.end_chunk()
         self.end_read()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(False)
-
-    def _hold_back(self) -> None:
-        if not self._is_held_back:
+    def _hold_back_if_it_is_much(self) -> None:
+        self._held = sum(map(len, self._pieces)) + _OVERHEAD * len(self._pieces)
+        if self._held > READ_BUFFER:
             self._is_held_back = True
             self._flow.hold_back()
 

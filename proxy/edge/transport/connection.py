@@ -18,7 +18,9 @@ from proxy.ports import Call
 _READ = memoryview(bytearray(256 * 1024))
 """Where all connections read into, one after the other: nothing stays in it between two turns."""
 
-_FIRST = _READ[: 8 * 1024]
+_SHORT = 8 * 1024
+
+_FIRST = _READ[:_SHORT]
 """What a read takes of an answer that is short, or a stream. A burst of events that its client
 does not take stays in the kernel: with reads of any size a slow stream held 200 KB of it here."""
 
@@ -149,19 +151,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`. Nothing may come while nothing is asked."""
-        reader, data = self._reader, self._into[:nbytes]
+        reader = self._reader
         if reader.is_over:
             self.give_up()
             return
         try:
-            reader.feed(data)
+            reader.feed(self._into[:nbytes])
         except UnreadableError:
             self._fail(BROKEN)
         except ProxyError as error:
             self._end(error)
         else:
-            self._into = _READ if nbytes >= len(_FIRST) and not reader.is_in_chunks else _FIRST
-            self._await_something()
+            self._into = _READ if nbytes >= _SHORT and not reader.is_in_chunks else _FIRST
+            self._deadline.put_off()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -226,6 +228,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answer_begun(self, answer: Answer) -> None:
         self._answer = answer
+        if self._is_uploading:
+            self._await_something()
         if self._asking is not None and not self._asking.done():
             self._asking.set_result(answer)
 
@@ -238,6 +242,8 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline.set(self._patience)
 
     def _nothing_happened(self) -> None:
+        if self._reader.is_over:  # and its client has not taken all of it
+            return
         unsent = self._transport.get_write_buffer_size()
         if unsent < self._unsent:  # it takes, if slowly
             self._unsent = unsent

@@ -29,6 +29,11 @@ class Reader:
     The methods `on_...` are llhttp's; what they raise ends the answer.
     """
 
+    __slots__ = (
+        *("_answer", "_begun", "_bodiless", "_flow", "_is_chunked", "_is_head", "_is_interim"),
+        *("_parser", "_reason", "_told", "has_heard", "is_over", "is_reusable"),
+    )
+
     def __init__(self, flow: Flow, begun: Callable[[Answer], None]) -> None:
         self._parser = httptools.HttpResponseParser(self)
         # Characters that split nothing are upstream's business, and a fold becomes a space.
@@ -118,26 +123,20 @@ class Reader:
         else:
             self._is_interim = True
 
-    def on_chunk_header(self) -> None:
-        """A chunk begins, so the body has some."""
-        self._is_chunked = True
-
     def on_body(self, data: bytes) -> None:
         """Bytes of a body; an interim answer has none."""
         self._bodiless = 0
-        if self.is_over:
-            return
         answer = self._answer
-        if answer is None:
-            raise UnreadableError
-        if self._is_chunked:
-            answer.add_part(data)
-        else:
+        if answer is not None:
             answer.add(data)
+            if not self._is_chunked:
+                answer.end_chunk()
+        elif not self.is_over:
+            raise UnreadableError
 
     def on_chunk_complete(self) -> None:
         """A chunk ends."""
-        if self._answer is not None and not self.is_over:
+        if self._answer is not None:
             self._answer.end_chunk()
 
     def on_message_complete(self) -> None:
@@ -147,10 +146,9 @@ class Reader:
             self._end()
 
     def _begin(self, status: int) -> None:
-        fields = _fields_of(self._told)
+        fields, self._is_chunked = _fields_of(self._told)
         self._told = []  # a trailer's come later
         self._bodiless = 0
-        self._is_chunked = False
         reason = self._reason.decode("utf-8", "surrogateescape")
         self._answer = answer = Answer(status, reason, fields, self._flow)
         self._begun(answer)
@@ -181,8 +179,10 @@ def _is_framed(answer: Answer) -> bool:
     )
 
 
-def _fields_of(told: list[bytes]) -> list[tuple[str, str]]:
-    """Names and values, in turns, as fields in whose text bytes that are not UTF-8 survive.
+def _fields_of(told: list[bytes]) -> tuple[list[tuple[str, str]], bool]:
+    """Names and values, in turns, as fields, and whether they say that the body has chunks.
+
+    Bytes that are not UTF-8 survive in their text.
 
     All are decoded in one go, which halves the time. Raises `UnreadableError` for what llhttp
     lets pass, and `ProxyError` for a transfer coding.
@@ -198,6 +198,7 @@ def _fields_of(told: list[bytes]) -> list[tuple[str, str]]:
             raise UnreadableError
         values = [value.rstrip(" \t") for value in values]
     fields = list(zip(names, values, strict=False))
-    if "transfer-encoding" in text.lower():
-        refuse_coded(fields)
-    return fields
+    if "transfer-encoding" not in text.lower():
+        return fields, False
+    refuse_coded(fields)
+    return fields, value_of(fields, "transfer-encoding") is not None

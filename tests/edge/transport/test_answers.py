@@ -27,15 +27,23 @@ class Tap:
         self.told.append("on")
 
 
+def read(answer: Answer, *chunks: bytes) -> None:
+    """One read of the connection brings these, each whole."""
+    for chunk in chunks:
+        answer.add(chunk)
+        answer.end_chunk()
+    answer.end_read()
+
+
 def made(tap: Tap | None = None, rest: float = PATIENCE) -> Answer:
     return Answer(200, "OK", [], tap or Tap(), rest)
 
 
 async def test_pieces_come_in_order_and_then_the_end() -> None:
-    """Bytes without chunks leave as they came."""
+    """Each by itself."""
     answer = made()
     for piece in (b"a", b"bc"):
-        answer.add(piece)
+        read(answer, piece)
     answer.end()
     assert [piece async for piece in answer.chunks()] == [b"a", b"bc"]
 
@@ -44,9 +52,9 @@ async def test_parts_of_a_chunk_leave_as_one() -> None:
     """However many reads it took, and never with the next chunk."""
     answer = made()
     for part in (b"he", b"l", b"lo"):
-        answer.add_part(part)
+        answer.add(part)
     answer.end_chunk()
-    answer.add_part(b"you")
+    answer.add(b"you")
     answer.end_chunk()
     answer.end()
     assert [piece async for piece in answer.chunks()] == [b"hello", b"you"]
@@ -55,10 +63,10 @@ async def test_parts_of_a_chunk_leave_as_one() -> None:
 async def test_the_rest_is_told_when_it_is_one_piece() -> None:
     """A whole small body, or the last piece of one; never two pieces joined."""
     answer = made()
-    answer.add_part(b"a")
+    answer.add(b"a")
     answer.end_chunk()
     assert answer.rest() is None  # more may come
-    answer.add(b"b")
+    read(answer, b"b")
     answer.end()
     assert answer.rest() is None
     assert await anext(answer.chunks()) == b"a"
@@ -80,7 +88,7 @@ async def test_who_waits_is_woken() -> None:
     answer = made()
     waiting = asyncio.ensure_future(anext(answer.chunks()))
     await asyncio.sleep(0)
-    answer.add(b"a")
+    read(answer, b"a")
     assert await waiting == b"a"
     waiting = asyncio.ensure_future(anext(answer.chunks(), b"over"))
     await asyncio.sleep(0)
@@ -93,14 +101,14 @@ async def test_the_beginning_of_a_chunk_does_not_wait_for_ever(*, is_early: bool
     """What has come leaves after `rest` seconds, whether it came before it was asked for or not."""
     answer = made(rest=0.001)
     if is_early:
-        answer.add_part(b"half")
+        answer.add(b"half")
     waiting = asyncio.ensure_future(anext(answer.chunks()))
     await asyncio.sleep(0)
     if not is_early:
-        answer.add_part(b"half")
+        answer.add(b"half")
         answer.end_read()
     assert await waiting == b"half"
-    answer.add_part(b"rest")
+    answer.add(b"rest")
     answer.end_chunk()
     assert await anext(answer.chunks()) == b"rest"
 
@@ -108,9 +116,9 @@ async def test_the_beginning_of_a_chunk_does_not_wait_for_ever(*, is_early: bool
 async def test_what_nobody_asks_for_is_not_cut() -> None:
     """A client that is slow itself does not make chunks of its own."""
     answer = made(rest=0)
-    answer.add_part(b"half")
+    answer.add(b"half")
     await asyncio.sleep(0.01)  # the rule is about time: nothing else can show it
-    answer.add_part(b"half")
+    answer.add(b"half")
     answer.end_chunk()
     assert await anext(answer.chunks()) == b"halfhalf"
 
@@ -118,9 +126,9 @@ async def test_what_nobody_asks_for_is_not_cut() -> None:
 async def test_a_large_chunk_comes_in_parts() -> None:
     """Nobody holds a chunk of any size."""
     answer = made()
-    answer.add_part(bytes(LARGE - 1))
-    answer.add_part(b"x")
-    answer.add_part(b"x")
+    answer.add(bytes(LARGE - 1))
+    answer.add(b"x")
+    answer.add(b"x")
     answer.end_chunk()
     answer.end()
     assert [len(piece) async for piece in answer.chunks()] == [LARGE, 1]
@@ -131,7 +139,8 @@ async def test_who_does_not_take_holds_back() -> None:
     tap = Tap()
     answer = made(tap)
     for _ in range(READ_BUFFER // 1000):
-        answer.add(bytes(1000))
+        assert tap.is_open()
+        read(answer, bytes(1000))
     assert not tap.is_open()
     taken = 0
     while not tap.is_open():
@@ -144,8 +153,7 @@ async def test_tiny_pieces_count_for_what_they_take() -> None:
     """A body of single bytes is sixty times as large in memory."""
     tap = Tap()
     answer = made(tap)
-    for _ in range(2000):
-        answer.add(b"x")
+    read(answer, *[b"x"] * 2000)
     assert not tap.is_open()
 
 
@@ -153,13 +161,14 @@ async def test_a_chunk_that_waits_for_its_end_lets_it_come() -> None:
     """With nothing left to take, the flow is open, or the chunk would never end."""
     tap = Tap()
     answer = made(tap)
-    answer.add(bytes(READ_BUFFER))
-    answer.add_part(b"ha")
+    read(answer, bytes(READ_BUFFER))
+    answer.add(b"ha")
+    answer.end_read()
     assert len(await anext(answer.chunks())) == READ_BUFFER
     waiting = asyncio.ensure_future(anext(answer.chunks()))
     await asyncio.sleep(0)
     assert tap.is_open()
-    answer.add_part(b"lf")
+    answer.add(b"lf")
     answer.end_chunk()
     assert await waiting == b"half"
 
@@ -168,7 +177,7 @@ async def test_the_end_opens_the_flow() -> None:
     """What comes then is another answer's, and no matter of this one's client."""
     tap = Tap()
     answer = made(tap)
-    answer.add(bytes(READ_BUFFER))
+    read(answer, bytes(READ_BUFFER))
     assert not tap.is_open()
     answer.end()
     assert tap.is_open()
@@ -178,8 +187,8 @@ async def test_the_end_opens_the_flow() -> None:
 async def test_a_failure_comes_behind_what_came_before_it() -> None:
     """All pieces, also the beginning of a chunk, and then the error."""
     answer = made()
-    answer.add(b"a")
-    answer.add_part(b"half")
+    read(answer, b"a")
+    answer.add(b"half")
     answer.fail(LookupError("the end"))
     chunks = answer.chunks()
     assert [await anext(chunks), await anext(chunks)] == [b"a", b"half"]
@@ -200,13 +209,13 @@ async def test_a_whole_answer_cannot_fail() -> None:
 async def test_whoever_is_cancelled_loses_nothing() -> None:
     """Who asks again gets what came in the meantime."""
     answer = made()
-    answer.add_part(b"half")
+    answer.add(b"half")
     waiting = asyncio.ensure_future(anext(answer.chunks()))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    answer.add_part(b"half")
+    answer.add(b"half")
     answer.end_chunk()
     assert await anext(answer.chunks()) == b"halfhalf"
 
@@ -237,13 +246,10 @@ async def pouring(answer: Answer, basin: Basin) -> asyncio.Future[bool]:
 async def test_what_one_read_brings_is_given_at_once_and_together() -> None:
     """Within the turn in which it came, each chunk by itself; then the end."""
     answer, basin = made(), Basin()
-    answer.add(b"early")
+    read(answer, b"early")
     poured = await pouring(answer, basin)
     assert basin.taken == [[b"early"]]
-    answer.add(b"a")
-    answer.add(b"b")
-    assert basin.taken == [[b"early"]]
-    answer.end_read()
+    read(answer, b"a", b"b")
     assert basin.taken == [[b"early"], [b"a", b"b"]]
     answer.add(b"last")
     answer.end()
@@ -258,12 +264,10 @@ async def test_who_has_enough_gets_no_more_until_asked_again() -> None:
     answer, basin = made(tap), Basin(room=1)
     poured = await pouring(answer, basin)
     for piece in (b"a", b"b"):
-        answer.add(piece)
-        answer.end_read()
+        read(answer, piece)
     assert not await poured
     assert basin.taken == [[b"a"]]
-    answer.add(bytes(READ_BUFFER))
-    answer.end_read()
+    read(answer, bytes(READ_BUFFER))
     assert not tap.is_open()
     basin.room = 1000
     answer.end()
@@ -272,13 +276,12 @@ async def test_who_has_enough_gets_no_more_until_asked_again() -> None:
 
 
 async def test_a_flow_that_is_poured_goes_on() -> None:
-    """One read that brings more than the buffer takes holds nothing back for longer than itself."""
+    """One read that brings more than the buffer takes holds nothing back: all of it is given."""
     tap = Tap()
     answer, basin = made(tap), Basin()
     poured = await pouring(answer, basin)
-    answer.add(bytes(READ_BUFFER))
-    answer.end_read()
-    assert tap.told == ["on", "back", "on"]
+    read(answer, bytes(READ_BUFFER))
+    assert tap.told == ["on"]
     answer.end()
     assert await poured
 
@@ -288,7 +291,8 @@ async def test_a_failure_is_poured_last() -> None:
     answer, basin = made(), Basin()
     poured = await pouring(answer, basin)
     answer.add(b"a")
-    answer.add_part(b"half")
+    answer.end_chunk()
+    answer.add(b"half")
     answer.fail(LookupError("the end"))
     with pytest.raises(LookupError, match="the end"):
         await poured
@@ -306,8 +310,7 @@ async def test_what_the_taker_raises_comes_to_who_poured() -> None:
     answer = made()
     poured = asyncio.ensure_future(answer.pour(take))
     await asyncio.sleep(0)
-    answer.add(b"a")
-    answer.end_read()
+    read(answer, b"a")
     with pytest.raises(LookupError, match="taken badly"):
         await poured
 
@@ -316,16 +319,14 @@ async def test_a_chunk_is_poured_in_parts_only_when_it_takes_long() -> None:
     """The wait for its rest begins anew with each chunk, and ends with it."""
     answer, basin = made(rest=0.001), Basin()
     poured = await pouring(answer, basin)
-    answer.add_part(b"sl")
+    answer.add(b"sl")
     answer.end_read()
-    answer.add_part(b"ow")
+    answer.add(b"ow")
     answer.end_read()
     await eventually(lambda: bool(basin.taken))
     assert basin.taken == [[b"slow"]]
-    answer.add_part(b"ly")
-    answer.end_chunk()
-    answer.end_read()
-    answer.add_part(b"again")
+    read(answer, b"ly")
+    answer.add(b"again")
     answer.end_read()
     await eventually(lambda: len(basin.taken) == 3)
     assert basin.taken == [[b"slow"], [b"ly"], [b"again"]]
@@ -338,8 +339,7 @@ async def test_whoever_stops_pouring_is_given_nothing() -> None:
     answer, basin = made(), Basin()
     poured = await pouring(answer, basin)
     poured.cancel()
-    answer.add(b"a")
-    answer.end_read()
+    read(answer, b"a")
     with pytest.raises(asyncio.CancelledError):
         await poured
     assert not basin.taken

@@ -186,6 +186,18 @@ async def test_a_peer_that_does_nothing_is_silent(size: int) -> None:
         assert await asyncio.to_thread(was_reset, peer) is bool(size)
 
 
+async def test_a_whole_answer_is_silent_no_more() -> None:
+    """However long its client takes over it, the connection serves again."""
+    async with connected() as (connection, peer):
+        made = call(read_timeout=SILENCE)
+        asking = asyncio.ensure_future(connection.ask(made, b"GET / HTTP/1.1\r\n\r\n", None))
+        await read(peer, b"\r\n\r\n")
+        peer.sendall(OK)
+        await asking
+        await asyncio.sleep(2 * SILENCE)  # the rule is about time: nothing else can show it
+        assert connection.leave()
+
+
 def was_reset(peer: socket.socket) -> bool:
     """Whether the connection ends with a reset."""
     peer.settimeout(PATIENCE)

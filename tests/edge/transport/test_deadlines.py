@@ -74,6 +74,23 @@ def test_moving_it_takes_no_new_timer(clock: Clock, deadline: Deadline) -> None:
     assert len(clock.timers) == 2
 
 
+def test_it_is_put_off_by_what_it_was_set_to(clock: Clock, deadline: Deadline) -> None:
+    """From then on, without a timer of its own; and not at all once it was cleared."""
+    deadline.set(5)
+    for second in range(1, 5):
+        clock.move(second)
+        deadline.put_off()
+    clock.move(8.9)
+    assert clock.passed == []
+    clock.move(9)
+    assert clock.passed == [9]
+    deadline.set(5)
+    deadline.clear()
+    deadline.put_off()
+    clock.move(50)
+    assert clock.passed == [9]
+
+
 def test_an_earlier_one_takes_its_place(clock: Clock, deadline: Deadline) -> None:
     """A call that is less patient than the one before is not kept waiting."""
     deadline.set(300)
