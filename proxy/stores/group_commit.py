@@ -42,6 +42,11 @@ class GroupCommit(Generic[Item, Result]):
             self._committing = asyncio.create_task(self._run())
         return await result
 
+    async def ended(self) -> None:
+        """Return when nothing is under way any more: before what `commit` needs is taken away."""
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
+
     async def _run(self) -> None:
         batch: list[tuple[Item, asyncio.Future[Result]]] = []
         try:

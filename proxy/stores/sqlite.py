@@ -7,7 +7,7 @@ How the file is read, written and kept an eye on stands in `sqlite_file`, what l
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,14 +116,20 @@ class SqliteStore(SqliteTasks, SqliteLedger):
         writer.execute(sql.RESERVE, (place, first.holder, first.created, fields))
         return None
 
+    def _claim_all(
+        self, writer: sqlite3.Connection, records: Sequence[TaskRecord]
+    ) -> list[str | Exception]:
+        """Drops a few records past retention in passing."""
+        past = (self._now() - RETENTION,)
+        writer.execute(FORGET_OPEN, past)
+        writer.execute(sql.PURGE, past)
+        return super()._claim_all(writer, records)
+
     def _claim(self, writer: sqlite3.Connection, record: TaskRecord) -> str:
-        """Drops a few records past retention in passing, and opens the task."""
-        now = self._now()
-        writer.execute(FORGET_OPEN, (now - RETENTION,))
-        writer.execute(sql.PURGE, (now - RETENTION,))
+        """Opens the task as well."""
         owner = super()._claim(writer, record)
         if owner == record.tenant:
-            open_task(writer, record, now)
+            open_task(writer, record, self._now())
         return owner
 
 

@@ -111,7 +111,7 @@ REMOVE_SETTLEMENT = "DELETE FROM settlements WHERE place = ?"
 PURGE = """
     DELETE FROM tasks WHERE task_id IN (SELECT task_id FROM tasks WHERE created <= ? LIMIT 100)
 """
-"""At most 100 per claim: after a long pause no single claim pays for all that expired."""
+"""At most 100 at a time: after a long pause no single claim pays for all that expired."""
 
 
 SUBMISSION = "SELECT fields FROM submissions WHERE place = ? AND created > ?"

@@ -1,13 +1,22 @@
-"""Task owners in a SQLite file: the half that the embedded store and the outbox have in common."""
+"""Task owners in a SQLite file: the half that the embedded store and the outbox have in common.
+
+Claims that come while others are being written share the next transaction, and its wait for the
+disk. One that cannot be written down fails alone.
+"""
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from proxy.core.errors import StoreUnavailableError
 from proxy.core.tasks import RETENTION, TaskConflictError, TaskRecord
 from proxy.stores import sqlite_schema as sql
+from proxy.stores.group_commit import GroupCommit
 from proxy.stores.records import LIST_LIMIT, is_kept, supersedes
 from proxy.stores.sqlite_file import SqliteFile
+
+MOST = 100
+"""Claims in one transaction: no more than it drops of those past retention, see `PURGE`."""
 
 
 class SqliteTasks:
@@ -20,6 +29,7 @@ class SqliteTasks:
     def __init__(self, file: SqliteFile, now: Callable[[], float] = time.time) -> None:
         self._file = file
         self._now = now
+        self._claims: GroupCommit[TaskRecord, str] = GroupCommit(self._commit, MOST)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._file!r})"
@@ -38,11 +48,12 @@ class SqliteTasks:
 
     async def close(self) -> None:
         """Close the file; what is being written is written first."""
+        await self._claims.ended()
         await self._file.close()
 
     async def claim(self, record: TaskRecord) -> None:
         """See `proxy.ports.Tasks.claim`."""
-        owner = await self._file.write(lambda writer: self._claim(writer, record))
+        owner = await self._claims.put(record)
         if owner != record.tenant:
             raise TaskConflictError(record.task_id)
 
@@ -63,8 +74,23 @@ class SqliteTasks:
         args = (tenant, since, until, self._now() - RETENTION, LIST_LIMIT)
         return await self._file.read_aside(lambda reader: _listed(reader, args))
 
+    async def _commit(self, records: Sequence[TaskRecord]) -> list[str | Exception]:
+        return await self._file.write(lambda writer: self._claim_all(writer, records))
+
+    def _claim_all(
+        self, writer: sqlite3.Connection, records: Sequence[TaskRecord]
+    ) -> list[str | Exception]:
+        """In one transaction: of each task the tenant who owns it now."""
+        return [self._alone(writer, record) for record in records]
+
+    def _alone(self, writer: sqlite3.Connection, record: TaskRecord) -> str | Exception:
+        try:
+            return self._claim(writer, record)
+        except (ValueError, OverflowError):  # what SQLite has not: nothing of it is written yet
+            return StoreUnavailableError()
+
     def _claim(self, writer: sqlite3.Connection, record: TaskRecord) -> str:
-        """In one transaction: the tenant who owns the task now."""
+        """The tenant who owns the task now."""
         writer.execute(sql.CLAIM, sql.row_of(record))
         (tenant,) = writer.execute(sql.TENANT, (record.task_id,)).fetchone()
         return str(tenant)

@@ -126,3 +126,19 @@ async def test_no_batch_without_end() -> None:
     work.go.set()
     assert await asyncio.gather(*work.put("a", "b", "c", "d", "e")) == ["A", "B", "C", "D", "E"]
     assert work.batches == [["a", "b"], ["c", "d"], ["e"]]
+
+
+async def test_ended() -> None:
+    """It is over when all that was put is committed, also what nobody waits for any more."""
+    work = Work(most=1)
+    await work.group.ended()
+    one, two = work.put("a", "b")
+    await turns()
+    two.cancel()
+    ending = asyncio.create_task(work.group.ended())
+    await turns()
+    assert not ending.done()
+    work.go.set()
+    await ending
+    assert work.batches == [["a"], ["b"]]
+    assert await one == "A"

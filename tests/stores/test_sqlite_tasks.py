@@ -1,5 +1,6 @@
 """Task owners in a SQLite file: bounds, and rows that nobody here wrote."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,10 +9,11 @@ import pytest
 from stores.harness import NOW, Clock, record
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.tasks import TaskConflictError
 from proxy.stores.records import LIST_LIMIT
 from proxy.stores.sqlite_file import SqliteFile
 from proxy.stores.sqlite_schema import CLAIM, OUTBOX, row_of
-from proxy.stores.sqlite_tasks import SqliteTasks
+from proxy.stores.sqlite_tasks import MOST, SqliteTasks
 
 
 @pytest.fixture
@@ -51,3 +53,40 @@ async def test_unreadable_row(store: SqliteTasks, path: Path) -> None:
     assert repr(store).startswith(f"SqliteTasks({str(path)!r}, up")
     with pytest.raises(StoreUnavailableError):
         await store.tasks_of("ada", 0, NOW)
+
+
+async def test_a_crowd(store: SqliteTasks) -> None:
+    """Claims of one moment share a transaction, as many as there is room for in one."""
+    statements: list[str] = []
+    opened = store._file._writer  # noqa: SLF001  # no public way shows what a connection does
+    assert opened is not None
+    opened.connection.set_trace_callback(statements.append)
+    await asyncio.gather(*(store.claim(record(f"task-{n}")) for n in range(MOST + 1)))
+    assert statements.count("COMMIT") == 2
+    assert len(await store.tasks_of("ada", 0, NOW)) == MOST + 1
+
+
+async def test_what_goes_wrong_is_ones_own(store: SqliteTasks) -> None:
+    """Another's task, or what cannot be written: the others' claims are there, and only they."""
+    await store.claim(record("task-1", "eve"))
+    told = await asyncio.gather(
+        store.claim(record("task-1")),
+        store.claim(record("task-2", model="\ud800")),
+        store.claim(record("task-3")),
+        return_exceptions=True,
+    )
+    kinds = [TaskConflictError, StoreUnavailableError, type(None)]
+    assert [type(one) for one in told] == kinds
+    assert [one.task_id for one in await store.tasks_of("ada", 0, NOW)] == ["task-3"]
+    assert repr(store).endswith(", up)")
+
+
+async def test_closing_writes_what_was_claimed(store: SqliteTasks) -> None:
+    """Also what still waits for its turn, and those who claimed it have left."""
+    claims = [asyncio.create_task(store.claim(record(f"task-{n}"))) for n in range(2 * MOST)]
+    await asyncio.sleep(0)
+    for claim in claims:
+        claim.cancel()
+    await store.close()
+    await store.open()
+    assert len(await store.tasks_of("ada", 0, NOW)) == 2 * MOST
