@@ -17,7 +17,7 @@ import uvloop
 
 from proxy.app.leash import when_parent_ends
 from proxy.app.notices import told_to
-from proxy.app.sockets import bind_all, close_all, name_of
+from proxy.app.sockets import BACKLOG, bind_all, close_all, name_of
 from proxy.config import ConfigError
 from proxy.config.settings import Environment, Settings
 from proxy.core.accounts import shared
@@ -130,7 +130,7 @@ class Proxy:
             lifetimes.push_async_callback(self._settler.stop)
             await self._admin.start(self._admin_sockets)
             lifetimes.push_async_callback(self._admin.stop)
-            await self._public.start(self._sockets)
+            await self._public.start(self._sockets, BACKLOG)
             lifetimes.push_async_callback(self._public.stop)
             self._lifetimes = lifetimes.pop_all()
         self._telemetry.event(

@@ -245,15 +245,19 @@ class PublicServer:
         self._servers: list[asyncio.Server] = []
         self._bound: Sequence[socket.socket] = ()
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Accept connections, within the running loop."""
+    async def start(self, sockets: Sequence[socket.socket], backlog: int = 100) -> None:
+        """Accept connections, within the running loop.
+
+        `backlog` is what the kernel keeps of them while we are busy: servers say it anew to sockets
+        that listen already.
+        """
         loop = asyncio.get_running_loop()
         self._listener = Listener(self._handler, self._telemetry)
         self._bound = sockets
         self._servers = [
-            await loop.create_unix_server(self._listener, sock=bound)
+            await loop.create_unix_server(self._listener, sock=bound, backlog=backlog)
             if bound.family == socket.AF_UNIX
-            else await loop.create_server(self._listener, sock=bound)
+            else await loop.create_server(self._listener, sock=bound, backlog=backlog)
             for bound in sockets
         ]
 

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sqlite3
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from harness import EVIDENCE, UPSTREAM_KEY, Stand, standing
 
 from proxy.app.process import Proxy, spare_what_is_here
+from proxy.app.sockets import bind_all
 from proxy.config import ConfigError
 from proxy.config.settings import load_settings
 from proxy.sandbox import Sandbox
@@ -38,12 +40,20 @@ class Built:
             "PROXY_OUTBOX": str(folder),
             **(variables or {}),
         }
-        self.proxy = Proxy(load_settings(given), telemetry, self.metrics)
+        settings = load_settings(given)
+        self.sockets = bind_all(settings.env.listen, "PROXY_LISTEN")
+        self.proxy = Proxy(settings, telemetry, self.metrics, self.sockets)
 
     @property
     def lines(self) -> list[dict[str, object]]:
         EVIDENCE.written.append(self.log.getvalue().encode())
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def backlog_of(listening: socket.socket) -> int:
+    """Linux tells it where an open connection has `tcpi_sacked` (`struct tcp_info`)."""
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    return int.from_bytes(info[28:32], sys.byteorder)
 
 
 async def readiness(stand: Stand) -> tuple[int, dict[str, str]]:
@@ -163,6 +173,15 @@ async def test_hurried_before_it_stops() -> None:
         "stopped",
         "stopped",
     ]
+
+
+async def test_the_kernel_keeps_who_cannot_be_accepted_yet(tmp_path: Path) -> None:
+    """As many as when the port was bound: beyond them a client waits a second to try again."""
+    built = Built(tmp_path)
+    (bound,) = built.sockets
+    kept = backlog_of(bound)
+    async with built.proxy:
+        assert backlog_of(bound) == kept
 
 
 async def test_workers_share_the_pace() -> None:
