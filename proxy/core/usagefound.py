@@ -47,8 +47,7 @@ def found_in(answer: object) -> Findings:
     if isinstance(usage := answer.get(USAGE), dict):
         told[USAGE] = usage
     for name in _INNER:
-        inner = answer.get(name)
-        if isinstance(inner, dict):
+        if name in answer and isinstance(inner := answer[name], dict):
             is_error = is_error or _names_error(inner)
             if isinstance(usage := inner.get(USAGE), dict):
                 told[name] = {USAGE: usage}

@@ -74,7 +74,7 @@ class JsonUsage:
     @property
     def findings(self) -> Findings:
         """What the document tells, once it has finished; its kind if there is anything else."""
-        return findings_in(bytes(self._kept)) if self._scan is None else self._scan.findings
+        return findings_in(self._kept) if self._scan is None else self._scan.findings
 
 
 class _Scan:
@@ -99,9 +99,9 @@ class _Scan:
         return self._found.findings
 
 
-def findings_in(document: bytes) -> Findings:
+def findings_in(document: bytes | bytearray) -> Findings:
     """What a document tells, or half of one as far as it goes."""
-    if not (_USAGE in document or any(word in document for word in _OTHERS)):
+    if document.find(_USAGE) < 0 and not any(word in document for word in _OTHERS):
         return Findings({})
     if len(document) <= MOST_WHOLE:
         try:
@@ -109,7 +109,7 @@ def findings_in(document: bytes) -> Findings:
         except (ValueError, RecursionError):
             pass  # half a document, or none
     scan = _Scan()
-    scan.feed(document)
+    scan.feed(bytes(document))
     return scan.findings
 
 

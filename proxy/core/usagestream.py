@@ -36,12 +36,12 @@ class EventUsage:
     """
 
     __slots__ = (
-        *("_ended_in_cr", "_has_content", "_long", "_names_error", "_rest", "_told"),
+        *("_ended_in_cr", "_has_content", "_long", "_names_error", "_rest", "_usage"),
         "_unfinished",
     )
 
     def __init__(self) -> None:
-        self._told: Told = {}
+        self._usage: Told = {}
         self._unfinished: frozenset[str] = frozenset()
         self._names_error = False
         self._has_content = False
@@ -73,7 +73,7 @@ class EventUsage:
         self._take(self._rest)
         if self._names_error and not self._has_content:
             return Heard({}, is_error=True)
-        return Heard(self._told, unfinished=self._unfinished)
+        return Heard({USAGE: self._usage} if self._usage else {}, unfinished=self._unfinished)
 
     def _with_plain_ends(self, chunk: bytes) -> bytes:
         """The chunk with LF for every CR and CRLF, wherever it was cut."""
@@ -99,7 +99,7 @@ class EventUsage:
         """What one frame tells."""
         usage = _usage_of(found.told)
         if usage:
-            _update(self._told, {USAGE: usage})
+            _update(self._usage, usage)
             self._unfinished = OPENING.get(found.kind, self._unfinished.difference(usage))
         if found.is_error and not usage:
             self._names_error = True
@@ -175,13 +175,15 @@ def _may_tell(frames: bytes) -> bool:
 def _document(frame: bytes) -> bytes:
     """The data of a frame: of several lines one document."""
     lines = [line for line in frame.split(b"\n") if line.startswith(_DATA)]
-    return b"".join(line[len(_DATA) :].removeprefix(b" ") + b"\n" for line in lines)
+    return b"".join([line[len(_DATA) :].removeprefix(b" ") + b"\n" for line in lines])
 
 
 def _usage_of(told: Told) -> dict[str, object]:
     """The usage of one frame: the root's own, if there is one."""
-    for one in (told, *told.values()):
-        if isinstance(one, dict) and isinstance(usage := one.get(USAGE), dict):
+    if isinstance(usage := told.get(USAGE), dict):
+        return usage
+    for inner in told.values():
+        if isinstance(inner, dict) and isinstance(usage := inner.get(USAGE), dict):
             return usage
     return {}
 
