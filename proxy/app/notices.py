@@ -1,8 +1,20 @@
-"""What an outbox has to tell, told to the operator."""
+"""What is told to the operator: in which form, and what an outbox has to tell."""
 
+import sys
+
+from proxy.config.settings import Settings
 from proxy.core.tasks import TaskRecord
 from proxy.ports import Telemetry
 from proxy.stores.notices import OutboxNotices
+from proxy.telemetry import Metrics, StructuredTelemetry
+
+
+def telemetry_of(settings: Settings, metrics: Metrics | None = None) -> StructuredTelemetry:
+    """What tells on standard output, in the form that was asked for."""
+    form = settings.env.log_format
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = form == "console" or (form == "auto" and on_terminal)
+    return StructuredTelemetry(metrics or Metrics(), console=console)
 
 
 def told_to(telemetry: Telemetry) -> OutboxNotices:

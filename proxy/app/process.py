@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -16,7 +15,7 @@ from typing import Self
 import uvloop
 
 from proxy.app.leash import when_parent_ends
-from proxy.app.notices import told_to
+from proxy.app.notices import telemetry_of, told_to
 from proxy.app.sockets import BACKLOG, bind_all, close_all, name_of
 from proxy.config import ConfigError
 from proxy.config.settings import Environment, Settings
@@ -193,14 +192,6 @@ class Proxy:
         frames: TracebackType | None,
     ) -> None:
         await self.stop()
-
-
-def telemetry_of(settings: Settings, metrics: Metrics | None = None) -> StructuredTelemetry:
-    """What tells on standard output, in the form that was asked for."""
-    form = settings.env.log_format
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    console = form == "console" or (form == "auto" and on_terminal)
-    return StructuredTelemetry(metrics or Metrics(), console=console)
 
 
 def _limits_of(env: Environment) -> Limits:

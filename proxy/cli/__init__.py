@@ -6,11 +6,12 @@ most of what it takes to start.
 
 # ruff: noqa: PLC0415 - see above
 
-import gc
 from collections.abc import Callable, Mapping
 from functools import cache
 
 import click
+
+from proxy.cli.imports import unsearched
 
 
 def _check() -> click.Command:
@@ -80,16 +81,5 @@ def main() -> None:
 
 @cache
 def _imported(name: str) -> click.Command:
-    """A command, without looking for garbage meanwhile: imports make none.
-
-    Nor is it looked for among what was imported, which stays: the next two looks would take a sixth
-    of a cold start.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with unsearched():
         return COMMANDS[name]()
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()

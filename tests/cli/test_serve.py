@@ -68,15 +68,33 @@ def test_both_names_are_one_program(command: list[str], tmp_path: Path) -> None:
         assert f"\n  {name} " in done.stdout
 
 
-def test_imports_what_it_needs() -> None:
+OTHERS = {"proxy.cli.check", "proxy.cli.usage", "proxy.sandbox", "redis", "sqlite3", "structlog"}
+"""What some need, and whoever serves with another store, or logs as JSON, does not."""
+
+
+@pytest.mark.parametrize(
+    ("code", "needed", "others"),
+    [
+        ("import proxy.app.process", "proxy.edge.gateway", OTHERS),
+        (
+            "from proxy.cli import COMMANDS; COMMANDS['serve']()",
+            "proxy.app.workers",
+            OTHERS | {"aiohttp", "httptools", "uvloop", "proxy.edge.gateway"},
+        ),
+    ],
+    ids=["who serves", "the parent of workers"],
+)
+def test_imports_what_it_needs(code: str, needed: str, others: set[str]) -> None:
     """Imports are most of a cold start: what only others need is left to them."""
-    code = "import sys; from proxy.cli import COMMANDS; COMMANDS['serve'](); print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     imported = set(done.stdout.split())
-    assert "proxy.edge.gateway" in imported
-    others = {"proxy.cli.check", "proxy.cli.usage", "proxy.sandbox", "redis", "structlog"}
+    assert needed in imported
     assert imported & others == set()
 
 
