@@ -7,7 +7,7 @@ from proxy.core.freshness import PollOutcome
 from proxy.core.settlement import UsageRecord
 
 
-@dataclass(slots=True)
+@dataclass(init=False, eq=False)
 class Visit:
     """What is known of one request so far; when it is finished, its log line.
 
@@ -15,7 +15,8 @@ class Visit:
     the clock of `time.perf_counter`, `first_byte` and `total` are seconds from there.
     `poll` is how a poll was answered; a socket's `model` and `account` are its first task's.
     `amount` is what an answered call costs, in units of `currency`, and `basis` what that rests on.
-    Empty and None mean "not known", and are left out of the line.
+    Empty and None mean "not known", and are left out of the line: what nobody noted stands in the
+    class alone, so that neither to make a visit nor to tell it walks through what most have not.
     """
 
     request_id: str
@@ -43,6 +44,12 @@ class Visit:
     basis: str = ""
     amount: str = ""
     currency: str = ""
+
+    def __init__(self, request_id: str, started: float, method: str = "") -> None:
+        self.request_id = request_id
+        self.started = started
+        self.method = method
+        self.status = self.bytes_in = self.bytes_out = 0
 
 
 class Telemetry(Protocol):

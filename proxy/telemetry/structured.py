@@ -6,9 +6,7 @@ import sys
 import traceback
 from asyncio import AbstractEventLoop
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any, TextIO
 
 from proxy.core.settlement import UsageRecord
@@ -17,8 +15,6 @@ from proxy.telemetry.forms import console_form, json_form
 from proxy.telemetry.lines import Lines
 from proxy.telemetry.metrics import Metrics
 
-_TOLD = tuple(field.name for field in fields(Visit) if field.name != "started")
-_told_of = attrgetter(*_TOLD)
 _LEVELS = {
     "store_down": logging.WARNING,
     "outbox_down": logging.WARNING,
@@ -162,8 +158,8 @@ class _Bridge(logging.Handler):
 
 def _facts(visit: Visit) -> dict[str, object]:
     """What is known of a visit; times to the microsecond."""
-    known = zip(_TOLD, _told_of(visit), strict=True)
-    facts = {name: fact for name, fact in known if fact is not None and fact != ""}
+    facts = {name: fact for name, fact in vars(visit).items() if fact is not None and fact != ""}
+    del facts["started"]
     facts["total"] = round(visit.total, 6)
     if visit.first_byte is not None:
         facts["first_byte"] = round(visit.first_byte, 6)

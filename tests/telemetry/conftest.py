@@ -57,8 +57,8 @@ def told() -> Told:
 
 def visit(**known: object) -> Visit:
     """A request that has ended, with what is known of it."""
-    ended = Visit(request_id="r1", started=1.0, method="POST", status=200, total=0.25)
-    for name, value in known.items():
+    ended = Visit("r1", 1.0, "POST")
+    for name, value in {"status": 200, "total": 0.25, **known}.items():
         setattr(ended, name, value)
     return ended
 
