@@ -157,8 +157,8 @@ class _Bridge(logging.Handler):
 
 
 def _facts(visit: Visit) -> dict[str, object]:
-    """What is known of a visit; times to the microsecond."""
-    facts = {name: fact for name, fact in vars(visit).items() if fact is not None and fact != ""}
+    """What is known of a visit, zeros too; times to the microsecond."""
+    facts = {name: fact for name, fact in vars(visit).items() if fact or fact == 0}
     del facts["started"]
     facts["total"] = round(visit.total, 6)
     if visit.first_byte is not None:
