@@ -230,12 +230,18 @@ def inbound(fields: Fields, request_id: str, added: Fields = ()) -> Fields:
     Where it tells of its own limits, upstream's are none of the client's business: they are the
     whole account's.
     """
-    crossing = [pair for pair in fields if _comes_back(pair[0])]
-    if named := _named(fields):
-        crossing = [pair for pair in crossing if pair[0].lower() not in named]
+    crossing = coming_back(fields)
     if any(name.startswith(RATE_LIMIT) for name, _ in added):
         crossing = [pair for pair in crossing if not pair[0].lower().startswith(RATE_LIMIT)]
     return [*crossing, (REQUEST_ID, request_id), *added]
+
+
+def coming_back(fields: Fields) -> list[tuple[str, str]]:
+    """What may cross of upstream's header."""
+    crossing = [pair for pair in fields if _comes_back(pair[0])]
+    if named := _named(fields):
+        crossing = [pair for pair in crossing if pair[0].lower() not in named]
+    return crossing
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TypeAlias
 
 from proxy.core.errors import ProxyError, Situation
-from proxy.core.headers import Fields
+from proxy.core.headers import Fields, coming_back
 
 TASK_CODES = frozenset(
     {
@@ -68,8 +68,8 @@ class Sighting:
     """One answer to a poll, whole. `at` is when it was heard, in seconds on a monotonic clock.
 
     `state` is the task's, None where the answer tells none; `code` the error's, or empty.
-    `verdict` is what it is worth, judged once: it may be told a thousand times. `lasting` is its
-    header without its age.
+    `verdict` is what it is worth and `lasting` what crosses of its header, without its age: both
+    found once, for it may be told a thousand times.
     """
 
     status: int
@@ -83,7 +83,7 @@ class Sighting:
     lasting: Fields = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        lasting = [pair for pair in self.headers if pair[0].lower() != "age"]
+        lasting = [pair for pair in coming_back(self.headers) if pair[0].lower() != "age"]
         object.__setattr__(self, "verdict", verdict(self.status, self.state, self.code))
         object.__setattr__(self, "lasting", lasting)
 

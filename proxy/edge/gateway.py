@@ -23,6 +23,7 @@ from proxy.core.idempotency import read_key
 from proxy.core.judging import Named, body_gate, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
 from proxy.core.policy import Grant, is_active, may_use, selling
+from proxy.core.retelling import FACADES
 from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.tasks import TaskRecord
 from proxy.core.tickets import needs_whole
@@ -280,11 +281,13 @@ class Gateway:
         """Tell the state of the caller's task: upstream's, or the last one known."""
         visit = asked.visit
         _note(visit, task.model, task.account, task)
-        told = await self._polls.told(task, asked.match, asked.fields, visit.request_id)
+        told = await self._polls.told(task, asked)
         visit.poll = told.outcome
         if told.outcome.is_new:
             note_upstream(visit, told.status, told.headers)
-        return await reply(asked, told, record=task)
+        if asked.match.route.envelope in FACADES:
+            return await reply(asked, told, record=task)
+        return await asked.replier.tell(told.status, told.reason, told.headers, told.body)
 
 
 def _model(route: Route, inside: Named, named: str | None, task: TaskRecord | None) -> str | None:

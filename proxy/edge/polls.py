@@ -17,12 +17,13 @@ from proxy.core.accounts import Account
 from proxy.core.envelope import CONTENT_TYPE
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.freshness import PollOutcome, Step, aged, next_step, stand_in, step_after
-from proxy.core.headers import Fields
+from proxy.core.headers import coming_back
 from proxy.core.hearings import Hearing, Silence, Verdict
 from proxy.core.policy import Grant, may_see
 from proxy.core.routes import Match
 from proxy.core.shelf import Key, Shelf
 from proxy.core.tasks import TaskRecord, is_task_id
+from proxy.edge.asked import Asked
 from proxy.edge.flights import Flights
 from proxy.edge.queries import PATIENCE, Queries, Seen, unseen
 from proxy.ports import Headers, Tasks, Telemetry, Upstream
@@ -35,7 +36,7 @@ _HASTENING = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEO
 
 
 class Told(NamedTuple):
-    """What a poll is answered."""
+    """What a poll is answered; all of its `headers` may cross."""
 
     outcome: PollOutcome
     status: int
@@ -86,8 +87,8 @@ class Polls:
         """The account that made the task: any other says UNKNOWN. Raises `BAD_GATEWAY`."""
         return self.queries.account_of(record)
 
-    async def told(self, record: TaskRecord, match: Match, fields: Fields, request_id: str) -> Told:
-        """The state of a task, to its owner, who asked this with this header.
+    async def told(self, record: TaskRecord, asked: Asked) -> Told:
+        """The state of a task, to its owner.
 
         Raises `ProxyError` when upstream fails and the task is too old to be there still.
         """
@@ -95,13 +96,13 @@ class Polls:
         now = time.monotonic()
         step = next_step(self._shelf.get(key), age, now, self._hold)
         if step is None:
-            target = match.upstream_target(record.model)
-            ask = partial(self.queries.ask, record, target, fields)
+            target = asked.match.upstream_target(record.model)
+            ask = partial(self.queries.ask, record, target, asked.fields)
             hearing, joined = await self._flights.join(key, ask, partial(self._keep, key))
             outcome = PollOutcome.COALESCED if joined else PollOutcome.FRESH
             step = step_after(hearing, self._shelf.get(key).state, age, outcome)
             now = time.monotonic()
-        return _told(step, record, request_id, now)
+        return _told(step, record, asked.visit.request_id, now)
 
     def forget(self, record: TaskRecord) -> None:
         """Say nothing again that was heard of this task up to now: it was meddled with."""
@@ -131,7 +132,7 @@ def _told(step: Step, record: TaskRecord, request_id: str, now: float) -> Told:
         return _stand_in(record, request_id)
     if isinstance(said, Silence):
         raise said.error()
-    headers = said.headers if outcome.is_new else aged(said.lasting, now - said.at)
+    headers = coming_back(said.headers) if outcome.is_new else aged(said.lasting, now - said.at)
     return Told(outcome, said.status, said.reason, headers, said.body)
 
 

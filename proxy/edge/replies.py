@@ -131,9 +131,14 @@ class Replier:
         ]
         if self.envelope in ID_FIELDS:
             fields.append((ID_FIELDS[self.envelope], self._visit.request_id))
-        framing, head = self._begin(status, HTTPStatus(status).phrase, fields)
-        self._write_whole(framing, head, body)
-        return await self._end(framing)
+        return await self._send(status, HTTPStatus(status).phrase, fields, body)
+
+    async def tell(
+        self, status: int, reason: str, fields: Headers, body: bytes
+    ) -> web.StreamResponse:
+        """An answer that is all here, and of whose header everything may cross."""
+        told = [*fields, (REQUEST_ID, self._visit.request_id)]
+        return await self._send(status, reason, told, body)
 
     async def refuse(self, error: ProxyError) -> web.StreamResponse:
         """An error of ours, in the caller's shape; nobody re-sends what costs money.
@@ -171,6 +176,13 @@ class Replier:
         else:
             reset(transport)
         return _LAST_ONE
+
+    async def _send(
+        self, status: int, reason: str, fields: Headers, body: bytes
+    ) -> web.StreamResponse:
+        framing, head = self._begin(status, reason, fields)
+        self._write_whole(framing, head, body)
+        return await self._end(framing)
 
     def _begin(self, status: int, reason: str, fields: Headers) -> tuple[Framing, bytes]:
         """The head, and how it says that the answer ends.
