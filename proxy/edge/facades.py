@@ -2,7 +2,7 @@
 
 Between the two it is any native call: `enter` puts a native body into the passage and a native
 header and target into what was asked, so that hold, submit, claim and `Idempotency-Key` know of
-nothing else; `reply` tells what came of it in the façade's words.
+nothing else; `answer_submit` and `answer_poll` tell what came of it in the façade's words.
 """
 
 import time
@@ -23,7 +23,7 @@ from proxy.core.heading import Field, Heading
 from proxy.core.judging import Named, body_gate
 from proxy.core.policy import Grant
 from proxy.core.retelling import FACADES, Heard, Retold, polled, submitted
-from proxy.core.routes import Envelope, Route
+from proxy.core.routes import Route
 from proxy.core.tasks import TaskRecord
 from proxy.edge.asked import Asked
 from proxy.edge.intake import Passage
@@ -98,32 +98,34 @@ def _native_header(heading: Heading, added: Fields, size: int) -> tuple[Heading,
     return Heading(fields, len(fields)), ("Content-Length", str(size))
 
 
-async def reply(
-    asked: Asked,
-    said: Said,
-    *,
-    tasks: tuple[str, ...] = (),
-    record: TaskRecord | None = None,
-    added: Headers = (),
-) -> web.StreamResponse:
+async def answer_submit(asked: Asked, held: Held, added: Headers) -> web.StreamResponse:
     """Answer with upstream's answer, in the words of the façade where there is one."""
     facade = asked.match.route.envelope
     if facade not in FACADES:
-        return await asked.replier.relay(said.status, said.reason, said.headers, said.body, added)
-    retold = _retold(asked, said, tasks, record, facade)
+        return await asked.replier.relay(held.status, held.reason, held.headers, held.body, added)
+    retold = submitted(_heard(asked, held), held.tasks, facade, time.time())
+    if retold.status not in {held.status, HTTPStatus.OK}:
+        added = instead(added, [(SHOULD_RETRY, "false")])
+    return await _retell(asked, held, retold, added)
+
+
+async def answer_poll(asked: Asked, told: Told, record: TaskRecord) -> web.StreamResponse:
+    """Answer with the state of a task, in the words of the façade where there is one."""
+    facade = asked.match.route.envelope
+    if facade not in FACADES:
+        return await asked.replier.tell(told.status, told.reason, told.headers, told.body)
+    return await _retell(asked, told, polled(_heard(asked, told), record, facade, time.time()))
+
+
+def _heard(asked: Asked, said: Said) -> Heard:
+    coding = value_of(said.headers, "content-encoding")
+    return Heard(said.status, said.body, coding, asked.visit.request_id)
+
+
+async def _retell(
+    asked: Asked, said: Said, retold: Retold, added: Headers = ()
+) -> web.StreamResponse:
     headers = [pair for pair in said.headers if pair[0].lower() not in _RETOLD]
     headers += [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(retold.body)))]
-    if retold.status not in {said.status, HTTPStatus.OK} and record is None:
-        added = instead(added, [(SHOULD_RETRY, "false")])
     reason = HTTPStatus(retold.status).phrase if retold.status != said.status else said.reason
     return await asked.replier.relay(retold.status, reason, headers, retold.body, added)
-
-
-def _retold(
-    asked: Asked, said: Said, tasks: tuple[str, ...], record: TaskRecord | None, facade: Envelope
-) -> Retold:
-    coding = value_of(said.headers, "content-encoding")
-    heard = Heard(said.status, said.body, coding, asked.visit.request_id)
-    if record is None:
-        return submitted(heard, tasks, facade, time.time())
-    return polled(heard, record, facade, time.time())

@@ -23,12 +23,11 @@ from proxy.core.idempotency import read_key
 from proxy.core.judging import Named, body_gate, demand_scope, judge_address
 from proxy.core.listing import parse_wanted, render_listing
 from proxy.core.policy import Grant, is_active, may_use, selling
-from proxy.core.retelling import FACADES
 from proxy.core.routes import Answer, Async, Match, Route, RouteTable
 from proxy.core.tasks import TaskRecord
 from proxy.core.tickets import needs_whole
 from proxy.edge.asked import Asked
-from proxy.edge.facades import ROOM, Facades, is_unified, most_of, reply
+from proxy.edge.facades import ROOM, Facades, answer_poll, answer_submit, is_unified, most_of
 from proxy.edge.forwarding import Forwarding, note_upstream
 from proxy.edge.health import AccountHealth
 from proxy.edge.idempotency import KEY_HOLD, Once
@@ -274,8 +273,7 @@ class Gateway:
         if not held.replayed:
             note_upstream(visit, held.status, held.headers)
             visit.upstream_request_id = held.request_id or visit.upstream_request_id
-        marks = (*order.ticket.told, *held.marks)
-        return await reply(asked, held, tasks=held.tasks, added=marks)
+        return await answer_submit(asked, held, (*order.ticket.told, *held.marks))
 
     async def _poll(self, asked: Asked, task: TaskRecord) -> web.StreamResponse:
         """Tell the state of the caller's task: upstream's, or the last one known."""
@@ -285,9 +283,7 @@ class Gateway:
         visit.poll = told.outcome
         if told.outcome.is_new:
             note_upstream(visit, told.status, told.headers)
-        if asked.match.route.envelope in FACADES:
-            return await reply(asked, told, record=task)
-        return await asked.replier.tell(told.status, told.reason, told.headers, told.body)
+        return await answer_poll(asked, told, task)
 
 
 def _model(route: Route, inside: Named, named: str | None, task: TaskRecord | None) -> str | None:
