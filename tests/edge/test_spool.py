@@ -4,7 +4,7 @@ import asyncio
 import os
 import resource
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,17 +14,17 @@ from proxy.core.errors import ProxyError, Situation
 from proxy.edge.spool import IN_MEMORY, Spool, SpoolBudget
 
 
-def open_files() -> set[str]:
+def open_files() -> dict[str, int]:
     """The files this process has open in the folder for temporary ones, gone names included."""
     folder = tempfile.gettempdir()
-    found = set()
+    found = {}
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
             target = str(descriptor.readlink())
         except OSError:
             continue
         if target.startswith(folder):
-            found.add(target)
+            found[target] = int(descriptor.name)
     return found
 
 
@@ -47,10 +47,11 @@ def names() -> set[Path]:
 
 
 @pytest.fixture
-def nothing_in_sight(tmp_path: Path) -> Iterator[None]:
+async def nothing_in_sight(tmp_path: Path) -> AsyncIterator[None]:
     """Whatever is spooled: no name of it is ever in the folder, no file stays open."""
     with Folder(tmp_path):
         yield
+        await asyncio.get_running_loop().shutdown_default_executor()  # in which files are closed
         assert not names()
         assert not open_files()
 
@@ -71,6 +72,36 @@ async def test_what_is_written_is_read(size: int) -> None:
     assert spool.is_in_memory is (size <= IN_MEMORY)
     assert await read(spool) == data
     budget.take("tenant", size)
+
+
+@pytest.mark.usefixtures("nothing_in_sight")
+async def test_what_the_kernel_has_let_go_of_is_read() -> None:
+    """What is on the disk alone comes back as well; nobody waits for it in the loop."""
+    data = os.urandom(10 * IN_MEMORY)
+    spool = Spool(SpoolBudget(2**30), "tenant")
+    await spool.write(data)
+    (file,) = open_files().values()
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    assert await read(spool) == data
+
+
+@pytest.mark.usefixtures("nothing_in_sight")
+async def test_reading_back_lets_others_have_their_turn() -> None:
+    """Behind each piece, whoever takes it and however fast."""
+    spool, turns = Spool(SpoolBudget(2**30), "tenant"), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    await spool.write(bytes(10 * IN_MEMORY))
+    running = asyncio.create_task(other())
+    seen = [turns async for _ in spool.drain()]
+    running.cancel()
+    assert len(set(seen)) == len(seen) > 1
 
 
 def test_memory_is_kept_and_taken_without_waiting() -> None:
