@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from harness import TEXT2VIDEO, UPSTREAM_KEY
-from system.process import PROGRAM, Client, Folder, client, eventually, is_refused
+from system.process import PROGRAM, Client, Folder, client, eventually, is_refused, task_of
 
 from proxy.sandbox import Sandbox
 
@@ -283,6 +283,19 @@ async def test_a_log_nobody_reads_any_more(folder: Folder) -> None:
         assert (await over_unix(path, "/task/bailian/text2video", token))[0] == 200
     assert await proxy.stop() == 0
     assert proxy.err == ""
+
+
+async def test_calls_import_nothing(folder: Folder, web: Client) -> None:
+    """What calls need is here before they are: everybody else would wait for the import."""
+    proxy = await folder.serve(PYTHONPROFILEIMPORTTIME="1").is_up()
+    here = proxy.err
+    assert "proxy.edge.gateway" in here
+    token = folder.token()
+    assert (await web.ask("POST", f"{proxy.url}{TEXT}", token, CHAT)).status == 200
+    task_id = task_of(await web.submit(proxy, token))
+    assert (await web.ask("GET", f"{proxy.url}/task/{task_id}", token)).status == 200
+    assert (await web.ask("GET", f"{proxy.url}/nowhere", token)).status == 404
+    assert proxy.err == here
 
 
 async def test_on_a_terminal_it_speaks_to_people(folder: Folder) -> None:
