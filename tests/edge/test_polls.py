@@ -237,6 +237,26 @@ async def test_a_running_task_is_held() -> None:
         assert (held.poll, held.upstream_status, held.account) == ("held", None, "main")
 
 
+async def test_what_may_not_cross_is_told_nobody() -> None:
+    """Neither to who asked first, nor to those who are told the same again; all else is."""
+    fields = (
+        *(b"Set-Cookie: acw_tc=1", b"X-DashScope-Uid: 17", b"X-Proxy-Request-Id: theirs"),
+        *(b"Connection: keep-alive, X-Hop", b"X-Hop: 1", b"X-Kept: 1"),
+    )
+    async with polled(answering(ok(b'{"output":{"task_status":"RUNNING"}}', *fields))) as (made, _):
+        for number, outcome in enumerate(("fresh", "held"), 1):
+            answer = await ask(made.url, poll())
+            names = {name.lower() for name, _ in answer.fields} - {b"age", b"server", b"date"}
+            assert names == {
+                *(b"content-type", b"x-kept", b"content-length", b"x-proxy-request-id")
+            }
+            visit = await made.finished(number)
+            assert (visit.poll, visit.request_id.encode()) == (
+                outcome,
+                answer.value("x-proxy-request-id"),
+            )
+
+
 async def test_it_is_asked_about_again() -> None:
     """After the hold; what has ended is not."""
     states = iter([state("PENDING"), state("RUNNING"), state("SUCCEEDED")])

@@ -51,6 +51,15 @@ def test_a_line_holds_what_is_known(told: Told) -> None:
     }
 
 
+def test_zero_is_known(told: Told) -> None:
+    """A body without a byte and an answer that was not replayed are told; what is empty is not."""
+    finish(told, status=0, replayed=False, first_byte=0.0, model="", upstream_status=None)
+    zeros = {"status": 0, "bytes_in": 0, "bytes_out": 0, "replayed": False, "first_byte": 0.0}
+    line = told.line
+    assert {name: line.get(name) for name in zeros} == zeros
+    assert not line.keys() & {"model", "upstream_status", "started", "token"}
+
+
 ODD = [
     "two\nlines",
     "\r\nHTTP/1.1 200 OK",
