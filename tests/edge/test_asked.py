@@ -1,5 +1,6 @@
 """What a request's header says: one token, and no body where none belongs."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from edge.rig import (
     answering,
     ask,
     calling,
+    eventually,
     head_of,
     ok,
     request,
@@ -24,6 +26,7 @@ from edge.rig import (
 )
 
 from proxy.core.addresses import NOBODY, TrustedProxies
+from proxy.core.heading import Heading
 from proxy.core.policy import Grant, digest_of
 
 NO_BODY = ["/api/v1/models", "/api/v1/uploads?model=wan2.6-t2v", "/api/v1/tasks", "/api/v1/tasks/x"]
@@ -128,6 +131,25 @@ async def test_each_request_of_a_connection_speaks_for_itself() -> None:
             "g2",
             "g1",
         ]
+
+
+async def test_a_header_is_forgotten_with_its_connection() -> None:
+    """A token is in it; nobody waits for a search for garbage, which may be minutes away."""
+
+    def kept() -> list[Heading]:
+        found = (one for one in gc.get_objects() if type(one) is Heading)
+        return [one for one in found if ("Authorization", "Bearer tok-to-forget") in one.fields]
+
+    gc.disable()
+    try:
+        async with rig() as made:
+            async with calling(made.url) as client:
+                await client.send(head_of("GET", "/api/v1/tasks", token="tok-to-forget"))
+                assert (await client.answer()).status == 401
+                assert len(kept()) == 1
+            await eventually(lambda: not kept())
+    finally:
+        gc.enable()
 
 
 async def test_a_hundred_headers_on_one_connection() -> None:
