@@ -21,8 +21,13 @@ PATIENCE = 60.0
 LEAVE = 2.0
 """Seconds that it may take to end when asked to. nginx must be asked: its workers outlive it."""
 
-ENV = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
-"""Debian has servers where only root looks for programs."""
+ENV = {
+    **os.environ,
+    "PATH": f"{os.environ['PATH']}:/usr/sbin",
+    "PYTHONDONTWRITEBYTECODE": "",
+}
+"""Debian has servers where only root looks for programs. Python keeps what it has compiled, as it
+does wherever it is installed: else every start would measure its compiler."""
 
 
 @contextmanager
