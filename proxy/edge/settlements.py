@@ -11,7 +11,6 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from typing import TypeAlias
 
 from proxy.core.errors import StoreUnavailableError
@@ -105,9 +104,9 @@ class Settlements:
         """Hand over what comes, for ever."""
         while True:
             await self._came.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LINGER):
-                    await self._urgent.wait()
+            lingering = asyncio.get_running_loop().call_later(LINGER, self._urgent.set)
+            await self._urgent.wait()
+            lingering.cancel()
             self._urgent.clear()
             while self._waiting:
                 await self._hand_over()

@@ -239,8 +239,8 @@ class _Hashes:
         added = added_up(records)
         for (day, *line), sums in added.sums.items():
             place = self._place(self._keys(f"sums:{day}"), (TOTALS_KEPT + 1) * DAY)
-            named = zip(Sums._fields, sums, strict=True)
-            found += [(place, _to_json([*line, name]), str(n)) for name, n in named if n]
+            start, named = _to_json(line)[:-1], zip(Sums._fields, sums, strict=True)
+            found += [(place, f'{start}, "{name}"]', str(n)) for name, n in named if n]
         for (who, period), amount in added.spent.items():
             place = self._place(self._keys.spent(period), kept_for(period))
             found.append((place, who, str(amount)))
