@@ -19,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from proxy.stores.redis_batch import Courier, Words
+from proxy.stores.redis_slots import Slots, link_to
 from proxy.stores.redis_url import Address, Mode
 
 Client: TypeAlias = Redis | RedisCluster
@@ -40,9 +41,10 @@ class Nodes(Protocol):
         ...
 
     async def send(self, commands: Sequence[Words]) -> list[object]:
-        """Answers of commands that leave together, `ResponseError`s among them.
+        """Answers of scripts that leave together, `ResponseError`s among them.
 
-        It may be repeated by itself, and so must be harmless when it is.
+        Each has a key, by which a cluster knows where it belongs. It may be repeated by itself,
+        and so must be harmless when it is.
         """
         ...
 
@@ -159,28 +161,20 @@ class _Cluster:
             startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
             **_settings(address),
         )
-        self._pinned: frozenset[str] = frozenset()
+        self._slots: Slots | None = None
 
     async def primaries(self) -> list[AbstractConnection]:
         await self.client.initialize()
-        self._pinned = self._names()
-        return [
-            node.connection_class(**node.connection_kwargs) for node in self.client.get_primaries()
-        ]
+        self._slots = Slots(self.client)
+        return [link_to(node) for node in self.client.get_primaries()]
 
     async def send(self, commands: Sequence[Words]) -> list[object]:
-        pipe = self.client.pipeline(transaction=False)
-        for words in commands:
-            pipe.execute_command(*words)
-        answers: list[object] = await pipe.execute(raise_on_error=False)
-        lost = (one for one in answers if isinstance(one, Exception))
-        for error in lost:
-            if not isinstance(error, ResponseError):
-                raise error
-        return answers
+        assert self._slots is not None, "primaries() comes first"  # noqa: S101  # our own order
+        return await self._slots.send(commands)
 
     def is_current(self) -> bool:
-        return self._names() == self._pinned
+        names = {node.name for node in self.client.get_primaries()}
+        return self._slots is not None and self._slots.names == names
 
     async def have_moved(self) -> bool:
         # Redis Cluster pushes no change of its map, so somebody has to ask: an isolated primary
@@ -188,10 +182,9 @@ class _Cluster:
         await self.client.nodes_manager.initialize()
         return not self.is_current()
 
-    def _names(self) -> frozenset[str]:
-        return frozenset(node.name for node in self.client.get_primaries())
-
     async def close(self) -> None:
+        if self._slots is not None:
+            await self._slots.close()
         await self.client.aclose()
         # After an error that takes the client for not yet initialized, and closes nothing.
         for table in ("nodes_cache", "startup_nodes"):
