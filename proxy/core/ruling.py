@@ -15,6 +15,10 @@ from proxy.core.holds import Bound, Hold, Left, Level, Rate, Ruling
 MINUTE = 60_000
 """Milliseconds until any bucket is empty again, and what one call pours in."""
 
+EMPTY_AFTER = 2 * MINUTE
+"""Milliseconds until a bucket that nothing was poured into is certainly empty, on any clock, also
+on one that was set back: a store may forget it then."""
+
 
 class Bucket(NamedTuple):
     """What had not leaked out `at` that time."""

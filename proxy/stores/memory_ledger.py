@@ -8,7 +8,16 @@ from typing import NamedTuple, TypeVar
 
 from proxy.core.holds import MONEY, Hold, Level, Ruling
 from proxy.core.limits import NO_LIMITS, Limits, limits_from_fields, limits_to_fields
-from proxy.core.ruling import EMPTY, MINUTE, Bucket, Counted, content, milliseconds, poured, rule
+from proxy.core.ruling import (
+    EMPTY,
+    EMPTY_AFTER,
+    Bucket,
+    Counted,
+    content,
+    milliseconds,
+    poured,
+    rule,
+)
 from proxy.core.settlement import (
     FIRST_LOOK,
     TASK_HOLD,
@@ -208,7 +217,7 @@ class MemoryLedger(ABC):
 
     def _drop_empty(self, now: int) -> None:
         """The buckets stand in the order in which they were last used."""
-        while self._buckets and next(iter(self._buckets.values())).at <= now - MINUTE:
+        while self._buckets and next(iter(self._buckets.values())).at <= now - EMPTY_AFTER:
             del self._buckets[next(iter(self._buckets))]
 
     def _prolong(self, hold: str, due: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.holds import Hold, Level, Rate, Ruling
-from proxy.core.ruling import MINUTE, Counted, milliseconds, rule
+from proxy.core.ruling import EMPTY_AFTER, MINUTE, Counted, milliseconds, rule
 from proxy.ports.ledger import Standing
 from proxy.stores.redis_commands import in_json
 from proxy.stores.redis_session import Session
@@ -30,9 +30,6 @@ BATCH = 500
 LAPSING = 1000
 """Holds that lapse in one script, about ten milliseconds of Redis; if there are more, it is asked
 once more before anything is ruled."""
-
-EMPTY_AFTER = 2 * MINUTE
-"""Milliseconds until a bucket that nothing was poured into is certainly empty, on any clock."""
 
 _AGAIN, _TAKEN, _FAILED = b"again", b"there", b"failed"
 

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.holds import MONEY, Hold, Level, Rate, Ruling
-from proxy.core.ruling import EMPTY, MINUTE, Bucket, Counted, content, milliseconds, poured, rule
+from proxy.core.ruling import (
+    EMPTY,
+    EMPTY_AFTER,
+    Bucket,
+    Counted,
+    content,
+    milliseconds,
+    poured,
+    rule,
+)
 from proxy.ports.ledger import Standing
 from proxy.stores import sqlite_ledger_sql as sql
 
@@ -82,7 +91,7 @@ class _Page:
     def write(self) -> None:
         """Write down what was taken."""
         if self._poured:
-            self._writer.execute(sql.FORGET_EMPTY, (self._now - MINUTE,))
+            self._writer.execute(sql.FORGET_EMPTY, (self._now - EMPTY_AFTER,))
             rows = [(*place, *self._buckets[place]) for place in self._poured]
             self._writer.executemany(sql.POUR, rows)
         self._writer.executemany(sql.HOLD_LEVEL, self._held)

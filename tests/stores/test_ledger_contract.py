@@ -107,6 +107,17 @@ async def test_clocks_that_differ(place: Place, ahead: float) -> None:
     assert (await place.store.hold(held("h3", CALLS))).left[0] == (CALLS, 58, 2.0)
 
 
+async def test_a_clock_that_is_set_back(place: Place) -> None:
+    """A rate that a clock took for empty already is not, when that clock has been set back."""
+    one = CALLS._replace(per_minute=1)
+    await place.store.hold(held("h1", one))
+    place.clock.at = NOW + 60
+    await place.store.hold(held("h2", one._replace(who="token:other")))
+    place.clock.at = NOW + 59.5
+    ruling = await place.store.hold(held("h3", one))
+    assert (ruling.refused, ruling.wait) == (one, 0.5)
+
+
 async def test_a_rate_outlives_its_hold(place: Place) -> None:
     """A call that was made was made: its end gives back levels, not rates."""
     one = CALLS._replace(per_minute=1)

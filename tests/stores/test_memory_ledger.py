@@ -9,11 +9,11 @@ from proxy.stores.usage_fields import SETTLEMENTS_KEPT
 
 
 async def test_buckets_leave_when_they_are_empty() -> None:
-    """A minute later nothing is left of a token that made a call."""
+    """Two minutes later nothing is left of a token that made a call."""
     clock = Clock()
     store = MemoryStore(now=clock)
     await store.hold(held("h1", Rate("token:a", "requests", 5)))
-    clock.at = NOW + 60
+    clock.at = NOW + 120
     await store.hold(held("h2", Rate("token:b", "requests", 5)))
     clock.at = NOW  # back in time, the old call would count again if it were still there
     assert (await store.hold(held("h3", Rate("token:a", "requests", 5)))).left[0].amount == 4

@@ -18,11 +18,12 @@ from stores.relay import Relay
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.holds import MOST_HELD, Bound, Hold, Level, Rate, Ruling
 from proxy.core.money import MOST, NANOS
+from proxy.core.ruling import EMPTY_AFTER
 from proxy.core.settlement import Kind, Settlement
 from proxy.ports import Store
 from proxy.stores.memory import MemoryStore
 from proxy.stores.redis import RedisStore
-from proxy.stores.redis_holds import EMPTY_AFTER, LAPSING
+from proxy.stores.redis_holds import LAPSING
 from proxy.stores.sqlite import SqliteStore
 
 CALLS = Rate("token:tok_1", "requests", 60)
