@@ -60,26 +60,22 @@ _CONTAINERS = frozenset({b"{", b"["})
 class Claims:
     """Keeps what one body claims."""
 
-    __slots__ = ("_counted", "_doubted", "_texts")
+    __slots__ = ("_counted", "_doubted", "texts")
 
     def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
+        self.texts: dict[str, str] = {}  # JSON texts of inputs, by name
         self._counted: dict[str, int] = {}
         self._doubted: frozenset[str] = frozenset()
 
     def noted(self) -> dict[str, str]:
         """The claims so far, name to JSON text; those that are counted are numbers above 0."""
-        told = self._texts.copy()
+        told = self.texts.copy()
         for name, count in self._counted.items():
             if count > 0:
                 told[name] = str(count)
         for name in self._doubted:
             told[name] = UNREADABLE
         return told
-
-    def note(self, name: str, text: str) -> None:
-        """Take an input's JSON text."""
-        self._texts[name] = text
 
     def count(self, name: str, moved: int) -> None:
         """Take so many more of what is counted."""
@@ -117,9 +113,9 @@ class Input(Claim):
     def hear(self, claims: Claims, raw: bytes | None) -> None:
         """See `Claim.hear`."""
         if raw is None or raw in _CONTAINERS or not (self.is_heeded or raw == b"null"):
-            claims.note(self.name, UNREADABLE)
+            claims.texts[self.name] = UNREADABLE
         else:
-            claims.note(self.name, raw.decode())
+            claims.texts[self.name] = raw.decode()
 
 
 @dataclass(frozen=True, slots=True)

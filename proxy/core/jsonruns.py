@@ -55,10 +55,10 @@ def _run(one: bytes) -> re.Pattern[bytes]:
 _CLOSERS = rb"((?:%b[\]}]){0,256}+)(%b,)?+" % (_GAP, _GAP)
 _HEARD = rb"""
     %b(?>
-        ( %b | %b ) (?=%b[,\]}]) %b  # a scalar that is all here
+        ( %b | %b | \[%b\] | \{%b\} ) (?=%b[,\]}]) %b  # a value that is all here
     |   ([\[{])  # or the beginning of a container
     |   "         # or of a text
-    )""" % (_GAP, _SHORT_TEXT, _ATOM, _GAP, _CLOSERS)
+    )""" % (_GAP, _SHORT_TEXT, _ATOM, _GAP, _GAP, _GAP, _CLOSERS)
 
 _HEARD_NAME = rb"%b{0,64}+(?:%b%b{0,64}+){0,8}+" % (_PLAIN, _ESCAPE, _PLAIN)  # within `MAX_TEXT`
 _NAME = rb'"[ !#-Z^-z|~-\xff]{0,64}+"%b:' % _GAP
@@ -72,8 +72,8 @@ class Runs(NamedTuple):
 
     `unheard` are items or members nobody listens to, each with the comma or the end of the
     container behind it; `flat` are those that hold no containers themselves. `heard` is a single
-    one, in groups: its name; its value, a scalar, with the way up and the comma behind it; or an
-    opener. Without value and opener a text begins.
+    one, in groups: its name; its value, a scalar or an empty container, with the way up and the
+    comma behind it; or an opener. Without value and opener a text begins.
     `segment` is the way down to a value, and up again to the next comma, in groups: the openers,
     each brace with its first name; the closers, and the comma; or the quote where a text begins
     that is longer. No bracket stands in those names: the first group's brackets are the openers.

@@ -83,10 +83,10 @@ class JsonScanner(Generic[Spot]):
         Raises `JsonError`, and whatever the visitor raises.
         """
         data = self._tail + chunk if self._tail else chunk
-        readable, flaw = (len(data), False) if data.isascii() else texts.utf8_prefix(data)
-        approved, consumed = self._scan(data[:readable] if readable < len(data) else data)
-        if flaw:
-            raise JsonError("not UTF-8", self.scanned + readable)
+        text, is_flawed = (data, False) if data.isascii() else texts.utf8_prefix(data)
+        approved, consumed = self._scan(text)
+        if is_flawed:
+            raise JsonError("not UTF-8", self.scanned + len(text))
         self._tail = data[consumed:]
         self.scanned += consumed
         if consumed < len(approved):
@@ -137,8 +137,10 @@ class JsonScanner(Generic[Spot]):
 
     def _take(self, data: bytes, at: int) -> int:
         """Take whole members or items: those of watched containers one by one."""
-        is_heard = len(self._levels) == len(self._closers)
-        return self._listen(data, at) if is_heard else self._skip(data, at)
+        depth = len(self._closers)
+        if len(self._levels) < depth:
+            return self._skip(data, at)
+        return self._listen(data, at) if depth < MAX_DEPTH else at
 
     def _listen(self, data: bytes, at: int) -> int:
         """Take members or items of watched containers, and tell of each."""
@@ -153,14 +155,14 @@ class JsonScanner(Generic[Spot]):
                 at = self._enter(opener, at - 1) if opener else self._take_text(data, at - 1)
             else:
                 if spot is not None:
-                    visitor.value(spot, value)
+                    visitor.value(spot, value[:1] if value[0] in _OPENERS else value)
                 if comma and not up:
                     self._place = place = place.following
                     continue
                 self._place = place.behind
                 at = self._climb(found.end(3), up, at)
             place = self._place
-            if place.shortcut is not _TAKE or len(levels) < len(self._closers):
+            if place.shortcut is not _TAKE or not len(levels) == len(self._closers) < MAX_DEPTH:
                 break
             level = levels[-1]
         return at

@@ -104,13 +104,13 @@ def blanked(data: bytes, blanks: list[tuple[int, int]]) -> bytes:
     return bytes(made)
 
 
-def utf8_prefix(data: bytes) -> tuple[int, bool]:
-    """How many bytes are whole UTF-8 characters, and whether what follows never will be."""
+def utf8_prefix(data: bytes) -> tuple[bytes, bool]:
+    """What begins the data in whole UTF-8 characters, and whether the rest never will be one."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        return error.start, error.reason != "unexpected end of data"
-    return len(data), False
+        return data[: error.start], error.reason != "unexpected end of data"
+    return data, False
 
 
 _BLOCK = rb"/\*[^*]*+(?:\*++[^*/][^*]*+)*+\*++/"

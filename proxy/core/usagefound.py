@@ -14,7 +14,7 @@ MOST_KEPT = 4096
 
 USAGE = "usage"
 KIND = "type"
-ERRORS = ("code", "error")
+ERRORS = frozenset({"code", "error"})
 NO_ERRORS = frozenset({"", "0", "200", "ok", "success"})
 """What may stand at `code` where all is well, in any case of letters."""
 
@@ -56,7 +56,7 @@ def found_in(answer: object) -> Findings:
 
 
 def _names_error(document: Told) -> bool:
-    if document.keys().isdisjoint(ERRORS):
+    if ERRORS.isdisjoint(document):
         return False
     return any(_tells(document.get(name)) for name in ERRORS)
 

@@ -74,7 +74,7 @@ def test_what_is_told_of_one_that_is_heard() -> None:
     assert _groups(MEMBERS.heard, b'"a":-1.5e3} ],') == (b"a", b"-1.5e3", b"} ]", b",", None)
     assert _groups(MEMBERS.heard, b'"a":{"b"') == (b"a", None, None, None, b"{")
     assert _groups(MEMBERS.heard, b'"a":"' + b"x" * 100) == (b"a", None, None, None, None)
-    assert _groups(ITEMS.heard, b"{ },") == (b"", None, None, None, b"{")
+    assert _groups(ITEMS.heard, b"{ },") == (b"", b"{ }", b"", b",", None)
 
 
 def test_the_way_down_and_up() -> None:

@@ -32,9 +32,17 @@ class Listener:
         return (*path, ITEM) if raw == b"[" else path
 
 
-def scan(chunks: Iterable[bytes]) -> tuple[bytes, str, Heard]:
+class Eager(Listener):
+    """Asks for whatever there is."""
+
+    def value(self, path: tuple[str, ...], raw: bytes | None) -> tuple[str, ...] | None:
+        super().value(path, raw)
+        return path if raw in {b"{", b"["} else None
+
+
+def scan(chunks: Iterable[bytes], asking: type[Listener] = Listener) -> tuple[bytes, str, Heard]:
     """Everything observable about one scan: output, verdict and what the visitor heard."""
-    listener = Listener()
+    listener = asking()
     scanner = JsonScanner(listener, ())
     out = bytearray()
     try:
@@ -288,6 +296,17 @@ def test_agrees_with_the_strict_reference(body: bytes) -> None:
         assert reference(out)
     elif b"/" not in body:
         assert not reference(body)
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1])
+@pytest.mark.parametrize("empty", [b"[]", b"{}"])
+def test_whoever_listens_the_depth_is_bounded(depth: int, empty: bytes) -> None:
+    """An empty container is one as well, be it heard of at once or opened and closed."""
+    within = depth - 2
+    body = b'{"a":%b%b,1%b}' % (b"[" * within, empty, b"]" * within)
+    whole, pieces = scan([body], Eager), scan(cut(body, range(len(body))), Eager)
+    assert pieces[1:] == whole[1:]
+    assert ("nested deeper" in whole[1]) == (depth > MAX_DEPTH)
 
 
 def test_the_items_of_a_watched_array_are_heard() -> None:

@@ -86,6 +86,6 @@ def test_blanks_are_put_in_and_forgotten() -> None:
 def test_whole_characters() -> None:
     """The rest of a character may come; what never is one is a flaw."""
     text = "视频".encode()
-    assert utf8_prefix(text) == (6, False)
-    assert utf8_prefix(text[:5]) == (3, False)
-    assert utf8_prefix(text[:4] + b"x") == (3, True)
+    assert utf8_prefix(text) == (text, False)
+    assert utf8_prefix(text[:5]) == (text[:3], False)
+    assert utf8_prefix(text[:4] + b"x") == (text[:3], True)
