@@ -150,16 +150,12 @@ class Passage:
         if gate is None:
             return
         while chunk := await intake.next():
-            await self._keep(await judged_fairly(gate, chunk))
+            await self._spool.write(await judged_fairly(gate, chunk))
             if gate.judged and not whole:
                 break
         if intake.is_complete:
-            await self._keep(gate.finish())
+            await self._spool.write(gate.finish())
             self._is_whole = True
-
-    async def _keep(self, part: bytes) -> None:
-        if not self._spool.keep(part):
-            await self._spool.write(part)
 
     async def rewrite(
         self, rewrite: Callable[[bytes], bytes], gate: Gate | None, room: SpoolBudget
@@ -170,7 +166,7 @@ class Passage:
         `room` has. Raises `ProxyError` as `judge` does, and what `rewrite` raises.
         """
         async for chunk in self._unread():
-            await self._keep(chunk)
+            await self._spool.write(chunk)
         size, tenant = self._spool.size, self._spool.tenant
         room.take(tenant, size)
         try:
@@ -180,7 +176,7 @@ class Passage:
         self._gate, self._is_whole = gate, True
         if gate is not None:
             other = await judged_fairly(gate, other) + gate.finish()
-        await self._keep(other)
+        await self._spool.write(other)
         return len(other)
 
     async def _unread(self) -> AsyncIterator[bytes]:

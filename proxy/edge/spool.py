@@ -58,18 +58,22 @@ class Spool:
     """The head of one tenant's body, written then read back once. Close it whatever happens.
 
     What fits into memory is this request's own; only the file counts against the budget. There,
-    too, the end of what was written so far, `size` bytes, waits in memory until it is worth a turn.
+    too, the end of what was written so far waits in memory until it is worth a turn.
     """
 
     def __init__(self, budget: SpoolBudget, tenant: str) -> None:
         self.tenant = tenant
-        self.size = 0
         self._budget = budget
-        self._reserved = 0
-        self._memory: list[bytes] = []  # behind what is in the file
+        self._reserved = 0  # for what is in the file
+        self._memory: list[bytes] = []  # behind that
         self._unwritten = 0
         self._file: BinaryIO | None = None
         self._thread: asyncio.Future[Any] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._reserved + self._unwritten
 
     @property
     def is_in_memory(self) -> bool:
@@ -83,11 +87,11 @@ class Spool:
 
     def keep(self, data: bytes) -> bool:
         """Keep `data` in memory, or tell that it has to be written out."""
-        if self._unwritten + len(data) > IN_MEMORY:
+        size = self._unwritten + len(data)
+        if size > IN_MEMORY:
             return False
+        self._unwritten = size
         if data:
-            self.size += len(data)
-            self._unwritten += len(data)
             self._memory.append(data)
         return True
 
@@ -101,10 +105,9 @@ class Spool:
         """Keep `data`. Raises `ProxyError` (`BUSY`) when the budget is spent or the disk full."""
         if self.keep(data):
             return
-        self.size += len(data)
-        missing = self.size - self._reserved
-        self._budget.take(self.tenant, missing)
-        self._reserved += missing
+        size = self._unwritten + len(data)
+        self._budget.take(self.tenant, size)
+        self._reserved += size
         waiting, self._memory, self._unwritten = self._memory, [], 0
         try:
             await asyncio.shield(self._start(self._write_out, (*waiting, data)))
@@ -135,7 +138,7 @@ class Spool:
             self._start(self._file.close)
             self._file = None
         self._memory.clear()
-        self.size = self._unwritten = 0
+        self._unwritten = 0
         if self._reserved:
             self._budget.give_back(self.tenant, self._reserved)
             self._reserved = 0
