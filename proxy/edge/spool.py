@@ -150,9 +150,11 @@ class Spool:
         """
         if _NOWAIT is not None:
             with suppress(OSError):  # a disk would have to be asked, or nobody can tell
-                piece = bytes(_ROOM[: os.preadv(file, (_ROOM,), at, _NOWAIT)])
-                await asyncio.sleep(0)  # upstream may take all at once, and nobody else has a turn
-                return piece
+                size = os.preadv(file, (_ROOM,), at, _NOWAIT)
+                if size:  # Linux 5.9 and 5.10 tell of an end where there is none, see preadv2(2)
+                    piece = bytes(_ROOM[:size])
+                    await asyncio.sleep(0)  # upstream may take all at once, and nobody has a turn
+                    return piece
         return await asyncio.shield(self._start(os.pread, file, len(_ROOM), at))
 
     def _start(
