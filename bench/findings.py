@@ -113,3 +113,10 @@ def added(samples: Samples, figure: str, name: str, subject: str, target: Target
     except ValueError:
         return Finding(subject, None, target, note=note)
     return Finding(subject, value, target, note=note)
+
+
+def floor(samples: Samples, name: str, what: str) -> Finding:
+    """What a contestant without any policy takes, in units of what nginx does; no target."""
+    ratio = samples.ratio("cpu", name, "nginx")
+    note = f"{samples.spread(name, 'cpu').median:.0f} us"
+    return Finding(f"{name}, {what}", ratio, unit="× nginx", note=note)

@@ -74,7 +74,8 @@ def markdown(rows: Iterable[Sequence[str]]) -> list[str]:
 
 SPREAD = (
     "Medians of rounds in turns; in brackets between what they would lie, 19 times of 20, if there "
-    "were any number of rounds. A target is met, or is not, where all of that says so."
+    "were any number of rounds: of fewer than six, the least and the most. A target is met, or is "
+    "not, where all of that says so."
 )
 
 

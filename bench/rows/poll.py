@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from bench.contestants import OURS, Contestant, bare, fixed, nginx, ours
 from bench.effort import Effort
-from bench.findings import Finding, Section, Target
+from bench.findings import Finding, Section, Target, floor
 from bench.load import SUBMIT, Ask, Loader
 from bench.processes import redis
 from bench.samples import interleaved
@@ -39,14 +39,7 @@ def measured(effort: Effort) -> Section:
         )
         for name in OURS
     ]
-    found.append(
-        Finding(
-            f"{BARE}, CPU per request",
-            samples.ratio("cpu", BARE, "nginx"),
-            unit="× nginx",
-            note=f"{samples.spread(BARE, 'cpu').median:.0f} us",
-        )
-    )
+    found.append(floor(samples, BARE, "CPU per request"))
     return Section("a poll of a running task, 64 connections", found, samples)
 
 
