@@ -40,7 +40,8 @@ def printed(routing: Routing) -> Iterator[str]:
         special = [
             f"{field.name}={as_text(getattr(route, field.name))}"
             for field in fields(Route)[4:]
-            if getattr(route, field.name) not in {getattr(PLAIN, field.name), route.pattern}
+            if field.init
+            and getattr(route, field.name) not in {getattr(PLAIN, field.name), route.pattern}
         ]
         methods = ",".join(sorted(route.methods))
         yield " ".join([methods, route.pattern, "->", route.target, f"'{route.name}'", *special])
