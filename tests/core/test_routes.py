@@ -1,6 +1,7 @@
 """The route table: the most specific pattern wins, and the packaged table is what it should be."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,25 @@ def refused(table: RouteTable, method: str, path: str) -> ProxyError:
     with pytest.raises(ProxyError) as refusal:
         table.match(method, parse_target(path))
     return refusal.value
+
+
+# -- what a match tells --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "runs"),
+    [
+        ("POST", {"query_model": "model"}, True),
+        ("POST", {"path_model": "x"}, True),
+        ("GET", {"query_model": "model"}, False),
+        ("POST", {"query_model": "model", "is_free": True}, False),
+        ("POST", {}, False),
+    ],
+)
+def test_what_runs_a_model(method: str, fields: dict[str, Any], *, runs: bool) -> None:
+    """Where one is named, unless that is free; safe methods run none."""
+    table = RouteTable([route("/a/{x}", methods=method, **fields)])
+    assert table.match(method, parse_target("/a/b")).runs_model is runs
 
 
 # -- matching ------------------------------------------------------------------------------------

@@ -50,6 +50,16 @@ def test_any_stream_in_any_chunks(
     )
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_document_of_several_lines(end: bytes) -> None:
+    """However they end, and wherever they are cut: the LF of a CRLF is no line of its own."""
+    stream = end.join((b'data:{"usage":', b'data:{"a":1}}', b"", b""))
+    assert told(EventUsage(), *(stream[at : at + 1] for at in range(len(stream)))) == (
+        {"usage": {"a": 1}},
+        False,
+    )
+
+
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
 def test_the_last_frame_counts_however_it_ends(end: bytes) -> None:
     """A stream that breaks off behind a whole line has told its usage."""
