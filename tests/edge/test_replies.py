@@ -448,6 +448,33 @@ async def test_elsewhere_an_answer_breaks_off(wire: bytes) -> None:
         assert len(said) < 1000
 
 
+async def test_the_end_of_a_frame_may_be_cut() -> None:
+    """Its last line may come by itself, and the break behind it is one between two frames."""
+    beginning, end = chunk(FRAME[:-1]), chunk(FRAME[-1:])
+    go, seen = asyncio.Event(), asyncio.Event()
+
+    async def script(told: Conversation) -> None:
+        await told.whole()
+        await told.send(STREAM + CHUNKED + beginning)
+        await go.wait()
+        await told.send(end)
+        await seen.wait()
+        told.reset()
+
+    async with (
+        scripted(script) as upstream,
+        rig(upstream.url) as made,
+        calling(made.url) as client,
+    ):
+        await client.send(made.post(path=PLAIN))
+        await client.head()
+        await client.until(beginning)
+        go.set()
+        await client.until(end)
+        seen.set()
+        assert b"event:error" in await client.until(b"0\r\n\r\n")
+
+
 async def test_for_http_1_0_a_break_is_a_reset() -> None:
     """Where the end of the connection is the end of the answer, only a reset tells a break."""
     wire = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + CHUNKED + chunk(b'{"half')

@@ -9,6 +9,7 @@ from redis_server import RedisCluster
 
 from proxy.stores.redis_batch import Words
 from proxy.stores.redis_nodes import Nodes, nodes_at
+from proxy.stores.redis_session import LOST
 from proxy.stores.redis_url import parse_redis_url
 
 KEYS = [f"key-{n}" for n in range(40)]
@@ -87,3 +88,10 @@ async def test_a_connection_that_broke(nodes: Nodes, own_cluster: RedisCluster) 
     for node in own_cluster.primaries:
         node.cli("CLIENT", "KILL", "TYPE", "NORMAL")
     assert await nodes.send(list(map(read, KEYS))) == [b"1"] * len(KEYS)
+
+
+async def test_a_primary_that_is_gone(nodes: Nodes, own_cluster: RedisCluster) -> None:
+    """What nobody answers is an error for all of them, and no answer."""
+    own_cluster.owner_of(KEYS[0]).kill()
+    with pytest.raises(LOST):
+        await nodes.send(list(map(read, KEYS)))
