@@ -174,6 +174,35 @@ async def test_a_peer_that_takes_a_little_is_not_silent() -> None:
             await asking
 
 
+async def test_a_peer_that_says_a_little_is_not_silent() -> None:
+    """Each byte of its answer begins its time anew."""
+    patience = 0.9
+    async with connected() as (connection, peer):
+        asking = asyncio.ensure_future(asked(connection, call(read_timeout=patience)))
+        await read(peer, b"\r\n\r\n")
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        for at in range(4):
+            await asyncio.sleep(patience / 3)  # the rule is about time: nothing else can show it
+            peer.sendall(b"slow"[at : at + 1])
+        assert await asking == b"slow"
+
+
+async def test_an_early_answer_that_stops_is_silent() -> None:
+    """Once it has begun it is the peer's turn, also while a body is still to come."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.Event().wait()
+
+    async with connected() as (connection, peer):
+        asking = asyncio.ensure_future(asked(connection, call(body(), SILENCE), 2))
+        await read(peer, b"a")
+        peer.sendall(OK[:-1])
+        with pytest.raises(ProxyError) as caught:
+            await asyncio.wait_for(asking, PATIENCE)
+        assert caught.value.situation is Situation.GATEWAY_TIMEOUT
+
+
 @pytest.mark.parametrize("size", [0, 2**25], ids=["answer", "body"])
 async def test_a_peer_that_does_nothing_is_silent(size: int) -> None:
     """It takes nothing, or says nothing: upstream did not answer in time, and is cut off."""
