@@ -27,9 +27,9 @@ def take(writer: sqlite3.Connection, holds: Sequence[Hold], at: float) -> list[R
     """Take holds, or not, one after the other, at that Unix time. What is bad fails alone."""
     now = milliseconds(at)
     end(writer, [row[0] for row in writer.execute(sql.LAPSED, (now,)).fetchall()])
-    page = _Page(writer, at)
-    told = [_alone(page, hold) for hold in holds]
-    page.write()
+    batch = _Batch(writer, at)
+    told = [_alone(batch, hold) for hold in holds]
+    batch.write()
     return told
 
 
@@ -53,14 +53,14 @@ def end(writer: sqlite3.Connection, holds: Sequence[str]) -> None:
         writer.executemany(statement, [(hold,) for hold in holds])
 
 
-def _alone(page: "_Page", hold: Hold) -> Ruling | Exception:
+def _alone(batch: "_Batch", hold: Hold) -> Ruling | Exception:
     try:
-        return page.rule(hold)
+        return batch.rule(hold)
     except (ValueError, OverflowError):  # no text, or no number, that SQLite has
         return StoreUnavailableError()
 
 
-class _Page:
+class _Batch:
     """What counts in a transaction, and what is written at its end."""
 
     def __init__(self, writer: sqlite3.Connection, at: float) -> None:
