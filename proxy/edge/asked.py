@@ -8,10 +8,10 @@ from aiohttp import web
 from proxy.core.addresses import UNIX, TrustedProxies, client_address
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import Fields, values_of
-from proxy.core.heading import Field, Heading
 from proxy.core.policy import Grant, may_come_from
+from proxy.core.request_header import Field, RequestHeader
 from proxy.core.routes import Async, Match
-from proxy.edge.listener import heading_of
+from proxy.edge.listener import header_of
 from proxy.edge.replies import Replier
 from proxy.ports import Visit
 
@@ -21,7 +21,7 @@ _BODILESS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
 class Asked(NamedTuple):
     """What came, and where its story and its answer go.
 
-    The header is `heading` and `length`. `creates_tasks` tells whether upstream will answer with
+    Its header is `header` and `length`. `creates_tasks` tells whether upstream will answer with
     a task instead of a result.
     """
 
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     match: Match
     visit: Visit
     replier: Replier
-    heading: Heading
+    header: RequestHeader
     length: Field | None
     creates_tasks: bool
 
@@ -38,25 +38,25 @@ class Asked(NamedTuple):
         cls, request: web.BaseRequest, match: Match, visit: Visit, replier: Replier
     ) -> "Asked":
         """Read the header. Raises `ProxyError` for a field that is not UTF-8."""
-        heading, length = heading_of(request)
-        is_async = match.route.asynchronous is Async.ALWAYS or heading.asks_async
+        header, length = header_of(request)
+        is_async = match.route.asynchronous is Async.ALWAYS or header.asks_async
         creates_tasks = is_async and bool(match.route.claims)
-        return cls(request, match, visit, replier, heading, length, creates_tasks)
+        return cls(request, match, visit, replier, header, length, creates_tasks)
 
     @property
     def fields(self) -> Fields:
         """The whole header."""
-        return self.heading.sized(self.length)
+        return self.header.sized(self.length)
 
     @property
     def token(self) -> str:
-        """The caller's token, see `Heading.token`."""
-        return self.heading.token(self.match.route.key_header)
+        """The caller's token, see `RequestHeader.token`."""
+        return self.header.token(self.match.route.key_header)
 
     @property
     def digest(self) -> str:
-        """The digest of the caller's token, see `Heading.token`."""
-        return self.heading.digest(self.match.route.key_header)
+        """The digest of the caller's token, see `RequestHeader.token`."""
+        return self.header.digest(self.match.route.key_header)
 
     def demand_address(self, grant: Grant, trusted: TrustedProxies) -> None:
         """Raise `ProxyError` (`WRONG_ADDRESS`) unless the token may be used from where this is.
@@ -71,7 +71,7 @@ class Asked(NamedTuple):
     def _address(self, trusted: TrustedProxies) -> str | None:
         transport = self.request.transport
         peer = transport.get_extra_info("peername") if transport else None
-        forwarded = values_of(self.heading.fields, "x-forwarded-for")
+        forwarded = values_of(self.header.fields, "x-forwarded-for")
         return client_address(peer[0] if peer else UNIX, forwarded, trusted)
 
     def refuse_unjudgeable(self) -> None:
@@ -83,4 +83,4 @@ class Asked(NamedTuple):
         if self.request.method in _BODILESS and self.request.body_exists:
             raise ProxyError(Situation.ILLEGAL_INPUT, f"{self.request.method} takes no body.")
         if self.match.route.is_judged:
-            self.heading.demand_readable()
+            self.header.demand_readable()

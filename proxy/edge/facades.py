@@ -19,9 +19,9 @@ from proxy.core.errors import ProxyError
 from proxy.core.facades import Native, translate
 from proxy.core.families import Family
 from proxy.core.headers import DIGESTS, SHOULD_RETRY, Fields, instead, value_of
-from proxy.core.heading import Field, Heading
 from proxy.core.judging import Named, body_gate
 from proxy.core.policy import Grant
+from proxy.core.request_header import Field, RequestHeader
 from proxy.core.retelling import FACADES, Heard, Retold, polled, submitted
 from proxy.core.routes import Route
 from proxy.core.tasks import TaskRecord
@@ -77,9 +77,9 @@ class Facades:
             raise (native[0].blamed(error) if native else error) from None
         target = replace(asked.match.target, query=None, slash=False)
         route = replace(route, target=native[0].target or route.target)
-        heading, length = _native_header(asked.heading, native[0].headers, size)
+        header, length = _native_header(asked.header, native[0].headers, size)
         match = replace(asked.match, route=route, target=target)
-        return asked._replace(match=match, heading=heading, length=length)
+        return asked._replace(match=match, header=header, length=length)
 
 
 def is_unified(asked: Asked) -> bool:
@@ -92,10 +92,10 @@ def most_of(route: Route, limit: int) -> int:
     return min(limit, LARGEST) if route.envelope in FACADES else limit
 
 
-def _native_header(heading: Heading, added: Fields, size: int) -> tuple[Heading, Field]:
-    kept = [pair for pair in heading.fields if pair[0].lower() not in _TRANSLATED]
+def _native_header(header: RequestHeader, added: Fields, size: int) -> tuple[RequestHeader, Field]:
+    kept = [pair for pair in header.fields if pair[0].lower() not in _TRANSLATED]
     fields = instead(kept, [*added, ("Content-Type", CONTENT_TYPE)])
-    return Heading(fields, len(fields)), ("Content-Length", str(size))
+    return RequestHeader(fields, len(fields)), ("Content-Length", str(size))
 
 
 async def answer_submit(asked: Asked, held: Held, added: Headers) -> web.StreamResponse:

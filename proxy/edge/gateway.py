@@ -187,7 +187,7 @@ class Gateway:
             return await self._poll(asked, task)
         inside = Named()
         intake = self._intake(asked)
-        if "expect" in asked.heading.names:
+        if "expect" in asked.header.names:
             await intake.invite()
         gate = body_gate(match.route, grant, inside)
         with Passage(intake, gate, Spool(self._spool, grant.tenant)) as passage:
@@ -249,7 +249,7 @@ class Gateway:
         return choose(self._accounts, model, grant.tenant, sick, also)
 
     def _call(self, asked: Asked, account: Account, model: str | None, passage: Passage) -> Call:
-        headers = asked.heading.outbound(
+        headers = asked.header.outbound(
             asked.length,
             account,
             force_async=asked.match.route.asynchronous is Async.ALWAYS,
@@ -262,13 +262,13 @@ class Gateway:
             target=asked.match.upstream_target(model),
             headers=headers,
             body=passage.body(),
-            read_timeout=self._limits.read_timeout + asked.heading.patience,
+            read_timeout=self._limits.read_timeout + asked.header.patience,
         )
 
     async def _submit(self, asked: Asked, order: Order) -> web.StreamResponse:
         """Send what creates a task, once; its answer leaves when the task has an owner."""
         visit = asked.visit
-        held = await self._once.run(order, read_key(asked.heading.fields))
+        held = await self._once.run(order, read_key(asked.header.fields))
         visit.task_id = ",".join(held.tasks)
         if not held.replayed:
             note_upstream(visit, held.status, held.headers)

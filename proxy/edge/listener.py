@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import LineTooLong
 from proxy.core.envelope import CONTENT_TYPE, render
 from proxy.core.errors import ProxyError, Situation
 from proxy.core.headers import REQUEST_ID, SHOULD_RETRY
-from proxy.core.heading import Field, Heading, Headings
+from proxy.core.request_header import Field, RequestHeader, RequestHeaders
 from proxy.core.routes import Envelope
 from proxy.edge.backlog import WRITE_BUFFER
 from proxy.edge.endings import abort_if_closing
@@ -55,7 +55,7 @@ class Connection(web.RequestHandler):
     That is for every path: the parser keeps nothing of a request it gives up, not even its target.
     """
 
-    __slots__ = ("_descriptor", "_hangups", "_telemetry", "headings")
+    __slots__ = ("_descriptor", "_hangups", "_telemetry", "request_headers")
 
     def __init__(self, server: "Listener", telemetry: Telemetry, hung_up: Hangups) -> None:
         super().__init__(
@@ -71,7 +71,7 @@ class Connection(web.RequestHandler):
         self._telemetry = telemetry
         self._hangups = hung_up
         self._descriptor = -1
-        self.headings = Headings()
+        self.request_headers = RequestHeaders()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -209,9 +209,9 @@ class Listener(web.Server):
                 connection.close_if_idle()
 
 
-def heading_of(request: web.BaseRequest) -> tuple[Heading, Field | None]:
-    """What the header of a request to a `Connection` says, see `Headings.read`."""
-    return cast("Connection", request.protocol).headings.read(request.raw_headers)
+def header_of(request: web.BaseRequest) -> tuple[RequestHeader, Field | None]:
+    """What the header of a request to a `Connection` says, see `RequestHeaders.read`."""
+    return cast("Connection", request.protocol).request_headers.read(request.raw_headers)
 
 
 def _accepted(bound: socket.socket) -> Iterator[socket.socket]:
@@ -245,7 +245,7 @@ class PublicServer:
         self._servers: list[asyncio.Server] = []
         self._bound: Sequence[socket.socket] = ()
 
-    async def start(self, sockets: Sequence[socket.socket], backlog: int = 100) -> None:
+    async def start(self, sockets: Sequence[socket.socket], backlog: int) -> None:
         """Accept connections, within the running loop.
 
         `backlog` is what the kernel keeps of them while we are busy: servers say it anew to sockets

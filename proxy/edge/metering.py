@@ -94,7 +94,7 @@ class Meter:
 
     def _hold(self, asked: Asked, grant: Grant, fare: Fare | None, passage: Passage) -> Hold | None:
         at, noted = fare.at if fare else time.time(), passage.noted
-        is_stream = not asked.creates_tasks and asks_stream(asked.heading.fields, noted)
+        is_stream = not asked.creates_tasks and asks_stream(asked.header.fields, noted)
         dearest = fare._replace(inputs=noted).dearest if fare else 0
         wish = Wish(asked.creates_tasks, is_stream, dearest)
         return hold_for(asked.visit.request_id, grant, wish, at, self.lease)

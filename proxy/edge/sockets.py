@@ -237,13 +237,13 @@ class Sockets:
 
 def _wanted_subprotocols(asked: Asked) -> list[str]:
     """What the client offers. Raises `ProxyError` where it asks for no WebSocket at all."""
-    if (value_of(asked.heading.fields, "upgrade") or "").strip().lower() != "websocket":
+    if (value_of(asked.header.fields, "upgrade") or "").strip().lower() != "websocket":
         raise ProxyError(
             Situation.UPGRADE_REQUIRED,
             "This path is a WebSocket; connect to it with a wss:// or ws:// URL.",
             headers=(("Upgrade", "websocket"), ("Connection", "Upgrade")),
         )
-    offers = values_of(asked.heading.fields, "sec-websocket-protocol")
+    offers = values_of(asked.header.fields, "sec-websocket-protocol")
     words = [word.strip() for offer in offers for word in offer.split(",") if word.strip()]
     trial: web.WebSocketResponse[Any] = web.WebSocketResponse(protocols=words, compress=False)
     if asked.request.version < (1, 1) or not trial.can_prepare(asked.request):

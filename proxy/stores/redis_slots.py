@@ -13,6 +13,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from proxy.stores.redis_batch import Courier, Words
 
@@ -60,7 +61,7 @@ class Slots:
         if courier is not None:
             try:
                 return dict(zip(share, await courier.send([*share.values()]), strict=True))
-            except RedisConnectionError:
+            except (RedisConnectionError, RedisTimeoutError):
                 pass
         return dict.fromkeys(share, _UNANSWERED)
 

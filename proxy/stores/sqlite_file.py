@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.stores.notices import OnChange, ignore
@@ -35,6 +35,7 @@ LOOK_EVERY = 1.0
 
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
+_Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
 _PRIVATE_DIR, _PRIVATE_FILE = 0o700, 0o600
 
@@ -142,7 +143,7 @@ class SqliteFile:
         """
         return await self._run(change, "NORMAL")
 
-    async def _run(self, change: Query[T], synchronous: str) -> T:
+    async def _run(self, change: Query[T], synchronous: _Synchronous) -> T:
         try:
             thread, loop = self._require_open(), asyncio.get_running_loop()
             done = await loop.run_in_executor(thread, self._commit, change, synchronous)
@@ -151,7 +152,7 @@ class SqliteFile:
         self._report(up=True)
         return done
 
-    def _commit(self, change: Query[T], synchronous: str) -> T:
+    def _commit(self, change: Query[T], synchronous: _Synchronous) -> T:
         if self._writer is not None and self._writer.file != _file_at(self._path):
             self._drop_writer()
         if self._writer is None:

@@ -490,7 +490,7 @@ async def rig(  # noqa: PLR0913 - each part can be another one
         server = PublicServer(gateway.handle, telemetry)
         bound = socket.create_server(("127.0.0.1", 0))
         bound.setblocking(False)  # noqa: FBT003 - its only form
-        await server.start([bound])
+        await server.start([bound], backlog=100)
         lifetimes.push_async_callback(server.stop)
         await store.save_grant(digest_of(TOKEN), Grant("g1", "caller", TENANT, models, scopes))
         address = f"http://127.0.0.1:{bound.getsockname()[1]}"

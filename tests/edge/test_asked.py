@@ -26,8 +26,8 @@ from edge.rig import (
 )
 
 from proxy.core.addresses import NOBODY, TrustedProxies
-from proxy.core.heading import Heading
 from proxy.core.policy import Grant, digest_of
+from proxy.core.request_header import RequestHeader
 
 NO_BODY = ["/api/v1/models", "/api/v1/uploads?model=wan2.6-t2v", "/api/v1/tasks", "/api/v1/tasks/x"]
 FRAMINGS = {
@@ -136,8 +136,8 @@ async def test_each_request_of_a_connection_speaks_for_itself() -> None:
 async def test_a_header_is_forgotten_with_its_connection() -> None:
     """A token is in it; nobody waits for a search for garbage, which may be minutes away."""
 
-    def kept() -> list[Heading]:
-        found = (one for one in gc.get_objects() if type(one) is Heading)
+    def kept() -> list[RequestHeader]:
+        found = (one for one in gc.get_objects() if type(one) is RequestHeader)
         return [one for one in found if ("Authorization", "Bearer tok-to-forget") in one.fields]
 
     gc.disable()

@@ -468,7 +468,7 @@ async def buggy() -> AsyncIterator[tuple[str, io.StringIO, Sandbox]]:
     async with Sandbox(keys=[UPSTREAM_KEY]) as sandbox:
         with socket.create_server(("127.0.0.1", 0)) as bound:
             await upstream.open()
-            await public.start([bound])
+            await public.start([bound], backlog=100)
             try:
                 yield f"http://127.0.0.1:{bound.getsockname()[1]}", log, sandbox
             finally:
