@@ -39,10 +39,8 @@ def share(bound: socket.socket) -> socket.socket:
     """
     if bound.family == socket.AF_UNIX:
         return bound.dup()
-    twin = socket.socket(bound.family, socket.SOCK_STREAM)
-    twin.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    twin.bind(bound.getsockname())
-    return _listening(twin)
+    name = bound.getsockname()
+    return _listening(_bind_tcp(bound.family, bound.type, 0, name, socket.SO_REUSEPORT))
 
 
 def close_all(sockets: Iterable[socket.socket]) -> None:

@@ -101,6 +101,19 @@ def test_workers_share_a_port() -> None:
             twin.close()
 
 
+def test_a_port_whose_workers_have_ended_is_free() -> None:
+    """Also while connections that they closed first, whichever they are, wait for stray packets."""
+    with bound(LOOPBACK, shared=True) as (one,):
+        free = address_of(one)
+        with share(one) as twin:
+            peers = [socket.create_connection(one.getsockname()) for _ in range(64)]
+            assert all([count_of(one), count_of(twin)])
+    assert not any(peer.recv(1) for peer in peers)
+    close_all(peers)  # from now on the connections are in TIME-WAIT: RFC 9293 section 3.6
+    with bound(free, shared=True) as (again,):
+        assert connects(again)
+
+
 def count_of(queue: socket.socket) -> int:
     """How many connections wait in it."""
     count = 0
