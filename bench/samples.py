@@ -90,14 +90,13 @@ class Samples:
         """How many times what the base adds to the ground's figure a contestant adds to it.
 
         Of medians, because differences of single rounds may be nothing, or less. The spread is
-        that of the contestant's median. An addition of the base that is not positive cannot be
-        compared with: `ValueError`.
+        that of the contestant's median. What the base adds must be more than noise, or there is
+        no unit: `ValueError` where both medians may be the same.
         """
-        floor = self.spread(ground, figure).median
-        unit = self.spread(base, figure).median - floor
-        if unit <= 0:
-            raise ValueError(f"{base} adds nothing to {figure} of {ground}")
-        own = self.spread(name, figure)
+        below, beside, own = (self.spread(one, figure) for one in (ground, base, name))
+        if beside.least <= below.most:
+            raise ValueError(f"{base} adds nothing to {figure} of {ground} that can be told")
+        floor, unit = below.median, beside.median - below.median
         return Spread(*((value - floor) / unit for value in (own.median, own.least, own.most)))
 
 

@@ -35,13 +35,14 @@ def test_a_ratio_is_of_the_same_round() -> None:
 
 def test_what_is_added_is_told_in_units_of_what_the_base_adds() -> None:
     """Over the ground, which both have to pay."""
-    found = samples(direct=[9, 10, 11], base=[12, 11, 13], own=[16, 14, 18])
+    found = samples(direct=[9, 10, 11], base=[14, 12, 16], own=[22, 18, 26])
     assert found.added("cpu", "own", "base", "direct") == Spread(3, 2, 4)
 
 
-def test_a_base_that_adds_nothing_is_no_unit() -> None:
-    """Noise may make it faster than no relay at all: no ratio, not a negative one."""
-    found = samples(direct=[10], base=[9], own=[16])
+@pytest.mark.parametrize("base", [[9], [10], [11, 9, 12]])
+def test_a_base_that_adds_nothing_is_no_unit(base: list[float]) -> None:
+    """Noise may make it as fast as no relay at all, or faster: no ratio of noise, no negative one."""
+    found = samples(direct=[10, 10, 10], base=base, own=[16])
     with pytest.raises(ValueError, match="base adds nothing"):
         found.added("cpu", "own", "base", "direct")
 
