@@ -41,7 +41,7 @@ def test_what_is_added_is_told_in_units_of_what_the_base_adds() -> None:
 
 @pytest.mark.parametrize("base", [[9], [10], [11, 9, 12]])
 def test_a_base_that_adds_nothing_is_no_unit(base: list[float]) -> None:
-    """Noise may make it as fast as no relay at all, or faster: no ratio of noise, no negative one."""
+    """Noise may make it as fast as no relay at all, or faster: no ratio of that."""
     found = samples(direct=[10, 10, 10], base=base, own=[16])
     with pytest.raises(ValueError, match="base adds nothing"):
         found.added("cpu", "own", "base", "direct")
