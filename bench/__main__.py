@@ -1,7 +1,7 @@
-"""`python -m bench [--only relay,poll] [--rounds 3] [--seconds 2] [--json FILE] [--readme]`.
+"""`python -m bench [--only relay,poll] [--rounds 9] [--seconds 1] [--json FILE] [--readme]`.
 
 Everything, or what is named; every figure is for this machine, this minute. All of it takes some
-twelve minutes where nobody else works.
+fifteen minutes where nobody else works.
 """
 
 import argparse
